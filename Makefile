@@ -1,0 +1,165 @@
+# Godwit. `make help` lists the targets. One Makefile, out of tree in build/.
+# Knobs: CC=clang, SAN=address,undefined (or thread), V=1.
+
+CC ?= gcc
+SAN ?=
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# A build with other knobs stands in a folder of its own.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+empty :=
+comma := ,
+VARIANT := $(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+B ?= build$(VARIANT)
+
+FOLDERS := base crypto erasure node object meta client gateway cli
+VERSION := 0.1.0
+
+CFLAGS ?= -O2 -g
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+        -Wconversion -Wno-sign-conversion -Wvla -Werror
+CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE -DGODWIT_VERSION='"$(VERSION)"'
+ALL_CFLAGS = -std=c11 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -pthread \
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
+LIBS_base := -lm
+LIBS_crypto := -lcrypto -lisal
+LIBS_erasure := -lisal
+LIBS_meta := -lsqlite3 -lraft
+LIBS_client := -lssl -lcrypto
+LIBS_gateway := -lmicrohttpd -lexpat
+
+# Who may include whom: tests/layers.sh reads these lines. A unit test of a
+# folder links only what its folder may use.
+MAY_base :=
+MAY_crypto := base
+MAY_erasure := base
+MAY_node := base crypto erasure
+MAY_object := base crypto erasure node
+MAY_meta := base crypto
+MAY_client := base crypto
+MAY_gateway := base crypto erasure object meta
+MAY_cli := base crypto erasure node object meta client gateway
+
+# What a folder needs at link time: itself and, in turn, what those need.
+LINK_base := base
+LINK_crypto := crypto base
+LINK_erasure := erasure base
+LINK_node := node erasure crypto base
+LINK_object := object node erasure crypto base
+LINK_meta := meta crypto base
+LINK_client := client crypto base
+LINK_gateway := gateway meta object node erasure crypto base
+LINK_cli := cli gateway client meta object node erasure crypto base
+link_archives = $(foreach f,$(LINK_$(1)),$(B)/lib$(f).a)
+link_libs = $(foreach f,$(LINK_$(1)),$(LIBS_$(f)))
+
+srcs = $(sort $(wildcard $(1)/*.c))
+objs = $(patsubst %.c,$(B)/%.o,$(call srcs,$(1)))
+
+.DEFAULT_GOAL := all
+.PHONY: all
+all: $(B)/godwit ## build build/godwit (default)
+
+$(B)/godwit: $(B)/cli/main.o $(call link_archives,cli)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(call link_archives,cli) $(call link_libs,cli)
+
+Q := $(if $(V),,@)
+
+define folder_rules
+$(B)/lib$(1).a: $(filter-out $(B)/cli/main.o,$(call objs,$(1)))
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Unit tests: tests/unit/test_<file>.c tests <file>.c and links what the folder
+# of <file>.c may use. Helpers of tests stand in tests/lib.
+UNIT := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
+UNIT_BIN := $(UNIT:%=$(B)/tests/unit/%)
+TESTLIB_OBJ := $(call objs,tests/lib)
+folder_of = $(firstword $(patsubst %/,%,$(dir $(wildcard $(FOLDERS:%=%/$(1).c)))) cli)
+
+define unit_rules
+$(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(TESTLIB_OBJ) $(call link_archives,$(2))
+	@echo "  LD    $$@"
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(call link_libs,$(2)) -lcmocka -lcrypto
+endef
+$(foreach t,$(UNIT),$(eval $(call unit_rules,$(t),$(call folder_of,$(t:test_%=%)))))
+
+.PHONY: unit e2e sim test test-built
+unit: $(UNIT_BIN) ## unit tests only
+	$(Q)tests/run_unit.sh $(UNIT_BIN)
+
+e2e: $(B)/godwit ## end-to-end tests only
+	$(Q)GODWIT=$(CURDIR)/$(B)/godwit tests/run_e2e.sh
+
+sim: ## simulator: comes with the cluster
+	@echo "sim: the simulator comes with the cluster; nothing to run yet"
+
+test: deps ## install what is missing, build, run all tests
+	$(Q)$(MAKE) --no-print-directory test-built
+
+test-built: all $(UNIT_BIN)
+	$(Q)GODWIT=$(CURDIR)/$(B)/godwit tests/run_all.sh $(UNIT_BIN)
+
+# Fuzzers: tests/fuzz/fuzz_<name>.c with libFuzzer, FUZZ_SECONDS each.
+FUZZ := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## run every fuzzer for FUZZ_SECONDS (60)
+	$(Q)$(MAKE) --no-print-directory CC=clang SAN=address,undefined,fuzzer-no-link B=build-fuzz fuzz-built
+	$(Q)tests/run_fuzz.sh build-fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+.PHONY: fuzz-built
+fuzz-built: $(FUZZ:%=$(B)/tests/fuzz/%)
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(call link_archives,cli)
+	@echo "  LD    $@"
+	$(Q)$(CC) -pthread -fsanitize=address,undefined,fuzzer -o $@ $< $(call link_archives,cli) $(call link_libs,cli)
+
+.PHONY: deps run bench lint format layers cppcheck install clean help
+deps: ## install missing packages (Debian 12; root or sudo)
+	$(Q)packaging/deps.sh
+
+run: deps ## build and start a whole store on 127.0.0.1:9000
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(B)/godwit server --data ./data
+
+bench: deps all ## measure the figures; writes bench/results/
+	$(Q)GODWIT=$(CURDIR)/$(B)/godwit bench/run.sh
+
+C_FILES := $(foreach f,$(FOLDERS) tests/unit tests/fuzz tests/lib bench,$(wildcard $(f)/*.c $(f)/*.h))
+lint: ## clang-format check, layers, cppcheck
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+	$(Q)tests/layers.sh
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability \
+	    --inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
+	    --suppress=unknownMacro -I. -D_GNU_SOURCE -DGODWIT_VERSION='""' -j2 $(FOLDERS)
+
+format: ## reformat all C files
+	$(Q)clang-format -i $(C_FILES)
+
+install: all ## install to PREFIX (/usr/local)
+	install -D -m 755 $(B)/godwit $(DESTDIR)$(PREFIX)/bin/godwit
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	$(B)/godwit man > $(DESTDIR)$(PREFIX)/share/man/man1/godwit.1
+
+clean: ## remove everything built
+	rm -rf build build-*
+
+help: ## list the targets
+	@echo "Godwit $(VERSION). Targets:"
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@echo "Knobs: CC=gcc|clang  SAN=address,undefined|thread  V=1"
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
