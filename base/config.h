@@ -2,8 +2,10 @@
  *
  * A table row gives key, type, place in the struct, default, bounds, unit and
  * help. The same table reads flags (--listen-address x), reads a file of
- * "key = value" lines ('#' starts a comment), checks bounds, and prints
- * --help and the man page. A row is stated once.
+ * "key = value" lines ('#' at the start or after a blank starts a comment; a
+ * value in double quotes may hold both), checks bounds, and prints --help and
+ * the man page. A row is stated once. What comes later replaces what was set
+ * before, but for CONFIG_LIST, which grows.
  *
  * Strings are given to the struct and freed by config_free.
  * Threads: at start only.
@@ -46,7 +48,8 @@ struct config_row {
 void config_init(const struct config_row *table, void *config);
 void config_free(const struct config_row *table, void *config);
 
-/* Set one key. ERR_BAD_INPUT names the key and the reason. */
+/* Set one key. ERR_BAD_INPUT names the key, the value and the reason; for an
+ * unknown key, also the one that was probably meant. */
 int config_set(const struct config_row *table,
                void *config,
                const char *key,
@@ -54,8 +57,10 @@ int config_set(const struct config_row *table,
                struct err *err);
 
 /* Read "--key value", "--key=value" and, for CONFIG_BOOL, "--key" and
- * "--no-key". Other arguments are counted and moved to the front of @argv from
- * index 0; their number is written to @rest. */
+ * "--no-key". Other arguments (also -h, --help and what follows "--") are
+ * counted and moved to the front of @argv from index 0; their number is written
+ * to @rest. @argv starts with the first argument, not the program's name. On
+ * failure @argv is untouched and the flags before the bad one are set. */
 int config_args(const struct config_row *table,
                 void *config,
                 int argc,

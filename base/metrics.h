@@ -16,8 +16,8 @@ struct metric; /* counter or gauge */
 struct metric_histogram;
 
 /* @name like "godwit_requests_total"; @labels like "op=\"PutObject\"" or NULL.
- * The same name and labels give the same metric. Names and texts are kept and
- * must be static or never freed. */
+ * The same name and labels give the same metric; a name has one type. Names and
+ * texts are kept and must be static or never freed. */
 struct metric *metric_counter(const char *name,
                               const char *labels,
                               const char *help);
@@ -28,7 +28,9 @@ struct metric *metric_gauge(const char *name,
 struct metric_histogram *metric_histogram(const char *name,
                                           const char *labels,
                                           const char *help);
-/* A gauge that is read when printed. */
+/* A gauge that is read when printed. Given again, @fn and @arg replace the old
+ * ones; with a NULL @fn it is no longer read, and @arg may go. @fn is called
+ * with the registry locked: it registers nothing. */
 void metric_gauge_fn(const char *name,
                      const char *labels,
                      const char *help,
