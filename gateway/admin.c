@@ -1,0 +1,141 @@
+/* The gateway's own paths: /-/live, /-/ready, /-/metrics and /-/status.
+ * live and ready are for load balancers, metrics for Prometheus; none of the
+ * three shows names or keys, so they need no signature. status does.
+ */
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/pool.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/request.h"
+#include "node/shard_store.h"
+#include "object/object_store.h"
+
+void admin_live(struct request *r)
+{
+    reply(r, 200);
+    reply_header(r, "Content-Type", "text/plain");
+    buf_str(&r->reply_body, "live\n");
+    request_done(r);
+}
+
+void admin_ready(struct request *r)
+{
+    bool ready = atomic_load(&r->gateway->ready);
+
+    reply(r, ready ? 200 : 503);
+    reply_header(r, "Content-Type", "text/plain");
+    buf_str(&r->reply_body, ready ? "ready\n" : "starting or stopping\n");
+    request_done(r);
+}
+
+void admin_metrics(struct request *r)
+{
+    reply(r, 200);
+    reply_header(r, "Content-Type", "text/plain; version=0.0.4");
+    metrics_print(&r->reply_body);
+}
+
+static void json_text(struct buf *b, const char *s)
+{
+    buf_char(b, '"');
+    for (; *s != '\0'; s++) {
+        if (*s == '"' || *s == '\\') {
+            buf_char(b, '\\');
+            buf_char(b, *s);
+        } else if ((unsigned char)*s < ' ') {
+            buf_printf(b, "\\u%04x", *s);
+        } else {
+            buf_char(b, *s);
+        }
+    }
+    buf_char(b, '"');
+}
+
+static void json_u64(struct buf *b, const char *name, uint64_t v, bool last)
+{
+    buf_printf(b, "\"%s\":%llu%s", name, (unsigned long long)v,
+               last ? "" : ",");
+}
+
+static const char *state_name(enum drive_state s)
+{
+    return s == DRIVE_UP ? "up" : s == DRIVE_FULL ? "full" : "failed";
+}
+
+static void drive_json(struct buf *b, struct shard_store *store)
+{
+    struct shard_store_stats s;
+
+    shard_store_stats(store, &s);
+    buf_char(b, '{');
+    json_u64(b, "id", s.drive, false);
+    buf_str(b, "\"path\":");
+    json_text(b, shard_store_path(store));
+    buf_printf(b, ",\"state\":\"%s\",\"reason\":", state_name(s.state));
+    json_text(b, s.state == DRIVE_UP ? "" : s.reason);
+    buf_char(b, ',');
+    json_u64(b, "shards", s.shards, false);
+    json_u64(b, "live_bytes", s.live_bytes, false);
+    json_u64(b, "used_bytes", s.used_bytes, false);
+    json_u64(b, "free_bytes", s.free_bytes, false);
+    json_u64(b, "size_bytes", s.size_bytes, false);
+    json_u64(b, "corrupt", s.corrupt, false);
+    json_u64(b, "scrubbed_bytes", s.scrubbed_bytes, false);
+    json_u64(b, "compacted_bytes", s.compacted_bytes, false);
+    json_u64(b, "puts", s.puts, false);
+    json_u64(b, "syncs", s.syncs, true);
+    buf_char(b, '}');
+}
+
+static void catalogue_json(struct buf *b, struct meta *m)
+{
+    struct meta_stats s;
+
+    meta_stats(m, &s);
+    buf_str(b, "\"catalogue\":{");
+    json_u64(b, "applied_index", s.applied_index, false);
+    json_u64(b, "term", s.term, false);
+    json_u64(b, "buckets", s.buckets, false);
+    json_u64(b, "objects", s.objects, false);
+    json_u64(b, "uploads", s.uploads, false);
+    json_u64(b, "garbage", s.garbage, false);
+    json_u64(b, "commands", s.commands, false);
+    json_u64(b, "entries", s.entries, false);
+    json_u64(b, "log_bytes", s.log_bytes, false);
+    json_u64(b, "database_bytes", s.database_bytes, true);
+    buf_str(b, "},");
+}
+
+void admin_status(struct request *r)
+{
+    struct gateway *g = r->gateway;
+    struct buf *b = &r->reply_body;
+    struct object_store_stats s;
+
+    reply(r, 200);
+    reply_header(r, "Content-Type", "application/json");
+    buf_printf(b, "{\"version\":\"%s\",", GODWIT_VERSION);
+    json_u64(b, "uptime_s", (clock_mono_ms() - g->start_ms) / 1000, false);
+    buf_printf(b, "\"ec\":\"%u+%u\",\"drives\":[", g->policy.k, g->policy.m);
+    for (unsigned i = 0; i < g->store_count; i++) {
+        if (i > 0) {
+            buf_char(b, ',');
+        }
+        drive_json(b, g->stores[i]);
+    }
+    buf_str(b, "],");
+    catalogue_json(b, g->meta);
+    buf_str(b, "\"memory\":{");
+    json_u64(b, "pool_used", pool_used(g->pool), false);
+    json_u64(b, "pool_budget", pool_budget(g->pool), true);
+    object_store_stats(g->objects, &s);
+    buf_str(b, "},\"object\":{");
+    json_u64(b, "chunks_written", s.chunks_written, false);
+    json_u64(b, "shards_missed", s.shards_missed, false);
+    json_u64(b, "reads_degraded", s.reads_degraded, false);
+    json_u64(b, "reads_hedged", s.reads_hedged, false);
+    json_u64(b, "shards_repaired", s.shards_repaired, false);
+    json_u64(b, "orphans_collected", s.orphans_collected, false);
+    json_u64(b, "repairs_waiting", s.repairs_waiting, true);
+    buf_str(b, "}}\n");
+}

@@ -1,0 +1,1144 @@
+/* HTTP by libmicrohttpd: external epoll mode, one daemon for each I/O loop.
+ *
+ * The loop is ours and never blocks. MHD is lenient where S3 must be strict,
+ * so what it lets pass is refused here: see check_headers. In 0.9.75
+ * MHD_get_timeout ignores a pending resume, so MHD_run follows every
+ * MHD_resume_connection. A response can be queued at the first call or after
+ * the whole body, not in between: a request that fails in mid-body is drained
+ * (up to DRAIN_MAX) and answered then.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "crypto/digest.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/http_internal.h"
+#include "gateway/request.h"
+#include "gateway/s3_router.h"
+#include "gateway/s3_upload.h"
+
+#define LOOPS_MAX 64
+#define CONNECTION_MEMORY ((size_t)64 << 10)
+#define DRAIN_MAX ((uint64_t)64 << 20) /* of a body that was refused */
+#define DRAIN_EARLY_MAX ((uint64_t)64 << 10)
+#define TICK_MS 1000
+#define SEND_NOTHING 1
+#define PEM_MAX ((size_t)1 << 20)
+
+struct http {
+    struct gateway *gateway;
+    struct http_loop *loops[LOOPS_MAX];
+    unsigned count;
+    char *address;
+    struct buf cert, key;
+    unsigned started;
+    atomic_uint open; /* connections */
+};
+
+/* ---- metrics ---- */
+
+static struct metric *requests_ok[S3_OPS_COUNT];
+static struct metric *requests_client[S3_OPS_COUNT];
+static struct metric *requests_server[S3_OPS_COUNT];
+static struct metric_histogram *seconds[S3_OPS_COUNT];
+static struct metric *bytes_in, *bytes_out, *connections;
+
+static void register_metrics(void)
+{
+    for (int op = 0; op < S3_OPS_COUNT; op++) {
+        const char *name = s3_operation((enum s3_op)op)->name;
+        const char *help = "Requests answered, by operation and outcome.";
+        requests_ok[op] =
+            metric_counter("godwit_requests_total",
+                           mem_printf("op=\"%s\",outcome=\"ok\"", name), help);
+        requests_client[op] = metric_counter(
+            "godwit_requests_total",
+            mem_printf("op=\"%s\",outcome=\"client_error\"", name), help);
+        requests_server[op] = metric_counter(
+            "godwit_requests_total",
+            mem_printf("op=\"%s\",outcome=\"server_error\"", name), help);
+        seconds[op] = metric_histogram(
+            "godwit_request_seconds", mem_printf("op=\"%s\"", name),
+            "Time from the first header to the last byte.");
+    }
+    bytes_in = metric_counter("godwit_received_bytes_total", NULL,
+                              "Bytes of bodies received.");
+    bytes_out = metric_counter("godwit_sent_bytes_total", NULL,
+                               "Bytes of bodies sent.");
+    connections =
+        metric_gauge("godwit_connections", NULL, "Connections open now.");
+}
+
+/* ---- requests ---- */
+
+static struct request *request_new(struct http_loop *l, const char *uri)
+{
+    struct request *r = mem_alloc(sizeof *r);
+    char *mark;
+    uint64_t id = rng_u64();
+
+    r->magic = REQUEST_MAGIC;
+    r->gateway = l->http->gateway;
+    r->http = l;
+    r->time_ms = clock_real_ms();
+    r->start_us = clock_mono_us();
+    r->rate_mark_us = r->start_us;
+    text_hex(&id, sizeof id, r->id);
+    r->uri = mem_strdup(uri);
+    r->path = mem_strdup(uri);
+    mark = strchr(r->path, '?');
+    if (mark != NULL) {
+        *mark = '\0';
+        r->query = mark + 1;
+    } else {
+        r->query = r->path + strlen(r->path);
+    }
+    r->holds = 1;
+    list_push(&l->requests, &r->node);
+    return r;
+}
+
+static void request_free(struct request *r)
+{
+    list_remove(&r->node);
+    if (r->stream_free != NULL) {
+        r->stream_free(r->stream);
+    }
+    if (r->state_free != NULL) {
+        r->state_free(r->state);
+    }
+    s3_upload_free(r->upload);
+    for (size_t i = 0; i < r->param_count; i++) {
+        free(r->params[i].name);
+        free(r->params[i].value);
+    }
+    free(r->uri);
+    free(r->path);
+    free(r->key);
+    buf_free(&r->document);
+    buf_free(&r->reply_headers);
+    buf_free(&r->reply_body);
+    buf_free(&r->command);
+    r->magic = 0;
+    free(r);
+}
+
+void request_hold(struct request *r)
+{
+    CHECK_ON_LOOP(r->http->loop);
+    r->holds++;
+}
+
+void request_release(struct request *r)
+{
+    CHECK_ON_LOOP(r->http->loop);
+    CHECK(r->holds > 0);
+    if (--r->holds == 0) {
+        request_free(r);
+    }
+}
+
+void request_suspend(struct request *r)
+{
+    CHECK_ON_LOOP(r->http->loop);
+    CHECK(!r->suspended);
+    r->suspended = true;
+    MHD_suspend_connection(r->connection);
+}
+
+void request_resume(struct request *r)
+{
+    CHECK_ON_LOOP(r->http->loop);
+    CHECK(r->suspended);
+    r->suspended = false;
+    r->rate_mark_us = clock_mono_us();
+    r->rate_bytes = 0;
+    MHD_resume_connection(r->connection);
+    r->http->resumed = true;
+}
+
+/* ---- reading the request ---- */
+
+struct header_walk {
+    struct request *r;
+    size_t bytes;
+    const char *bad;
+};
+
+/* RFC 9110 section 5.6.2: a field name is a token. MHD lets blanks before the
+ * colon pass as part of the name. */
+static bool is_token(const char *s)
+{
+    for (const char *p = s; *p != '\0'; p++) {
+        if (*p <= ' ' || *p >= 127 || strchr("()<>@,;:\\\"/[]?={}", *p)) {
+            return false;
+        }
+    }
+    return *s != '\0';
+}
+
+static enum MHD_Result on_header(void *cls,
+                                 enum MHD_ValueKind kind,
+                                 const char *name,
+                                 const char *value)
+{
+    struct header_walk *w = cls;
+    struct request *r = w->r;
+
+    (void)kind;
+    value = value != NULL ? value : "";
+    w->bytes += strlen(name) + strlen(value) + 4;
+    if (!is_token(name)) {
+        w->bad = "a header name is not a token";
+    }
+    for (const char *p = value; *p != '\0'; p++) {
+        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 127) {
+            w->bad = "a header value has a control byte";
+        }
+    }
+    if (r->header_count < REQUEST_HEADERS_MAX) {
+        r->headers[r->header_count++] = (struct sigv4_header){name, value};
+    } else {
+        w->bytes = REQUEST_HEADER_BYTES_MAX + 1;
+    }
+    return MHD_YES;
+}
+
+static bool check_length(struct request *r)
+{
+    const char *length = NULL;
+
+    for (size_t i = 0; i < r->header_count; i++) {
+        const struct sigv4_header *h = &r->headers[i];
+        if (strcasecmp(h->name, "content-length") == 0) {
+            if (length != NULL && strcmp(length, h->value) != 0) {
+                reply_error(r, S3_BadRequest,
+                            "two Content-Length headers differ");
+                return false;
+            }
+            length = h->value;
+        } else if (strcasecmp(h->name, "transfer-encoding") == 0) {
+            reply_error(r, S3_NotImplemented,
+                        "Transfer-Encoding is not supported: send "
+                        "Content-Length, or aws-chunked inside it");
+            return false;
+        }
+    }
+    if (length != NULL) {
+        if (!text_u64(length, &r->content_length)) {
+            reply_error(r, S3_BadRequest, "Content-Length is not a number");
+            return false;
+        }
+        r->has_length = true;
+    }
+    return true;
+}
+
+static bool check_headers(struct request *r)
+{
+    struct header_walk w = {.r = r, .bytes = strlen(r->uri)};
+
+    MHD_get_connection_values(r->connection, MHD_HEADER_KIND, on_header, &w);
+    if (w.bytes > REQUEST_HEADER_BYTES_MAX) {
+        reply_error(r, S3_RequestHeaderSectionTooLarge, NULL);
+        return false;
+    }
+    if (w.bad != NULL) {
+        reply_error(r, S3_BadRequest, "%s", w.bad);
+        return false;
+    }
+    return check_length(r);
+}
+
+static char *decoded(const char *p, size_t len, bool *ok)
+{
+    struct buf b = {0};
+    size_t n;
+
+    buf_reserve(&b, len);
+    *ok = text_uri_decode(&b, p, len) && memchr(b.data, 0, b.len) == NULL;
+    return (char *)buf_take(&b, &n);
+}
+
+static bool parse_params(struct request *r)
+{
+    const char *p = r->query;
+
+    while (*p != '\0') {
+        size_t len = strcspn(p, "&");
+        size_t name_len = strcspn(p, "=&");
+        struct request_param *q = &r->params[r->param_count];
+        bool name_ok, value_ok = true;
+        if (len > 0) {
+            if (r->param_count == REQUEST_PARAMS_MAX) {
+                reply_error(r, S3_InvalidURI, "too many query parameters");
+                return false;
+            }
+            q->name = decoded(p, name_len, &name_ok);
+            q->value = name_len < len ? decoded(p + name_len + 1,
+                                                len - name_len - 1, &value_ok)
+                                      : mem_strdup("");
+            r->param_count++;
+            if (!name_ok || !value_ok) {
+                reply_error(r, S3_InvalidURI,
+                            "a query parameter has a bad escape");
+                return false;
+            }
+        }
+        p += len;
+        p += *p == '&';
+    }
+    return true;
+}
+
+static bool set_key(struct request *r, const char *p)
+{
+    bool ok;
+    const char *why = NULL;
+
+    if (*p == '\0') {
+        return true;
+    }
+    r->key = decoded(p, strlen(p), &ok);
+    if (!ok) {
+        free(r->key);
+        r->key = NULL;
+        reply_error(r, S3_InvalidURI, "the key has a bad escape or a NUL");
+        return false;
+    }
+    if (strlen(r->key) > META_KEY_MAX) {
+        reply_error(r, S3_KeyTooLongError, NULL);
+        return false;
+    }
+    if (!s3_key_valid(r->key, strlen(r->key), &why)) {
+        reply_error(r, S3_InvalidURI, "%s", why);
+        return false;
+    }
+    return true;
+}
+
+/* Bucket and key from the path, or from the host and the path. */
+static bool parse_target(struct request *r)
+{
+    const char *host = request_header(r, "host");
+    const char *p = r->path;
+    const char *why = NULL;
+    char *name;
+    size_t len;
+    bool ok;
+
+    if (*p != '/') {
+        reply_error(r, S3_InvalidURI, "the path must begin with '/'");
+        return false;
+    }
+    p++;
+    if (r->gateway->domain[0] != '\0' && host != NULL &&
+        s3_host_bucket(host, r->gateway->domain, r->bucket)) {
+        return set_key(r, p);
+    }
+    len = strcspn(p, "/");
+    if (len == 0) {
+        if (*p != '\0') {
+            reply_error(r, S3_InvalidBucketName, NULL);
+            return false;
+        }
+        return true;
+    }
+    name = decoded(p, len, &ok);
+    if (ok && s3_bucket_name_valid(name, &why)) {
+        snprintf(r->bucket, sizeof r->bucket, "%s", name);
+    } else {
+        reply_error(r, S3_InvalidBucketName, "%s",
+                    why != NULL ? why : "the bucket name has a bad escape");
+        free(name);
+        return false;
+    }
+    free(name);
+    p += len;
+    p += *p == '/';
+    return set_key(r, p);
+}
+
+/* The gateway's own paths live beside buckets under a name that no bucket can
+ * have. */
+static bool parse_admin(struct request *r)
+{
+    static const struct {
+        const char *path;
+        enum s3_op op;
+    } rows[] = {{"/-/live", S3_OP_Live},
+                {"/-/ready", S3_OP_Ready},
+                {"/-/metrics", S3_OP_Metrics},
+                {"/-/status", S3_OP_Status}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(r->path, rows[i].path) == 0) {
+            r->op = rows[i].op;
+        }
+    }
+    if (r->op == S3_OP_NONE) {
+        reply_error(r, S3_NotFound, NULL);
+        return false;
+    }
+    if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0) {
+        reply_error(r, S3_MethodNotAllowed, NULL);
+        return false;
+    }
+    return r->op != S3_OP_Status || s3_authenticate(r);
+}
+
+static bool route(struct request *r)
+{
+    struct s3_route_input in = {
+        .method = r->method,
+        .has_bucket = r->bucket[0] != '\0',
+        .has_key = r->key != NULL,
+        .has_copy_source = request_header(r, "x-amz-copy-source") != NULL,
+        .params = r->params,
+        .param_count = r->param_count,
+    };
+    enum s3_error refusal = S3_OK;
+    const char *why = NULL;
+
+    r->op = s3_route(&in, &refusal, &why);
+    if (r->op == S3_OP_NONE) {
+        if (why != NULL) {
+            reply_error(r, refusal, "%s", why);
+        } else {
+            reply_error(r, refusal, NULL);
+        }
+        return false;
+    }
+    return true;
+}
+
+static bool check_bodyless(struct request *r)
+{
+    static const char empty_sha256[] =
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    if (r->content_length > 0) {
+        if (r->content_length > REQUEST_DOCUMENT_MAX) {
+            reply_error(r, S3_InvalidRequest, "this request takes no body");
+            return false;
+        }
+        return true; /* drained; S3 ignores it too */
+    }
+    if (r->auth.payload == SIGV4_PAYLOAD_SHA256 &&
+        strcmp(r->auth.payload_text, empty_sha256) != 0 &&
+        r->op != S3_OP_Live && r->op != S3_OP_Ready && r->op != S3_OP_Metrics) {
+        reply_error(r, S3_XAmzContentSHA256Mismatch, NULL);
+        return false;
+    }
+    return true;
+}
+
+/* All that the headers can tell. False: a reply was made. */
+static bool judge_headers(struct request *r)
+{
+    if (!check_headers(r) || !parse_params(r)) {
+        return false;
+    }
+    if (strncmp(r->path, "/-/", 3) == 0) {
+        return parse_admin(r);
+    }
+    if (!parse_target(r) || !s3_authenticate(r) || !route(r)) {
+        return false;
+    }
+    switch (s3_operation(r->op)->body) {
+        case S3_BODY_OBJECT:
+            return s3_upload_new(r);
+        case S3_BODY_XML:
+            if (r->content_length > REQUEST_DOCUMENT_MAX) {
+                reply_error(r, S3_MaxMessageLengthExceeded, NULL);
+                return false;
+            }
+            return true;
+        default:
+            return check_bodyless(r);
+    }
+}
+
+/* ---- answering ---- */
+
+static void add_headers(struct request *r, struct MHD_Response *response)
+{
+    const char *p = (const char *)r->reply_headers.data;
+    size_t left = r->reply_headers.len;
+
+    while (left > 0) {
+        const char *name = p;
+        const char *value = name + strlen(name) + 1;
+        size_t used = (size_t)(value - p) + strlen(value) + 1;
+        MHD_add_response_header(response, name, value);
+        p += used;
+        left -= used;
+    }
+    MHD_add_response_header(response, "x-amz-request-id", r->id);
+    MHD_add_response_header(response, "Server", "Godwit");
+    if (r->close) {
+        MHD_add_response_header(response, "Connection", "close");
+    }
+}
+
+/* HEAD has the length of a body that is never asked for. */
+static ssize_t read_nothing(void *cls, uint64_t pos, char *out, size_t max)
+{
+    (void)cls;
+    (void)pos;
+    (void)out;
+    (void)max;
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static enum MHD_Result send_reply(struct request *r)
+{
+    struct MHD_Response *response = r->response;
+    enum MHD_Result rc;
+
+    CHECK(r->replied);
+    if (response == NULL && r->is_head) {
+        response = MHD_create_response_from_callback(
+            r->head_bytes, SEND_NOTHING, read_nothing, NULL, NULL);
+        CHECK(response != NULL);
+    }
+    if (response == NULL) {
+        size_t len;
+        uint8_t *data = buf_take(&r->reply_body, &len);
+        r->bytes_out += len;
+        response =
+            MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE);
+        CHECK(response != NULL);
+    }
+    r->response = NULL;
+    r->sending = true;
+    add_headers(r, response);
+    rc = MHD_queue_response(r->connection, (unsigned)r->status, response);
+    MHD_destroy_response(response);
+    return rc;
+}
+
+static void on_done(struct loop_call *call)
+{
+    struct request *r = LIST_OF(call, struct request, call);
+
+    CHECK_OBJ(r, REQUEST_MAGIC);
+    r->answered = true;
+    if (r->suspended) {
+        request_resume(r);
+    }
+}
+
+void request_done(struct request *r)
+{
+    CHECK(r->replied);
+    if (loop_is_owner(r->http->loop) && !r->suspended) {
+        r->answered = true; /* on the spot */
+        return;
+    }
+    r->call.fn = on_done;
+    loop_post(r->http->loop, &r->call);
+}
+
+static void handle_in_worker(struct request *r)
+{
+    if (s3_operation(r->op)->body == S3_BODY_XML && !s3_check_document(r)) {
+        request_done(r);
+        return;
+    }
+    s3_operation(r->op)->handler(r);
+    if (r->replied) {
+        request_done(r);
+    }
+}
+
+void request_handle(struct request *r)
+{
+    s3_operation(r->op)->handler(r);
+}
+
+/* The body is complete: run the operation, on the spot or on a worker. */
+static void start_operation(struct request *r)
+{
+    r->started = true;
+    switch (s3_operation(r->op)->body) {
+        case S3_BODY_OBJECT:
+            s3_upload_end(r);
+            break;
+        case S3_BODY_FAST:
+            request_handle(r);
+            break;
+        default:
+            request_in_worker(r, handle_in_worker);
+    }
+    if (!r->suspended && !r->answered) {
+        request_suspend(r);
+    }
+}
+
+static enum MHD_Result take_body(struct request *r,
+                                 const char *data,
+                                 size_t *len)
+{
+    size_t given = *len;
+
+    if (r->answered) {
+        r->drained += given;
+        *len = 0;
+        return r->drained <= DRAIN_MAX ? MHD_YES : MHD_NO;
+    }
+    switch (s3_operation(r->op)->body) {
+        case S3_BODY_OBJECT:
+            s3_upload_data(r, data, len);
+            break;
+        case S3_BODY_XML:
+            buf_append(&r->document, data, given);
+            *len = 0;
+            break;
+        default:
+            *len = 0; /* no operation reads it */
+    }
+    r->bytes_in += given - *len;
+    r->rate_bytes += given - *len;
+    return MHD_YES;
+}
+
+static enum MHD_Result first_call(struct request *r)
+{
+    const char *expect;
+
+    if (judge_headers(r)) {
+        return MHD_YES;
+    }
+    r->answered = true;
+    expect = request_header(r, "expect");
+    if (r->content_length == 0 && r->error != S3_BadRequest &&
+        request_header(r, "transfer-encoding") == NULL) {
+        return MHD_YES; /* answered at the second call, connection kept */
+    }
+    if (expect == NULL && r->has_length &&
+        r->content_length <= DRAIN_EARLY_MAX) {
+        return MHD_YES; /* drain, then answer */
+    }
+    r->close = true;
+    return send_reply(r);
+}
+
+static enum MHD_Result on_request(void *cls,
+                                  struct MHD_Connection *connection,
+                                  const char *url,
+                                  const char *method,
+                                  const char *version,
+                                  const char *data,
+                                  size_t *len,
+                                  void **con_cls)
+{
+    struct request *r = *con_cls;
+
+    (void)cls;
+    (void)url;
+    (void)version;
+    CHECK_OBJ(r, REQUEST_MAGIC);
+    if (r->method == NULL) {
+        r->connection = connection;
+        r->method = method;
+        return first_call(r);
+    }
+    if (*len > 0) {
+        return take_body(r, data, len);
+    }
+    r->body_done = true;
+    if (!r->started && !r->answered) {
+        start_operation(r);
+    }
+    if (r->answered && !r->suspended) {
+        return send_reply(r);
+    }
+    return MHD_YES;
+}
+
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *c)
+{
+    struct http_loop *l = cls;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct request *r = request_new(l, uri);
+
+    if (info != NULL && info->socket_context != NULL) {
+        struct http_connection *conn = info->socket_context;
+        conn->request = r;
+        r->conn = conn;
+    }
+    return r;
+}
+
+static void log_request(const struct request *r)
+{
+    enum log_level level =
+        r->status >= 500 && r->status != 501 ? LOG_WARN : LOG_DEBUG;
+    char status[16], us[24];
+
+    if (!log_enabled(level)) {
+        return;
+    }
+    snprintf(status, sizeof status, "%d", r->status);
+    snprintf(us, sizeof us, "%llu",
+             (unsigned long long)(clock_mono_us() - r->start_us));
+    log_line(level, "request", "req", r->id, "op", s3_operation(r->op)->name,
+             "method", r->method != NULL ? r->method : "-", "path", r->path,
+             "status", status, "us", us, "code",
+             r->error != S3_OK ? s3_error_code(r->error) : "-", "err",
+             r->err.text[0] != '\0' ? r->err.text : "-", NULL);
+}
+
+static void on_completed(void *cls,
+                         struct MHD_Connection *c,
+                         void **con_cls,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct request *r = *con_cls;
+
+    (void)cls;
+    (void)c;
+    (void)code;
+    if (r == NULL) {
+        return;
+    }
+    CHECK_OBJ(r, REQUEST_MAGIC);
+    *con_cls = NULL;
+    if (r->conn != NULL) {
+        r->conn->request = NULL;
+        r->conn->since_us = clock_mono_us();
+    }
+    if (r->replied) {
+        struct metric **row = r->status >= 500   ? requests_server
+                              : r->status >= 400 ? requests_client
+                                                 : requests_ok;
+        metric_add(row[r->op], 1);
+        metric_observe_us(seconds[r->op], clock_mono_us() - r->start_us);
+        metric_add(bytes_in, r->bytes_in);
+        metric_add(bytes_out, r->bytes_out);
+        log_request(r);
+    }
+    r->connection = NULL;
+    request_release(r);
+}
+
+/* ---- connections and their deadlines ---- */
+
+static void on_connection(void *cls,
+                          struct MHD_Connection *c,
+                          void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http_loop *l = cls;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        struct http_connection *conn = mem_alloc(sizeof *conn);
+        conn->connection = c;
+        conn->since_us = clock_mono_us();
+        list_push(&l->connections, &conn->node);
+        *socket_context = conn;
+        metric_set(connections,
+                   (int64_t)atomic_fetch_add(&l->http->open, 1) + 1);
+    } else if (*socket_context != NULL) {
+        struct http_connection *conn = *socket_context;
+        list_remove(&conn->node);
+        free(conn);
+        *socket_context = NULL;
+        metric_set(connections,
+                   (int64_t)atomic_fetch_sub(&l->http->open, 1) - 1);
+    }
+}
+
+static void cut(struct http_connection *conn)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        conn->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    if (info != NULL) {
+        shutdown(info->connect_fd, SHUT_RDWR);
+    }
+}
+
+/* Too slow? Headers and idle connections have a deadline; bodies, in and out,
+ * a minimum rate over body_timeout. */
+static bool is_overdue(struct http_connection *conn,
+                       uint64_t now_us,
+                       const struct server_options *o)
+{
+    struct request *r = conn->request;
+    uint64_t window_us;
+
+    if (r == NULL || r->method == NULL) {
+        uint64_t since = r != NULL && r->start_us < conn->since_us
+                             ? r->start_us
+                             : conn->since_us;
+        return now_us - since > o->header_timeout_ms * 1000;
+    }
+    if (r->suspended || (r->body_done && !r->sending)) {
+        return false;
+    }
+    window_us = now_us - r->rate_mark_us;
+    if (window_us < o->body_timeout_ms * 1000) {
+        return false;
+    }
+    if (r->rate_bytes < o->body_rate_bytes * (window_us / 1000000)) {
+        return true;
+    }
+    r->rate_mark_us = now_us;
+    r->rate_bytes = 0;
+    return false;
+}
+
+static void on_tick(struct loop_timer *t)
+{
+    struct http_loop *l = LIST_OF(t, struct http_loop, tick);
+    const struct server_options *o = l->http->gateway->options;
+    uint64_t now = clock_mono_us();
+
+    LIST_EACH_SAFE (node, &l->connections) {
+        struct http_connection *conn =
+            LIST_OF(node, struct http_connection, node);
+        if (is_overdue(conn, now, o)) {
+            cut(conn);
+        }
+    }
+    loop_timer_set(l->loop, t, l->tick_ms);
+}
+
+/* ---- loops ---- */
+
+static void on_mhd(struct loop_fd *f, uint32_t events)
+{
+    struct http_loop *l = LIST_OF(f, struct http_loop, mhd_fd);
+
+    (void)events;
+    MHD_run(l->daemon);
+}
+
+static void before_wait(void *arg, int *timeout_ms)
+{
+    struct http_loop *l = arg;
+    MHD_UNSIGNED_LONG_LONG wait;
+
+    while (l->resumed) {
+        l->resumed = false;
+        MHD_run(l->daemon);
+    }
+    if (MHD_get_timeout(l->daemon, &wait) == MHD_YES &&
+        (*timeout_ms < 0 || wait < (unsigned)*timeout_ms)) {
+        *timeout_ms = (int)wait;
+    }
+}
+
+static void *loop_main(void *arg)
+{
+    struct http_loop *l = arg;
+
+    loop_timer_set(l->loop, &l->tick, l->tick_ms);
+    loop_run(l->loop, before_wait, l);
+    return NULL;
+}
+
+static void on_mhd_log(void *cls, const char *fmt, va_list ap)
+{
+    char text[256];
+
+    (void)cls;
+    if (log_enabled(LOG_DEBUG)) {
+        vsnprintf(text, sizeof text, fmt, ap);
+        text[strcspn(text, "\n")] = '\0';
+        log_line(LOG_DEBUG, "http", "note", text, NULL);
+    }
+}
+
+static int loop_start(struct http *h,
+                      const struct sockaddr *address,
+                      struct http_loop **out,
+                      struct err *err)
+{
+    const struct server_options *o = h->gateway->options;
+    struct http_loop *l = mem_alloc(sizeof *l);
+    unsigned limit = (unsigned)(o->connections / h->count + 1);
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_USE_ERROR_LOG |
+                     MHD_ALLOW_SUSPEND_RESUME |
+                     (address->sa_family == AF_INET6 ? MHD_USE_IPv6 : 0) |
+                     (h->cert.len > 0 ? MHD_USE_TLS : 0);
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, h->cert.data},
+                                   {MHD_OPTION_HTTPS_MEM_KEY, 0, h->key.data},
+                                   {MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+
+    l->http = h;
+    list_init(&l->requests);
+    list_init(&l->connections);
+    l->tick_ms = o->header_timeout_ms / 4 < TICK_MS
+                     ? o->header_timeout_ms / 4 + 10
+                     : TICK_MS;
+    loop_timer_init(&l->tick, on_tick);
+    errno = 0;
+    l->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, l, MHD_OPTION_EXTERNAL_LOGGER,
+        on_mhd_log, NULL, MHD_OPTION_SOCK_ADDR, address,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, CONNECTION_MEMORY / 2,
+        MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)o->connections_per_ip, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, l, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
+        MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_ARRAY,
+        h->cert.len > 0 ? tls : none, MHD_OPTION_END);
+    if (l->daemon == NULL) {
+        free(l);
+        if (errno == 0) {
+            return err_set(err, ERR_BAD_INPUT,
+                           "listen on %s: the certificate or key is not "
+                           "usable",
+                           o->listen);
+        }
+        return err_errno(err, "listen on %s", o->listen);
+    }
+    l->loop = loop_new();
+    l->mhd_fd.fd =
+        MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    l->mhd_fd.fn = on_mhd;
+    loop_add_fd(l->loop, &l->mhd_fd, EPOLLIN);
+    *out = l;
+    return 0;
+}
+
+/* "127.0.0.1:9000", "[::1]:9000", "host:9000". */
+static int resolve(const char *listen,
+                   struct sockaddr_storage *out,
+                   socklen_t *len,
+                   struct err *err)
+{
+    const char *colon = strrchr(listen, ':');
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    char *host;
+    size_t host_len;
+    int rc;
+
+    if (colon == NULL) {
+        return err_set(err, ERR_BAD_INPUT, "listen: %s is not ADDR:PORT",
+                       listen);
+    }
+    host_len = (size_t)(colon - listen);
+    if (host_len >= 2 && listen[0] == '[' && colon[-1] == ']') {
+        host = mem_strndup(listen + 1, host_len - 2);
+    } else {
+        host = mem_strndup(listen, host_len);
+    }
+    rc = getaddrinfo(host[0] != '\0' ? host : NULL, colon + 1, &hints, &found);
+    free(host);
+    if (rc != 0) {
+        return err_set(err, ERR_BAD_INPUT, "listen: %s: %s", listen,
+                       gai_strerror(rc));
+    }
+    memcpy(out, found->ai_addr, found->ai_addrlen);
+    *len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return 0;
+}
+
+/* With port 0 all loops must share the port that the first one got. */
+static void learn_address(struct http *h, struct sockaddr_storage *address)
+{
+    int fd =
+        (int)MHD_get_daemon_info(h->loops[0]->daemon, MHD_DAEMON_INFO_LISTEN_FD)
+            ->listen_fd;
+    socklen_t len = sizeof *address;
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+
+    CHECK(getsockname(fd, (struct sockaddr *)address, &len) == 0);
+    CHECK(getnameinfo((struct sockaddr *)address, len, host, sizeof host, port,
+                      sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0);
+    h->address = mem_printf(
+        address->ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* SO_REUSEPORT lets a second server share the port in silence: see that nobody
+ * answers there first. */
+static int check_port_free(const struct sockaddr_storage *address,
+                           socklen_t len,
+                           const char *listen,
+                           struct err *err)
+{
+    int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    int rc = 0;
+
+    if (fd < 0) {
+        return err_errno(err, "socket");
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, (const struct sockaddr *)address, len) != 0) {
+        rc = err_errno(err, "listen on %s", listen);
+    }
+    close(fd);
+    return rc;
+}
+
+static int load_pem(const char *path,
+                    const char *field,
+                    struct buf *out,
+                    struct err *err)
+{
+    int rc = fs_read(path, PEM_MAX, out, err);
+
+    if (rc != 0) {
+        return err_wrap(err, rc, "%s", field);
+    }
+    buf_char(out, '\0');
+    return 0;
+}
+
+int http_start(struct gateway *g, struct http **out, struct err *err)
+{
+    const struct server_options *o = g->options;
+    struct http *h = mem_alloc(sizeof *h);
+    struct sockaddr_storage address = {0};
+    socklen_t len = 0;
+    unsigned want = o->io_threads > 0 ? (unsigned)o->io_threads
+                                      : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    int rc;
+
+    register_metrics();
+    h->gateway = g;
+    h->count = want < LOOPS_MAX ? want : LOOPS_MAX;
+    if (o->tls_cert != NULL) {
+        rc = load_pem(o->tls_cert, "tls-cert", &h->cert, err);
+        if (rc == 0) {
+            rc = load_pem(o->tls_key, "tls-key", &h->key, err);
+        }
+        if (rc != 0) {
+            goto err_after_alloc;
+        }
+    }
+    rc = resolve(o->listen, &address, &len, err);
+    if (rc == 0) {
+        rc = check_port_free(&address, len, o->listen, err);
+    }
+    if (rc != 0) {
+        goto err_after_alloc;
+    }
+    for (h->started = 0; h->started < h->count; h->started++) {
+        rc = loop_start(h, (struct sockaddr *)&address, &h->loops[h->started],
+                        err);
+        if (rc != 0) {
+            goto err_after_loops;
+        }
+        if (h->started == 0) {
+            learn_address(h, &address);
+        }
+    }
+    for (unsigned i = 0; i < h->count; i++) {
+        struct http_loop *l = h->loops[i];
+        CHECK(pthread_create(&l->thread, NULL, loop_main, l) == 0);
+        pthread_setname_np(l->thread, "http");
+        l->running = true;
+    }
+    *out = h;
+    return 0;
+
+err_after_loops:
+    for (unsigned i = 0; i < h->started; i++) {
+        MHD_stop_daemon(h->loops[i]->daemon);
+        loop_free(h->loops[i]->loop);
+        free(h->loops[i]);
+    }
+err_after_alloc:
+    buf_wipe(&h->cert);
+    buf_wipe(&h->key);
+    free(h->address);
+    free(h);
+    return rc;
+}
+
+const char *http_address(const struct http *h)
+{
+    return h->address;
+}
+
+/* On the loop: stop accepting, and look until nothing is at hand. */
+static void on_quiesce(struct loop_timer *t)
+{
+    struct http_loop *l = LIST_OF(t, struct http_loop, quiesce);
+
+    if (l->listen_fd < 0) {
+        l->listen_fd = MHD_quiesce_daemon(l->daemon);
+    }
+    if (list_empty(&l->requests) || clock_mono_ms() >= l->stop_at_ms) {
+        bool suspended = false;
+        LIST_EACH (node, &l->requests) {
+            struct request *r = LIST_OF(node, struct request, node);
+            suspended = suspended || r->suspended || r->holds > 1;
+        }
+        if (!suspended) {
+            loop_stop(l->loop);
+            return;
+        }
+    }
+    loop_timer_set(l->loop, t, 20);
+}
+
+static void on_stop(struct loop_call *call)
+{
+    struct http_loop *l = LIST_OF(call, struct http_loop, stop_call);
+
+    l->listen_fd = -1;
+    loop_timer_init(&l->quiesce, on_quiesce);
+    on_quiesce(&l->quiesce);
+}
+
+void http_stop(struct http *h, uint64_t grace_ms)
+{
+    if (h == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < h->count; i++) {
+        struct http_loop *l = h->loops[i];
+        l->stop_at_ms = clock_mono_ms() + grace_ms;
+        l->stop_call.fn = on_stop;
+        loop_post(l->loop, &l->stop_call);
+    }
+    for (unsigned i = 0; i < h->count; i++) {
+        struct http_loop *l = h->loops[i];
+        pthread_join(l->thread, NULL);
+        MHD_stop_daemon(l->daemon);
+        if (l->listen_fd >= 0) {
+            close(l->listen_fd);
+        }
+        CHECK(list_empty(&l->requests));
+        loop_free(l->loop);
+        free(l);
+    }
+    buf_wipe(&h->cert);
+    buf_wipe(&h->key);
+    free(h->address);
+    free(h);
+}

@@ -1,0 +1,202 @@
+/* A reply whose bytes come from drives: two windows, one being sent by the
+ * loop while a worker fills the other. A slow client holds two buffers of the
+ * pool and no worker.
+ */
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/http_internal.h"
+#include "gateway/request.h"
+
+#define STREAM_MAGIC 0x47535452u
+#define WINDOW_BYTES ((size_t)512 << 10)
+#define SEND_BLOCK ((size_t)128 << 10)
+#define POOL_WAIT_MS 30000
+
+struct window {
+    uint8_t *data; /* of the pool; NULL until first filled */
+    size_t len;
+    size_t pos;
+    bool ready;
+};
+
+struct stream {
+    uint32_t magic;
+    struct request *request;
+    int (*fill)(struct request *r,
+                void *out,
+                size_t max,
+                size_t *got,
+                struct err *err);
+    uint64_t left; /* bytes not yet filled */
+    size_t window_bytes;
+    struct window windows[2];
+    unsigned current;
+    bool filling; /* a worker has the other window */
+    bool waiting; /* the connection is suspended for it */
+    int status;
+    struct work work;
+    struct loop_call call;
+};
+
+static void stream_free(void *cls)
+{
+    struct stream *s = cls;
+    struct request *r = s->request;
+
+    CHECK_OBJ(s, STREAM_MAGIC);
+    for (int i = 0; i < 2; i++) {
+        pool_put(r->gateway->pool, s->windows[i].data, s->window_bytes);
+    }
+    s->magic = 0;
+    free(s);
+}
+
+static int fill_window(struct stream *s, struct window *w, struct err *err)
+{
+    struct request *r = s->request;
+    size_t want = s->left < s->window_bytes ? (size_t)s->left : s->window_bytes;
+    size_t len = 0;
+    int rc = 0;
+
+    if (w->data == NULL) {
+        w->data =
+            pool_get_block(r->gateway->pool, s->window_bytes, POOL_WAIT_MS);
+        if (w->data == NULL) {
+            return err_set(err, ERR_BUSY, "no memory for a read");
+        }
+    }
+    while (len < want && rc == 0) {
+        size_t got = 0;
+        rc = s->fill(r, w->data + len, want - len, &got, err);
+        if (rc == 0 && got == 0) {
+            rc = err_set(err, ERR_CORRUPT, "the object ends early");
+        }
+        len += got;
+    }
+    if (rc == 0) {
+        s->left -= len;
+        w->len = len;
+        w->pos = 0;
+    }
+    return rc;
+}
+
+/* Loop: the worker is back. */
+static void on_filled(struct loop_call *call)
+{
+    struct stream *s = LIST_OF(call, struct stream, call);
+    struct request *r = s->request;
+
+    CHECK_OBJ(s, STREAM_MAGIC);
+    s->filling = false;
+    s->windows[1 - s->current].ready = s->status == 0;
+    if (s->waiting) {
+        s->waiting = false;
+        request_resume(r);
+    }
+    request_release(r);
+}
+
+static void fill_in_worker(struct work *w)
+{
+    struct stream *s = LIST_OF(w, struct stream, work);
+    struct request *r = s->request;
+
+    s->status = fill_window(s, &s->windows[1 - s->current], &r->err);
+    s->call.fn = on_filled;
+    loop_post(r->http->loop, &s->call);
+}
+
+static void fill_ahead(struct stream *s)
+{
+    struct request *r = s->request;
+
+    if (s->filling || s->left == 0 || s->status != 0 ||
+        s->windows[1 - s->current].ready) {
+        return;
+    }
+    s->filling = true;
+    s->work.fn = fill_in_worker;
+    request_hold(r);
+    if (!workers_run(r->gateway->workers, &s->work)) {
+        s->status = err_set(&r->err, ERR_BUSY, "no worker for a read");
+        s->filling = false;
+        request_release(r);
+    }
+}
+
+static ssize_t on_read(void *cls, uint64_t pos, char *out, size_t max)
+{
+    struct stream *s = cls;
+    struct request *r = s->request;
+    struct window *w;
+    size_t n;
+
+    (void)pos;
+    CHECK_OBJ(s, STREAM_MAGIC);
+    w = &s->windows[s->current];
+    if (w->ready && w->pos == w->len) {
+        w->ready = false;
+        s->current = 1 - s->current;
+        w = &s->windows[s->current];
+    }
+    if (!w->ready && s->filling) {
+        s->waiting = true;
+        request_suspend(r);
+        return 0;
+    }
+    if (!w->ready) {
+        /* Too late for another status: the connection ends short. */
+        r->error = S3_InternalError;
+        r->status = 500;
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    fill_ahead(s);
+    n = w->len - w->pos < max ? w->len - w->pos : max;
+    memcpy(out, w->data + w->pos, n);
+    w->pos += n;
+    r->bytes_out += n;
+    r->rate_bytes += n;
+    return (ssize_t)n;
+}
+
+int reply_stream(struct request *r,
+                 int status,
+                 uint64_t size,
+                 int (*fill)(struct request *r,
+                             void *out,
+                             size_t max,
+                             size_t *got,
+                             struct err *err),
+                 struct err *err)
+{
+    struct stream *s = mem_alloc(sizeof *s);
+    int rc;
+
+    CHECK(size > 0);
+    s->magic = STREAM_MAGIC;
+    s->request = r;
+    s->fill = fill;
+    s->left = size;
+    s->window_bytes = mem_round_up(
+        size < WINDOW_BYTES ? (size_t)size : WINDOW_BYTES, 64 << 10);
+    rc = fill_window(s, &s->windows[0], err);
+    if (rc != 0) {
+        stream_free(s);
+        return rc;
+    }
+    s->windows[0].ready = true;
+    r->stream = s;
+    r->stream_free = stream_free;
+    r->response =
+        MHD_create_response_from_callback(size, SEND_BLOCK, on_read, s, NULL);
+    CHECK(r->response != NULL);
+    reply(r, status);
+    return 0;
+}

@@ -1,0 +1,198 @@
+/* Background work of one store: garbage, abandoned uploads, orphans, and idle
+ * memory. One thread, every gc_interval_ms.
+ *
+ * Garbage: runs that the catalogue no longer names since gc_delay_ms are
+ * deleted from the drives first and forgotten by the catalogue after; a crash
+ * between leaves rows whose shards are gone, and deleting again is no error.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/latch.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include "base/pool.h"
+#include "gateway/gateway_internal.h"
+#include "meta/meta.h"
+#include "object/object_gc.h"
+
+#define BATCH 1000
+#define ORPHANS_EVERY_MS ((uint64_t)60000)
+#define UPLOADS_EVERY_MS ((uint64_t)60000)
+
+struct janitor {
+    struct gateway *gateway;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* guards stopping */
+    pthread_cond_t cond;
+    bool stopping;
+    uint64_t orphans_at_ms, uploads_at_ms;
+    struct metric *garbage_runs, *uploads_aborted, *orphan_shards;
+};
+
+static bool stopping(struct janitor *j)
+{
+    bool stop;
+
+    pthread_mutex_lock(&j->mutex);
+    stop = j->stopping;
+    pthread_mutex_unlock(&j->mutex);
+    return stop;
+}
+
+/* One batch; gives how many runs were collected. */
+static size_t collect_batch(struct janitor *j)
+{
+    struct gateway *g = j->gateway;
+    struct meta_garbage *rows = NULL;
+    uint64_t ids[BATCH];
+    size_t count = 0, done = 0;
+    struct buf command = {0};
+    struct err err = {{0}};
+    uint64_t now = clock_real_ms();
+    uint64_t before =
+        now > g->options->gc_delay_ms ? now - g->options->gc_delay_ms : 0;
+
+    if (meta_garbage_list(g->meta, before, BATCH, &rows, &count, &err) != 0) {
+        log_errf(LOG_WARN, "garbage", "%s", err.text);
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        int rc = object_delete(g->objects, rows[i].manifest,
+                               rows[i].manifest_len, &err);
+        if (rc != 0) {
+            log_errf(LOG_WARN, "garbage", "%s", err.text);
+        }
+        ids[done++] = rows[i].id;
+        meta_garbage_free(&rows[i]);
+    }
+    free(rows);
+    if (done > 0) {
+        command_garbage_done(&command, ids, done);
+        if (meta_propose_wait(g->meta, &command, NULL, &err) != 0) {
+            log_errf(LOG_WARN, "garbage", "%s", err.text);
+            done = 0;
+        }
+        buf_free(&command);
+        metric_add(j->garbage_runs, done);
+    }
+    return done;
+}
+
+static void abort_old_uploads(struct janitor *j)
+{
+    struct gateway *g = j->gateway;
+    uint64_t now = clock_real_ms();
+    struct meta_upload *uploads = NULL;
+    size_t count = 0;
+    struct err err = {{0}};
+
+    if (now < g->options->upload_expiry_ms ||
+        meta_uploads_older(g->meta, now - g->options->upload_expiry_ms, BATCH,
+                           &uploads, &count, &err) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct buf command = {0};
+        command_upload_abort(&command, uploads[i].bucket, uploads[i].key,
+                             uploads[i].id, now);
+        if (meta_propose_wait(g->meta, &command, NULL, &err) == 0) {
+            metric_add(j->uploads_aborted, 1);
+        }
+        buf_free(&command);
+        meta_upload_free(&uploads[i]);
+    }
+    free(uploads);
+}
+
+static bool run_known(void *arg, uint64_t hi, uint64_t lo)
+{
+    struct janitor *j = arg;
+
+    return meta_run_known(j->gateway->meta, hi, lo);
+}
+
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void round_of(struct janitor *j)
+{
+    const struct server_options *o = j->gateway->options;
+    uint64_t now = clock_mono_ms();
+
+    while (!stopping(j) && collect_batch(j) == BATCH) {
+    }
+    if (!stopping(j) && now >= j->uploads_at_ms) {
+        abort_old_uploads(j);
+        j->uploads_at_ms = now + at_most(UPLOADS_EVERY_MS, o->upload_expiry_ms);
+    }
+    if (!stopping(j) && now >= j->orphans_at_ms) {
+        uint64_t n = object_collect_orphans(j->gateway->objects, run_known, j);
+        metric_add(j->orphan_shards, n);
+        if (n > 0) {
+            log_errf(LOG_INFO, "orphans", "%llu shards collected",
+                     (unsigned long long)n);
+        }
+        j->orphans_at_ms =
+            now + at_most(ORPHANS_EVERY_MS, o->orphan_age_ms + 1);
+    }
+    if (pool_used(j->gateway->pool) == 0) {
+        pool_trim(j->gateway->pool);
+    }
+}
+
+static void *janitor_main(void *arg)
+{
+    struct janitor *j = arg;
+
+    while (!stopping(j)) {
+        round_of(j);
+        pthread_mutex_lock(&j->mutex);
+        if (!j->stopping) {
+            latch_cond_wait(&j->cond, &j->mutex,
+                            j->gateway->options->gc_interval_ms);
+        }
+        pthread_mutex_unlock(&j->mutex);
+    }
+    return NULL;
+}
+
+struct janitor *janitor_start(struct gateway *g)
+{
+    struct janitor *j = mem_alloc(sizeof *j);
+
+    j->gateway = g;
+    j->garbage_runs = metric_counter("godwit_garbage_runs_total", NULL,
+                                     "Runs of chunks deleted from drives.");
+    j->uploads_aborted =
+        metric_counter("godwit_uploads_expired_total", NULL,
+                       "Unfinished multipart uploads aborted by age.");
+    j->orphan_shards = metric_counter("godwit_orphan_shards_total", NULL,
+                                      "Shards collected that nothing named.");
+    CHECK(pthread_mutex_init(&j->mutex, NULL) == 0);
+    latch_cond_init(&j->cond);
+    CHECK(pthread_create(&j->thread, NULL, janitor_main, j) == 0);
+    pthread_setname_np(j->thread, "janitor");
+    return j;
+}
+
+void janitor_stop(struct janitor *j)
+{
+    if (j == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&j->mutex);
+    j->stopping = true;
+    pthread_cond_signal(&j->cond);
+    pthread_mutex_unlock(&j->mutex);
+    pthread_join(j->thread, NULL);
+    pthread_cond_destroy(&j->cond);
+    pthread_mutex_destroy(&j->mutex);
+    free(j);
+}

@@ -1,0 +1,69 @@
+/* s3_attrs.h: what an object says about itself, beside its bytes.
+ *
+ * The headers that are kept with an object and given back with it, as the
+ * opaque attrs of the catalogue: u8 version (1), then for each a text name
+ * (lower case) and a text value (wire.h put_text).
+ *
+ * Kept: content-type, cache-control, content-disposition, content-encoding
+ * (without aws-chunked), content-language, expires,
+ * x-amz-website-redirect-location, x-amz-storage-class, x-amz-meta-*, and the
+ * checksum (x-amz-checksum-<algorithm>, x-amz-checksum-type).
+ *
+ * Source: AWS "Working with object metadata" (2 KiB of user metadata).
+ * Threads: any.
+ */
+#ifndef GODWIT_GATEWAY_S3_ATTRS_H
+#define GODWIT_GATEWAY_S3_ATTRS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "crypto/digest.h"
+
+struct buf;
+struct request;
+
+#define S3_USER_METADATA_MAX 2048
+
+/* Append the attrs of @r's headers to @out; false: a reply was made
+ * (MetadataTooLarge, InvalidArgument, InvalidStorageClass, NotImplemented for
+ * headers that ask for what is not there yet, such as encryption). */
+bool s3_attrs_from(struct request *r, struct buf *out);
+
+/* Append one attr to attrs begun by s3_attrs_from or s3_attrs_begin. */
+void s3_attrs_begin(struct buf *out);
+void s3_attrs_add(struct buf *out, const char *name, const char *value);
+
+/* Call @fn for each; stops when it returns false. Damaged attrs end the walk.
+ */
+void s3_attrs_each(const void *attrs,
+                   size_t len,
+                   bool (*fn)(void *arg, const char *name, const char *value),
+                   void *arg);
+/* A copy of one value (free()), or NULL. */
+char *s3_attrs_get(const void *attrs, size_t len, const char *name);
+/* Append all attrs but checksums to @out (begun). */
+void s3_attrs_copy(const void *attrs,
+                   size_t len,
+                   bool with_checksum,
+                   struct buf *out);
+
+/* Reply headers for GET and HEAD: all attrs; checksums only when
+ * @with_checksum. */
+void s3_attrs_reply(struct request *r,
+                    const void *attrs,
+                    size_t len,
+                    bool with_checksum);
+
+/* "x-amz-checksum-crc32c" and back. */
+const char *s3_checksum_header(enum digest_kind kind);
+bool s3_checksum_kind(const char *header, enum digest_kind *out);
+/* The checksum kept in @attrs; false when there is none. @value needs 64
+ * bytes; it may end in "-N" for composite ones. */
+bool s3_attrs_checksum(const void *attrs,
+                       size_t len,
+                       enum digest_kind *kind,
+                       char *value);
+
+#endif

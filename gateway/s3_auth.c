@@ -1,0 +1,127 @@
+/* Who asks. Source: AWS "Authenticating Requests (AWS Signature Version 4)".
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "crypto/digest.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/request.h"
+#include "gateway/s3_attrs.h"
+
+static enum s3_error error_of(enum sigv4_status status, bool presigned)
+{
+    switch (status) {
+        case SIGV4_MALFORMED:
+            return presigned ? S3_AuthorizationQueryParametersError
+                             : S3_AuthorizationHeaderMalformed;
+        case SIGV4_BAD_REGION:
+            return S3_AuthorizationHeaderMalformed;
+        case SIGV4_BAD_PAYLOAD:
+            return S3_InvalidArgument;
+        case SIGV4_SKEWED:
+            return S3_RequestTimeTooSkewed;
+        case SIGV4_MISMATCH:
+            return S3_SignatureDoesNotMatch;
+        default:
+            return S3_AccessDenied;
+    }
+}
+
+static bool refuse(struct request *r,
+                   enum sigv4_status status,
+                   const struct err *err)
+{
+    bool presigned =
+        r->auth.presigned || request_param(r, "X-Amz-Signature") != NULL;
+    enum s3_error e = error_of(status, presigned);
+
+    if (status == SIGV4_ANONYMOUS || status == SIGV4_MISMATCH) {
+        reply_error(r, e, NULL);
+    } else {
+        reply_error(r, e, "%s", err->text);
+    }
+    return false;
+}
+
+bool s3_authenticate(struct request *r)
+{
+    struct gateway *g = r->gateway;
+    struct sigv4_request s = {r->method, r->path, r->query, r->headers,
+                              r->header_count};
+    enum sigv4_status status;
+    struct err err = {{0}};
+
+    status = sigv4_parse(&s, &r->auth, &err);
+    if (status != SIGV4_OK) {
+        return refuse(r, status, &err);
+    }
+    if (strcmp(r->auth.access_key, g->access_key) != 0) {
+        reply_error(r, S3_InvalidAccessKeyId, NULL);
+        return false;
+    }
+    sigv4_keys_get(g->keys, g->access_key, g->secret_key, r->auth.date,
+                   r->auth.region, r->auth.service, r->signing_key);
+    status =
+        sigv4_verify(&s, &r->auth, g->region, r->signing_key, r->time_ms, &err);
+    if (status != SIGV4_OK) {
+        return refuse(r, status, &err);
+    }
+    return true;
+}
+
+/* Compare @kind's digest of the document with base64 @want. */
+static bool check_base64(struct request *r,
+                         enum digest_kind kind,
+                         const char *name,
+                         const char *want)
+{
+    uint8_t given[DIGEST_MAX * 2];
+    uint8_t got[DIGEST_MAX];
+    size_t given_len = 0;
+    size_t size;
+
+    if (strlen(want) > 64 ||
+        !text_unbase64(want, strlen(want), given, &given_len) ||
+        given_len != digest_size(kind)) {
+        reply_error(r, S3_InvalidDigest, "%s is not a valid digest", name);
+        return false;
+    }
+    size = digest_of(kind, r->document.data, r->document.len, got);
+    if (mem_diff(given, got, size) != 0) {
+        reply_error(r, S3_BadDigest, "%s does not match the body", name);
+        return false;
+    }
+    return true;
+}
+
+bool s3_check_document(struct request *r)
+{
+    const char *md5 = request_header(r, "content-md5");
+    uint8_t sum[DIGEST_MAX];
+
+    if (r->auth.payload == SIGV4_PAYLOAD_SHA256) {
+        digest_of(DIGEST_SHA256, r->document.data, r->document.len, sum);
+        if (mem_diff(sum, r->auth.payload_sha256, 32) != 0) {
+            reply_error(r, S3_XAmzContentSHA256Mismatch, NULL);
+            return false;
+        }
+    } else if (r->auth.payload != SIGV4_PAYLOAD_UNSIGNED) {
+        reply_error(r, S3_NotImplemented,
+                    "x-amz-content-sha256: %s is for objects only",
+                    r->auth.payload_text);
+        return false;
+    }
+    if (md5 != NULL && !check_base64(r, DIGEST_MD5, "Content-MD5", md5)) {
+        return false;
+    }
+    for (int kind = 0; kind < DIGEST_KINDS; kind++) {
+        const char *name = s3_checksum_header((enum digest_kind)kind);
+        const char *value = name != NULL ? request_header(r, name) : NULL;
+        if (value != NULL &&
+            !check_base64(r, (enum digest_kind)kind, name, value)) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,371 @@
+/* GetObject and HeadObject.
+ *
+ * The row is read on the loop: HEAD, errors, 304 and objects that lie inside
+ * their row are answered there. Bytes on drives are opened by a worker, which
+ * has the first window at hand before the status goes out, and then streamed
+ * (http_stream.c).
+ *
+ * Source: AWS S3 API Reference, GetObject, HeadObject.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/request.h"
+#include "gateway/s3_attrs.h"
+#include "gateway/s3_conditions.h"
+#include "gateway/s3_range.h"
+#include "object/object_get.h"
+
+/* A GET under way: what is read, and how far it is. */
+struct get {
+    struct request *request;
+    struct meta_object object;
+    struct meta_part part; /* multipart: the one being read */
+    bool has_part;
+    uint64_t offset; /* in the object, of the next byte */
+    uint64_t left;
+    int status;
+    struct object_get *reader; /* of the manifest at hand */
+    uint64_t reader_left;
+};
+
+static void get_free(void *state)
+{
+    struct get *g = state;
+
+    if (g->reader != NULL) {
+        object_get_close(g->reader);
+    }
+    meta_part_free(&g->part);
+    meta_object_free(&g->object);
+    free(g);
+}
+
+/* ---- headers ---- */
+
+/* response-content-type and the like: the client overrides what was kept. */
+static void override_headers(struct request *r)
+{
+    static const char *const rows[][2] = {
+        {"response-content-type", "Content-Type"},
+        {"response-content-language", "Content-Language"},
+        {"response-expires", "Expires"},
+        {"response-cache-control", "Cache-Control"},
+        {"response-content-disposition", "Content-Disposition"},
+        {"response-content-encoding", "Content-Encoding"},
+    };
+    struct buf kept = r->reply_headers;
+    const char *p = (const char *)kept.data;
+    size_t left = kept.len;
+
+    r->reply_headers = (struct buf){0};
+    while (left > 0) {
+        const char *value = p + strlen(p) + 1;
+        size_t used = (size_t)(value - p) + strlen(value) + 1;
+        bool overridden = false;
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            overridden = overridden || (text_ieq(p, rows[i][1]) &&
+                                        request_param(r, rows[i][0]) != NULL);
+        }
+        if (!overridden) {
+            buf_append(&r->reply_headers, p, used);
+        }
+        p += used;
+        left -= used;
+    }
+    buf_free(&kept);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *value = request_param(r, rows[i][0]);
+        if (value != NULL && strpbrk(value, "\r\n") == NULL) {
+            reply_header(r, rows[i][1], "%s", value);
+        }
+    }
+}
+
+static void reply_validators(struct request *r, const struct meta_object *o)
+{
+    char date[TEXT_TIME_MAX];
+
+    reply_header(r, "ETag", "\"%s\"", o->etag);
+    reply_header(r, "Last-Modified", "%s",
+                 text_http_date(o->modified_ms, date));
+}
+
+static void reply_object_headers(struct request *r,
+                                 const struct get *g,
+                                 bool whole)
+{
+    const char *mode = request_header(r, "x-amz-checksum-mode");
+    bool checksum = whole && mode != NULL && text_ieq(mode, "ENABLED");
+
+    reply_validators(r, &g->object);
+    reply_header(r, "Accept-Ranges", "bytes");
+    s3_attrs_reply(r, g->object.attrs, g->object.attrs_len, checksum);
+    if (request_param(r, "partNumber") != NULL && g->object.parts > 0) {
+        reply_header(r, "x-amz-mp-parts-count", "%u", g->object.parts);
+    }
+    if (!whole) {
+        reply_header(r, "Content-Range", "bytes %llu-%llu/%llu",
+                     (unsigned long long)g->offset,
+                     (unsigned long long)(g->offset + g->left - 1),
+                     (unsigned long long)g->object.size_bytes);
+    }
+    override_headers(r);
+}
+
+/* ---- which bytes ---- */
+
+/* ?partNumber=N: the bytes of that part. */
+static bool choose_part(struct request *r, struct get *g)
+{
+    struct meta_part part = {0};
+    uint64_t number;
+    int rc;
+
+    if (!request_param_u64(r, "partNumber", 1, 1, META_PARTS_MAX, &number)) {
+        return false;
+    }
+    if (request_header(r, "range") != NULL) {
+        reply_error(r, S3_InvalidRequest,
+                    "Cannot specify both Range header and partNumber query "
+                    "parameter");
+        return false;
+    }
+    g->status = 206;
+    if (g->object.parts == 0) {
+        if (number != 1) {
+            reply_error(r, S3_InvalidPartNumber, NULL);
+            return false;
+        }
+        if (g->object.size_bytes == 0) {
+            g->status = 200;
+        }
+        return true;
+    }
+    rc = meta_part_get(r->gateway->meta, g->object.body, (uint32_t)number,
+                       &part, &r->err);
+    if (rc != 0) {
+        reply_error(r, S3_InvalidPartNumber, NULL);
+        return false;
+    }
+    g->offset = part.offset;
+    g->left = part.size_bytes;
+    meta_part_free(&part);
+    return true;
+}
+
+/* Sets offset, left and status. False: a reply was made. */
+static bool choose_bytes(struct request *r, struct get *g)
+{
+    const char *range = request_header(r, "range");
+    uint64_t size = g->object.size_bytes;
+
+    g->offset = 0;
+    g->left = size;
+    g->status = 200;
+    if (request_param(r, "partNumber") != NULL) {
+        return choose_part(r, g);
+    }
+    if (range == NULL) {
+        return true;
+    }
+    switch (s3_range_parse(range, size, &g->offset, &g->left)) {
+        case S3_RANGE_OK:
+            g->status = 206;
+            return true;
+        case S3_RANGE_UNSATISFIABLE:
+            reply_header(r, "Content-Range", "bytes */%llu",
+                         (unsigned long long)size);
+            reply_error(r, S3_InvalidRange, NULL);
+            return false;
+        default:
+            return true; /* not understood: the whole object */
+    }
+}
+
+/* ---- bytes on drives ---- */
+
+/* Open the reader at g->offset: of the object, or of the part there. */
+static int open_reader(struct get *g, struct err *err)
+{
+    struct gateway *gw = g->request->gateway;
+    const void *manifest = g->object.manifest;
+    size_t len = g->object.manifest_len;
+    uint64_t start = 0;
+    uint64_t size = g->object.size_bytes;
+    int rc;
+
+    if (g->object.parts > 0) {
+        meta_part_free(&g->part);
+        rc = meta_part_at(gw->meta, g->object.body, g->offset, &g->part, err);
+        if (rc != 0) {
+            return rc;
+        }
+        manifest = g->part.manifest;
+        len = g->part.manifest_len;
+        start = g->part.offset;
+        size = g->part.size_bytes;
+    }
+    g->reader_left = size - (g->offset - start);
+    if (g->reader_left > g->left) {
+        g->reader_left = g->left;
+    }
+    if (manifest == NULL) {
+        return 0; /* a small part lies in its row */
+    }
+    return object_get_open(gw->objects, manifest, len, g->offset - start,
+                           g->reader_left, &g->reader, err);
+}
+
+/* Worker: the next bytes, for reply_stream. */
+static int fill(struct request *r,
+                void *out,
+                size_t max,
+                size_t *got,
+                struct err *err)
+{
+    struct get *g = r->state;
+    int rc = 0;
+
+    *got = 0;
+    if (g->reader_left == 0) {
+        if (g->reader != NULL) {
+            object_get_close(g->reader);
+            g->reader = NULL;
+        }
+        if (g->left == 0) {
+            return 0;
+        }
+        rc = open_reader(g, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    if (max > g->reader_left) {
+        max = (size_t)g->reader_left;
+    }
+    if (g->reader != NULL) {
+        rc = object_get_read(g->reader, out, max, got, err);
+    } else if (g->part.inline_bytes != NULL) {
+        memcpy(out, g->part.inline_bytes + (g->offset - g->part.offset), max);
+        *got = max;
+    } else {
+        rc = err_set(err, ERR_CORRUPT, "an object has no bytes");
+    }
+    if (rc == 0) {
+        g->offset += *got;
+        g->left -= *got;
+        g->reader_left -= *got;
+    }
+    return rc;
+}
+
+static void stream_in_worker(struct request *r)
+{
+    struct get *g = r->state;
+    struct err err = {{0}};
+    int rc;
+
+    reply_object_headers(r, g, g->status == 200);
+    rc = reply_stream(r, g->status, g->left, fill, &err);
+    if (rc == ERR_NOT_FOUND) {
+        rc = ERR_NO_KEY; /* replaced and collected since the row was read */
+    }
+    if (rc != 0) {
+        buf_clear(&r->reply_headers);
+        reply_err(r, rc == ERR_CORRUPT ? ERR_UNAVAILABLE : rc, &err);
+    }
+    request_done(r);
+}
+
+/* ---- operations ---- */
+
+static bool check_version(struct request *r)
+{
+    const char *version = request_param(r, "versionId");
+
+    if (version != NULL && strcmp(version, "null") != 0) {
+        reply_error(r, S3_NoSuchVersion, NULL);
+        return false;
+    }
+    return true;
+}
+
+/* Read the row and judge the conditions. False: a reply was made. */
+static bool find(struct request *r, struct get *g, bool with_content)
+{
+    enum s3_condition_result result;
+    int rc;
+
+    if (!check_version(r)) {
+        return false;
+    }
+    rc = meta_object_get(r->gateway->meta, r->bucket, r->key, with_content,
+                         &g->object, &r->err);
+    if (rc != 0) {
+        reply_err(r, rc, NULL);
+        return false;
+    }
+    result = s3_conditions_get(request_header(r, "if-match"),
+                               request_header(r, "if-none-match"),
+                               request_header(r, "if-modified-since"),
+                               request_header(r, "if-unmodified-since"),
+                               g->object.etag, g->object.modified_ms);
+    if (result == S3_CONDITION_NOT_MODIFIED) {
+        reply_validators(r, &g->object);
+        reply_error(r, S3_NotModified, NULL);
+        return false;
+    }
+    if (result == S3_CONDITION_FAILED) {
+        reply_error(r, S3_PreconditionFailed, NULL);
+        return false;
+    }
+    return choose_bytes(r, g);
+}
+
+static struct get *get_new(struct request *r)
+{
+    struct get *g = mem_alloc(sizeof *g);
+
+    g->request = r;
+    r->state = g;
+    r->state_free = get_free;
+    return g;
+}
+
+void s3_get_object(struct request *r)
+{
+    struct get *g = get_new(r);
+
+    if (!find(r, g, true)) {
+        request_done(r);
+        return;
+    }
+    if (g->object.parts == 0 && g->object.manifest == NULL) {
+        reply(r, g->status);
+        reply_object_headers(r, g, g->status == 200);
+        if (g->left > 0) {
+            buf_append(&r->reply_body, g->object.inline_bytes + g->offset,
+                       (size_t)g->left);
+        }
+        request_done(r);
+        return;
+    }
+    request_in_worker(r, stream_in_worker);
+}
+
+void s3_head_object(struct request *r)
+{
+    struct get *g = get_new(r);
+
+    if (find(r, g, false)) {
+        reply(r, g->status);
+        reply_object_headers(r, g, g->status == 200);
+        r->head_bytes = g->left;
+        r->is_head = true;
+    }
+    request_done(r);
+}

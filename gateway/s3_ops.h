@@ -1,0 +1,76 @@
+/* s3_ops.h: every operation of the gateway, in one table.
+ *
+ * X(operation, body, handler): the handler answers the request; where it runs
+ * and how it gets its body follows from the body kind:
+ *
+ *   FAST    no body; runs on the I/O loop and must not wait for drives or
+ *           commits: it answers, proposes, or asks for a worker
+ *           (request_in_worker)
+ *   NONE    no body; runs on a worker
+ *   XML     a small document gathered in r->document; runs on a worker
+ *   OBJECT  bytes of an object or part (s3_upload.h); the handler runs, on a
+ *           worker or, for inline objects, on the loop, when all bytes are
+ *           written and every digest was found right
+ *
+ * Source: AWS S3 API Reference, operations.
+ */
+#ifndef GODWIT_GATEWAY_S3_OPS_H
+#define GODWIT_GATEWAY_S3_OPS_H
+
+#define S3_OPS_TABLE(X)                                    \
+    X(ListBuckets, NONE, s3_list_buckets)                  \
+    X(CreateBucket, XML, s3_create_bucket)                 \
+    X(HeadBucket, FAST, s3_head_bucket)                    \
+    X(DeleteBucket, NONE, s3_delete_bucket)                \
+    X(GetBucketLocation, FAST, s3_get_bucket_location)     \
+    X(GetBucketVersioning, FAST, s3_get_bucket_versioning) \
+    X(GetBucketAcl, FAST, s3_get_acl)                      \
+    X(GetObjectAcl, FAST, s3_get_acl)                      \
+    X(GetBucketAbsent, FAST, s3_get_bucket_absent)         \
+    X(ListObjects, NONE, s3_list_objects)                  \
+    X(ListObjectsV2, NONE, s3_list_objects_v2)             \
+    X(ListMultipartUploads, NONE, s3_list_uploads)         \
+    X(DeleteObjects, XML, s3_delete_objects)               \
+    X(PutObject, OBJECT, s3_put_object)                    \
+    X(CopyObject, NONE, s3_copy_object)                    \
+    X(GetObject, FAST, s3_get_object)                      \
+    X(HeadObject, FAST, s3_head_object)                    \
+    X(GetObjectAttributes, NONE, s3_get_object_attributes) \
+    X(DeleteObject, FAST, s3_delete_object)                \
+    X(CreateMultipartUpload, NONE, s3_create_upload)       \
+    X(UploadPart, OBJECT, s3_put_part)                     \
+    X(UploadPartCopy, NONE, s3_copy_part)                  \
+    X(ListParts, NONE, s3_list_parts)                      \
+    X(CompleteMultipartUpload, XML, s3_complete_upload)    \
+    X(AbortMultipartUpload, NONE, s3_abort_upload)         \
+    X(Live, FAST, admin_live)                              \
+    X(Ready, FAST, admin_ready)                            \
+    X(Metrics, NONE, admin_metrics)                        \
+    X(Status, NONE, admin_status)
+
+enum s3_op {
+    S3_OP_NONE,
+#define X(op, body, handler) S3_OP_##op,
+    S3_OPS_TABLE(X)
+#undef X
+        S3_OPS_COUNT
+};
+
+enum s3_body { S3_BODY_FAST, S3_BODY_NONE, S3_BODY_XML, S3_BODY_OBJECT };
+
+struct request;
+
+#define X(op, body, handler) void handler(struct request *r);
+S3_OPS_TABLE(X)
+#undef X
+
+struct s3_operation {
+    const char *name;
+    enum s3_body body;
+    void (*handler)(struct request *r);
+};
+
+/* Never NULL for a value of the table. */
+const struct s3_operation *s3_operation(enum s3_op op);
+
+#endif

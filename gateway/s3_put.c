@@ -1,0 +1,90 @@
+/* PutObject and UploadPart: the bytes are durable (s3_upload.h); name them.
+ *
+ * Source: AWS S3 API Reference, PutObject, UploadPart.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/request.h"
+#include "gateway/s3_attrs.h"
+#include "gateway/s3_conditions.h"
+#include "gateway/s3_upload.h"
+
+static void reply_stored(struct request *r)
+{
+    enum digest_kind kind;
+    char value[64];
+
+    if (r->proposal.status != 0) {
+        reply_err(r, r->proposal.status, &r->proposal.err);
+        request_done(r);
+        return;
+    }
+    s3_upload_close(r->upload, true);
+    reply(r, 200);
+    reply_header(r, "ETag", "\"%s\"", s3_upload_etag(r->upload));
+    if (s3_upload_checksum(r->upload, &kind, value)) {
+        reply_header(r, s3_checksum_header(kind), "%s", value);
+        if (r->op == S3_OP_PutObject) {
+            reply_header(r, "x-amz-checksum-type", "FULL_OBJECT");
+        }
+    }
+    request_done(r);
+}
+
+void s3_put_object(struct request *r)
+{
+    struct meta_condition condition = {0};
+    struct s3_put_conditions held = {0};
+    struct buf attrs = {0};
+    enum digest_kind kind;
+    char value[64];
+
+    if (!s3_put_conditions(r, &held)) {
+        request_done(r);
+        return;
+    }
+    condition.if_match = held.if_match;
+    condition.if_none_match = held.if_none_match;
+    if (!s3_attrs_from(r, &attrs)) {
+        request_done(r);
+        goto out;
+    }
+    if (s3_upload_checksum(r->upload, &kind, value)) {
+        s3_attrs_add(&attrs, s3_checksum_header(kind), value);
+        s3_attrs_add(&attrs, "x-amz-checksum-type", "FULL_OBJECT");
+    }
+    command_object_put(&r->command, r->bucket, r->key, &condition,
+                       s3_upload_content(r->upload), s3_upload_etag(r->upload),
+                       attrs.data, attrs.len, r->time_ms);
+    request_propose(r, reply_stored);
+out:
+    buf_free(&attrs);
+    s3_put_conditions_free(&held);
+}
+
+void s3_put_part(struct request *r)
+{
+    uint8_t upload[META_UPLOAD_ID];
+    uint64_t number;
+    enum digest_kind kind;
+    char value[64];
+    char *check = NULL;
+
+    if (!request_upload_id(r, upload) ||
+        !request_param_u64(r, "partNumber", 0, 1, META_PARTS_MAX, &number)) {
+        request_done(r);
+        return;
+    }
+    if (s3_upload_checksum(r->upload, &kind, value)) {
+        check = mem_printf("%s:%s", s3_checksum_header(kind), value);
+    }
+    command_part_put(&r->command, upload, (uint32_t)number,
+                     s3_upload_content(r->upload), s3_upload_etag(r->upload),
+                     check, r->time_ms);
+    free(check);
+    request_propose(r, reply_stored);
+}
