@@ -1,0 +1,62 @@
+/* geometry.h: how a chunk is cut into pieces.
+ *
+ * An object is a run of chunks; a chunk is coded by itself. A chunk of n bytes
+ * under a policy of k data and m parity shards has
+ *
+ *     pieces  = min(k, ceil(n / GEOMETRY_CELL)), at least 1
+ *     piece_bytes s = n when pieces is 1, else ceil(n / pieces) rounded up to
+ *                     MEM_PAGE
+ *
+ * Piece i holds bytes [i*s, (i+1)*s) of the chunk; the last may be shorter (it
+ * is never empty), and is coded as if zeros followed it. Parity shards have s
+ * bytes. With one piece, parity shards are copies of it: 1+m writes, one read.
+ * Slots number the shards of a chunk in its placement group: data piece i is
+ * slot i, parity j is slot k + j, whatever the number of pieces; so slots
+ * pieces..k-1 of a short chunk are empty.
+ *
+ * Pure arithmetic. Threads: any.
+ */
+#ifndef GODWIT_ERASURE_GEOMETRY_H
+#define GODWIT_ERASURE_GEOMETRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+#define GEOMETRY_CELL ((uint32_t)65536)
+#define GEOMETRY_CHUNK_MAX ((uint32_t)8 << 20)
+#define GEOMETRY_K_MAX 16
+#define GEOMETRY_M_MAX 6
+#define GEOMETRY_SLOTS_MAX (GEOMETRY_K_MAX + GEOMETRY_M_MAX)
+
+struct ec_policy {
+    uint8_t k; /* 1..GEOMETRY_K_MAX */
+    uint8_t m; /* 0..GEOMETRY_M_MAX */
+};
+
+struct chunk_shape {
+    uint32_t chunk_bytes; /* n, 1..GEOMETRY_CHUNK_MAX */
+    uint32_t piece_bytes; /* s */
+    uint8_t pieces;       /* 1..k */
+    uint8_t k, m;
+};
+
+/* "4+2". ERR_BAD_INPUT says what is wrong. */
+int ec_policy_parse(const char *text, struct ec_policy *out, struct err *err);
+
+/* How many shards must be on stable media before a chunk counts as written:
+ * pieces + ceil(m / 2). */
+unsigned geometry_write_quorum(const struct chunk_shape *shape);
+
+struct chunk_shape geometry_shape(struct ec_policy policy,
+                                  uint32_t chunk_bytes);
+
+/* Bytes of the shard in @slot; 0 for a slot that the chunk leaves empty. */
+uint32_t geometry_shard_bytes(const struct chunk_shape *shape, unsigned slot);
+
+/* Bytes of a buffer that holds pieces * s data bytes and then m * s parity. */
+size_t geometry_buffer_bytes(const struct chunk_shape *shape);
+
+#endif
