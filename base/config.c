@@ -91,10 +91,8 @@ static const struct config_row *nearest_row(const struct config_row *table,
     return best;
 }
 
-static int unknown_key(const struct config_row *table,
-                       const char *dashes,
-                       const char *key,
-                       struct err *err)
+static int unknown_key(const struct config_row *table, const char *dashes,
+                       const char *key, struct err *err)
 {
     const char *what = *dashes != 0 ? "option" : "setting";
     const struct config_row *near = nearest_row(table, key);
@@ -136,11 +134,8 @@ static void print_bound(struct buf *b, const struct config_row *row, uint64_t v)
     buf_printf(b, "%llu", (unsigned long long)v);
 }
 
-static int out_of_bounds(const struct config_row *row,
-                         const char *shown,
-                         const char *value,
-                         bool low,
-                         struct err *err)
+static int out_of_bounds(const struct config_row *row, const char *shown,
+                         const char *value, bool low, struct err *err)
 {
     struct buf bound = {0};
 
@@ -152,11 +147,8 @@ static int out_of_bounds(const struct config_row *row,
     return ERR_BAD_INPUT;
 }
 
-static int set_number(const struct config_row *row,
-                      void *config,
-                      const char *shown,
-                      const char *value,
-                      struct err *err)
+static int set_number(const struct config_row *row, void *config,
+                      const char *shown, const char *value, struct err *err)
 {
     const char *form;
     uint64_t v;
@@ -186,11 +178,8 @@ static int set_number(const struct config_row *row,
     return 0;
 }
 
-static int set_bool(const struct config_row *row,
-                    void *config,
-                    const char *shown,
-                    const char *value,
-                    struct err *err)
+static int set_bool(const struct config_row *row, void *config,
+                    const char *shown, const char *value, struct err *err)
 {
     static const char *const words[] = {"false", "true", "no", "yes",
                                         "off",   "on",   "0",  "1"};
@@ -213,11 +202,8 @@ static void add_item(struct config_list *list, const char *value)
 }
 
 /* @shown is how errors name the key: "--listen" or "listen". */
-static int set_row(const struct config_row *row,
-                   void *config,
-                   const char *shown,
-                   const char *value,
-                   struct err *err)
+static int set_row(const struct config_row *row, void *config,
+                   const char *shown, const char *value, struct err *err)
 {
     char **text;
 
@@ -291,11 +277,8 @@ void config_free(const struct config_row *table, void *config)
     }
 }
 
-int config_set(const struct config_row *table,
-               void *config,
-               const char *key,
-               const char *value,
-               struct err *err)
+int config_set(const struct config_row *table, void *config, const char *key,
+               const char *value, struct err *err)
 {
     const struct config_row *row = find_row(table, key);
 
@@ -307,8 +290,7 @@ int config_set(const struct config_row *table,
 
 /* @flag (without its dashes and value) as a row; *@negated for --no-key. */
 static const struct config_row *flag_row(const struct config_row *table,
-                                         const char *flag,
-                                         bool *negated)
+                                         const char *flag, bool *negated)
 {
     const struct config_row *row = find_row(table, flag);
 
@@ -325,11 +307,8 @@ static const struct config_row *flag_row(const struct config_row *table,
 
 /* One flag, @arg; @next (or NULL) stands after it. *@used_next is set when it
  * was the flag's value. */
-static int set_flag(const struct config_row *table,
-                    void *config,
-                    const char *arg,
-                    const char *next,
-                    bool *used_next,
+static int set_flag(const struct config_row *table, void *config,
+                    const char *arg, const char *next, bool *used_next,
                     struct err *err)
 {
     const char *equals = strchr(arg, '=');
@@ -370,12 +349,8 @@ done:
     return rc;
 }
 
-int config_args(const struct config_row *table,
-                void *config,
-                int argc,
-                char **argv,
-                int *rest,
-                struct err *err)
+int config_args(const struct config_row *table, void *config, int argc,
+                char **argv, int *rest, struct err *err)
 {
     char **others = mem_calloc((size_t)argc + 1, sizeof others[0]);
     int count = 0;
@@ -443,9 +418,7 @@ static void cut_comment(char *s)
     }
 }
 
-static int set_line(const struct config_row *table,
-                    void *config,
-                    char *line,
+static int set_line(const struct config_row *table, void *config, char *line,
                     struct err *err)
 {
     char *equals;
@@ -472,9 +445,7 @@ static int set_line(const struct config_row *table,
     return config_set(table, config, trim(line), value, err);
 }
 
-int config_file(const struct config_row *table,
-                void *config,
-                const char *path,
+int config_file(const struct config_row *table, void *config, const char *path,
                 struct err *err)
 {
     struct buf text = {0};

@@ -50,28 +50,19 @@ void config_free(const struct config_row *table, void *config);
 
 /* Set one key. ERR_BAD_INPUT names the key, the value and the reason; for an
  * unknown key, also the one that was probably meant. */
-int config_set(const struct config_row *table,
-               void *config,
-               const char *key,
-               const char *value,
-               struct err *err);
+int config_set(const struct config_row *table, void *config, const char *key,
+               const char *value, struct err *err);
 
 /* Read "--key value", "--key=value" and, for CONFIG_BOOL, "--key" and
  * "--no-key". Other arguments (also -h, --help and what follows "--") are
  * counted and moved to the front of @argv from index 0; their number is written
  * to @rest. @argv starts with the first argument, not the program's name. On
  * failure @argv is untouched and the flags before the bad one are set. */
-int config_args(const struct config_row *table,
-                void *config,
-                int argc,
-                char **argv,
-                int *rest,
-                struct err *err);
+int config_args(const struct config_row *table, void *config, int argc,
+                char **argv, int *rest, struct err *err);
 
 /* Read a file; an error names the file and line. */
-int config_file(const struct config_row *table,
-                void *config,
-                const char *path,
+int config_file(const struct config_row *table, void *config, const char *path,
                 struct err *err);
 
 /* Options as --help shows them, and as man's OPTIONS section (roff). */

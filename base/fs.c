@@ -163,10 +163,7 @@ static int write_all(int fd, const void *p, size_t len)
 }
 
 /* A new file @path that holds the bytes durably; removed again on failure. */
-static int write_new(const char *path,
-                     const void *p,
-                     size_t len,
-                     mode_t mode,
+static int write_new(const char *path, const void *p, size_t len, mode_t mode,
                      struct err *err)
 {
     int fd = open_retry(path, O_WRONLY | O_CREAT | O_EXCL, mode & 0777);
@@ -197,10 +194,7 @@ err_after_open:
     return rc;
 }
 
-int fs_write(const char *path,
-             const void *p,
-             size_t len,
-             mode_t mode,
+int fs_write(const char *path, const void *p, size_t len, mode_t mode,
              struct err *err)
 {
     char *temporary =
@@ -261,9 +255,7 @@ int fs_lock(const char *path, int *fd, struct err *err)
     return 0;
 }
 
-int fs_space(const char *path,
-             uint64_t *free_bytes,
-             uint64_t *size_bytes,
+int fs_space(const char *path, uint64_t *free_bytes, uint64_t *size_bytes,
              struct err *err)
 {
     struct statvfs st;

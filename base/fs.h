@@ -19,17 +19,12 @@ struct err;
 int fs_mkdirs(const char *path, struct err *err);
 
 /* Append the file's bytes to @out; ERR_LIMIT over @size_max. */
-int fs_read(const char *path,
-            size_t size_max,
-            struct buf *out,
+int fs_read(const char *path, size_t size_max, struct buf *out,
             struct err *err);
 
 /* Replace @path whole or not at all, durably: temporary file, fsync, rename,
  * fsync of the folder. */
-int fs_write(const char *path,
-             const void *p,
-             size_t len,
-             mode_t mode,
+int fs_write(const char *path, const void *p, size_t len, mode_t mode,
              struct err *err);
 
 /* fsync a folder. */
@@ -41,9 +36,7 @@ int fs_lock(const char *path, int *fd, struct err *err);
 
 /* Bytes that an unprivileged writer may still use, and the size, of the file
  * system that holds @path. */
-int fs_space(const char *path,
-             uint64_t *free_bytes,
-             uint64_t *size_bytes,
+int fs_space(const char *path, uint64_t *free_bytes, uint64_t *size_bytes,
              struct err *err);
 
 #endif

@@ -15,8 +15,7 @@ void latch_cond_init(pthread_cond_t *cond)
     pthread_condattr_destroy(&attr);
 }
 
-static bool wait_until(pthread_cond_t *cond,
-                       pthread_mutex_t *mutex,
+static bool wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex,
                        const struct timespec *deadline)
 {
     int rc = pthread_cond_timedwait(cond, mutex, deadline);
@@ -25,8 +24,7 @@ static bool wait_until(pthread_cond_t *cond,
     return rc == 0;
 }
 
-bool latch_cond_wait(pthread_cond_t *cond,
-                     pthread_mutex_t *mutex,
+bool latch_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex,
                      uint64_t timeout_ms)
 {
     struct timespec deadline = clock_deadline(timeout_ms);

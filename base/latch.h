@@ -31,8 +31,7 @@ bool latch_wait(struct latch *l, uint64_t count, uint64_t timeout_ms);
 void latch_cond_init(pthread_cond_t *cond);
 
 /* As pthread_cond_timedwait, @timeout_ms from now; false on time-out. */
-bool latch_cond_wait(pthread_cond_t *cond,
-                     pthread_mutex_t *mutex,
+bool latch_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex,
                      uint64_t timeout_ms);
 
 #endif

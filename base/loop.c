@@ -128,8 +128,7 @@ static void run_timers(struct loop *l, int *timeout_ms)
     }
 }
 
-void loop_run(struct loop *l,
-              void (*before_wait)(void *arg, int *timeout_ms),
+void loop_run(struct loop *l, void (*before_wait)(void *arg, int *timeout_ms),
               void *arg)
 {
     struct epoll_event events[LOOP_EVENTS];

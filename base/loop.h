@@ -41,8 +41,7 @@ void loop_free(struct loop *l); /* no thread may be in loop_run */
 
 /* Serve until loop_stop. @before_wait (may be NULL) runs before each wait and
  * lowers *@timeout_ms (-1: for ever) when it must be called again sooner. */
-void loop_run(struct loop *l,
-              void (*before_wait)(void *arg, int *timeout_ms),
+void loop_run(struct loop *l, void (*before_wait)(void *arg, int *timeout_ms),
               void *arg);
 void loop_stop(struct loop *l);
 bool loop_is_owner(const struct loop *l);

@@ -82,11 +82,8 @@ static bool is_name(const char *name)
 
 /* The entry of this name and labels, made of @size bytes when new. A name has
  * one type. The caller has the mutex. */
-static void *register_locked(enum kind kind,
-                             const char *name,
-                             const char *labels,
-                             const char *help,
-                             size_t size)
+static void *register_locked(enum kind kind, const char *name,
+                             const char *labels, const char *help, size_t size)
 {
     struct entry **name_at = &all.first;
     struct entry **at;
@@ -118,11 +115,8 @@ static void *register_locked(enum kind kind,
     return e;
 }
 
-static void *register_entry(enum kind kind,
-                            const char *name,
-                            const char *labels,
-                            const char *help,
-                            size_t size)
+static void *register_entry(enum kind kind, const char *name,
+                            const char *labels, const char *help, size_t size)
 {
     void *e;
 
@@ -132,33 +126,27 @@ static void *register_entry(enum kind kind,
     return e;
 }
 
-struct metric *metric_counter(const char *name,
-                              const char *labels,
+struct metric *metric_counter(const char *name, const char *labels,
                               const char *help)
 {
     return register_entry(COUNTER, name, labels, help, sizeof(struct metric));
 }
 
-struct metric *metric_gauge(const char *name,
-                            const char *labels,
+struct metric *metric_gauge(const char *name, const char *labels,
                             const char *help)
 {
     return register_entry(GAUGE, name, labels, help, sizeof(struct metric));
 }
 
-struct metric_histogram *metric_histogram(const char *name,
-                                          const char *labels,
+struct metric_histogram *metric_histogram(const char *name, const char *labels,
                                           const char *help)
 {
     return register_entry(HISTOGRAM, name, labels, help,
                           sizeof(struct metric_histogram));
 }
 
-void metric_gauge_fn(const char *name,
-                     const char *labels,
-                     const char *help,
-                     double (*fn)(void *arg),
-                     void *arg)
+void metric_gauge_fn(const char *name, const char *labels, const char *help,
+                     double (*fn)(void *arg), void *arg)
 {
     struct gauge_fn *g;
 

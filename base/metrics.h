@@ -18,24 +18,18 @@ struct metric_histogram;
 /* @name like "godwit_requests_total"; @labels like "op=\"PutObject\"" or NULL.
  * The same name and labels give the same metric; a name has one type. Names and
  * texts are kept and must be static or never freed. */
-struct metric *metric_counter(const char *name,
-                              const char *labels,
+struct metric *metric_counter(const char *name, const char *labels,
                               const char *help);
-struct metric *metric_gauge(const char *name,
-                            const char *labels,
+struct metric *metric_gauge(const char *name, const char *labels,
                             const char *help);
 /* Seconds, with buckets from 100 us to 30 s. */
-struct metric_histogram *metric_histogram(const char *name,
-                                          const char *labels,
+struct metric_histogram *metric_histogram(const char *name, const char *labels,
                                           const char *help);
 /* A gauge that is read when printed. Given again, @fn and @arg replace the old
  * ones; with a NULL @fn it is no longer read, and @arg may go. @fn is called
  * with the registry locked: it registers nothing. */
-void metric_gauge_fn(const char *name,
-                     const char *labels,
-                     const char *help,
-                     double (*fn)(void *arg),
-                     void *arg);
+void metric_gauge_fn(const char *name, const char *labels, const char *help,
+                     double (*fn)(void *arg), void *arg);
 
 void metric_add(struct metric *m, uint64_t n);
 void metric_set(struct metric *m, int64_t v);

@@ -10,7 +10,7 @@
 /* Free buffers that are kept: at most this part of the budget, and as many
  * size classes as the data path has. */
 #define KEEP_FRACTION 4
-#define CLASSES_MAX 8
+#define CLASSES_MAX 12
 
 struct free_block {
     struct free_block *next;

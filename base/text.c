@@ -39,8 +39,7 @@ struct unit {
 };
 
 /* A number and one of @units, of which the last has a NULL name. */
-static bool number_with_unit(const char *s,
-                             const struct unit *units,
+static bool number_with_unit(const char *s, const struct unit *units,
                              uint64_t *out)
 {
     size_t digits = strspn(s, "0123456789");

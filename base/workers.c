@@ -40,8 +40,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-struct workers *workers_new(const char *name,
-                            unsigned threads,
+struct workers *workers_new(const char *name, unsigned threads,
                             size_t queue_max)
 {
     struct workers *w = mem_alloc(sizeof *w + threads * sizeof w->ids[0]);

@@ -23,8 +23,7 @@ struct work {
 };
 
 /* @name is shown in ps and top (15 bytes). */
-struct workers *workers_new(const char *name,
-                            unsigned threads,
+struct workers *workers_new(const char *name, unsigned threads,
                             size_t queue_max);
 /* Finish what is queued, then end the threads. */
 void workers_free(struct workers *w);

@@ -79,9 +79,7 @@ static int wait_for_signal(const sigset_t *set)
 }
 
 /* --config FILE is read before the flags, which win over it. */
-static int read_options(int argc,
-                        char **argv,
-                        struct server_options *o,
+static int read_options(int argc, char **argv, struct server_options *o,
                         struct err *err)
 {
     int rest = 0;

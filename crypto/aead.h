@@ -25,40 +25,22 @@ struct err;
 #define AEAD_SEGMENT ((size_t)65536) /* plain bytes of a segment */
 
 /* Seal @len bytes: @out gets @len + AEAD_TAG bytes. */
-void aead_seal(const uint8_t key[AEAD_KEY],
-               const uint8_t nonce[AEAD_NONCE],
-               const void *ad,
-               size_t ad_len,
-               const void *in,
-               size_t len,
+void aead_seal(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE],
+               const void *ad, size_t ad_len, const void *in, size_t len,
                uint8_t *out);
 /* Open @len bytes (tag included). ERR_MISMATCH leaves @out wiped. */
-int aead_open(const uint8_t key[AEAD_KEY],
-              const uint8_t nonce[AEAD_NONCE],
-              const void *ad,
-              size_t ad_len,
-              const void *in,
-              size_t len,
-              void *out,
-              struct err *err);
+int aead_open(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE],
+              const void *ad, size_t ad_len, const void *in, size_t len,
+              void *out, struct err *err);
 
 struct aead_stream; /* a key, schedule kept */
 struct aead_stream *aead_stream_new(const uint8_t key[AEAD_KEY],
                                     const uint8_t prefix[AEAD_PREFIX]);
 void aead_stream_free(struct aead_stream *s); /* wipes */
 /* @len is AEAD_SEGMENT for all but the last. Sealed: @len + AEAD_TAG bytes. */
-void aead_stream_seal(struct aead_stream *s,
-                      uint32_t segment,
-                      bool last,
-                      const void *in,
-                      size_t len,
-                      uint8_t *out);
-int aead_stream_open(struct aead_stream *s,
-                     uint32_t segment,
-                     bool last,
-                     const void *in,
-                     size_t len,
-                     void *out,
-                     struct err *err);
+void aead_stream_seal(struct aead_stream *s, uint32_t segment, bool last,
+                      const void *in, size_t len, uint8_t *out);
+int aead_stream_open(struct aead_stream *s, uint32_t segment, bool last,
+                     const void *in, size_t len, void *out, struct err *err);
 
 #endif

@@ -39,12 +39,8 @@ void aws_chunked_free(struct aws_chunked *c);
  * length to *@out_len. *@len becomes what was consumed: less than given only
  * when @out is full. ERR_BAD_INPUT: framing (the sentence says what), or bytes
  * after the end; ERR_MISMATCH: a chunk or trailer signature. */
-int aws_chunked_decode(struct aws_chunked *c,
-                       const void *in,
-                       size_t *len,
-                       void *out,
-                       size_t out_max,
-                       size_t *out_len,
+int aws_chunked_decode(struct aws_chunked *c, const void *in, size_t *len,
+                       void *out, size_t out_max, size_t *out_len,
                        struct err *err);
 /* The end was seen, and nothing is missing. */
 bool aws_chunked_done(const struct aws_chunked *c);

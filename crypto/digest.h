@@ -45,9 +45,7 @@ const char *digest_name(enum digest_kind kind); /* "CRC32C", as S3 has it */
 bool digest_kind_parse(const char *name, enum digest_kind *out);
 
 /* One shot; gives the size. */
-size_t digest_of(enum digest_kind kind,
-                 const void *p,
-                 size_t len,
+size_t digest_of(enum digest_kind kind, const void *p, size_t len,
                  uint8_t out[DIGEST_MAX]);
 
 /* CRCs of raw value in and out (0 starts), for formats of our own. */
@@ -57,16 +55,10 @@ uint64_t crc64nvme(uint64_t crc, const void *p, size_t len);
 /* The CRC of A followed by B (@b_len bytes) from their CRCs, in the byte order
  * of digest_final: for full-object checksums of multipart uploads. @kind is one
  * of the CRCs. */
-void digest_crc_combine(enum digest_kind kind,
-                        const uint8_t *a,
-                        const uint8_t *b,
-                        uint64_t b_len,
-                        uint8_t *out);
+void digest_crc_combine(enum digest_kind kind, const uint8_t *a,
+                        const uint8_t *b, uint64_t b_len, uint8_t *out);
 
-void hmac_sha256(const void *key,
-                 size_t key_len,
-                 const void *p,
-                 size_t len,
+void hmac_sha256(const void *key, size_t key_len, const void *p, size_t len,
                  uint8_t out[32]);
 
 #endif

@@ -31,20 +31,11 @@ int keyring_rotate(struct keyring *k, uint32_t *number, struct err *err);
 int keyring_shred(struct keyring *k, uint32_t number, struct err *err);
 
 /* @out gets @len + KEYRING_OVERHEAD bytes. */
-void keyring_wrap(struct keyring *k,
-                  const void *context,
-                  size_t context_len,
-                  const void *in,
-                  size_t len,
-                  uint8_t *out);
+void keyring_wrap(struct keyring *k, const void *context, size_t context_len,
+                  const void *in, size_t len, uint8_t *out);
 /* @out gets @len - KEYRING_OVERHEAD bytes. ERR_NOT_FOUND: the key was
  * shredded; ERR_MISMATCH. */
-int keyring_unwrap(struct keyring *k,
-                   const void *context,
-                   size_t context_len,
-                   const void *in,
-                   size_t len,
-                   void *out,
-                   struct err *err);
+int keyring_unwrap(struct keyring *k, const void *context, size_t context_len,
+                   const void *in, size_t len, void *out, struct err *err);
 
 #endif

@@ -80,35 +80,26 @@ struct sigv4_auth {
 
 /* Find and parse the signature of @r. The error says which field and why. */
 enum sigv4_status sigv4_parse(const struct sigv4_request *r,
-                              struct sigv4_auth *out,
-                              struct err *err);
+                              struct sigv4_auth *out, struct err *err);
 
 /* Judge what sigv4_parse found: scope, time, signature. @region must be the
  * scope's. @signing_key is of sigv4_signing_key for the scope. */
 enum sigv4_status sigv4_verify(const struct sigv4_request *r,
                                const struct sigv4_auth *auth,
                                const char *region,
-                               const uint8_t signing_key[32],
-                               uint64_t now_ms,
+                               const uint8_t signing_key[32], uint64_t now_ms,
                                struct err *err);
 
-void sigv4_signing_key(const char *secret,
-                       const char *date,
-                       const char *region,
-                       const char *service,
-                       uint8_t out[32]);
+void sigv4_signing_key(const char *secret, const char *date, const char *region,
+                       const char *service, uint8_t out[32]);
 
 /* A small cache of signing keys: 4 HMACs saved for each request. */
 struct sigv4_keys;
 struct sigv4_keys *sigv4_keys_new(void);
 void sigv4_keys_free(struct sigv4_keys *k); /* wipes */
-void sigv4_keys_get(struct sigv4_keys *k,
-                    const char *access_key,
-                    const char *secret,
-                    const char *date,
-                    const char *region,
-                    const char *service,
-                    uint8_t out[32]);
+void sigv4_keys_get(struct sigv4_keys *k, const char *access_key,
+                    const char *secret, const char *date, const char *region,
+                    const char *service, uint8_t out[32]);
 
 /* Chunk signatures: each chunk's is over the one before, the first over the
  * request's. @previous is replaced. */
@@ -120,26 +111,18 @@ void sigv4_chunk_signature(const struct sigv4_auth *auth,
 void sigv4_trailer_signature(const struct sigv4_auth *auth,
                              const uint8_t signing_key[32],
                              char previous[SIGV4_SIGNATURE_HEX + 1],
-                             const void *trailer,
-                             size_t len);
+                             const void *trailer, size_t len);
 
 /* Client side. Append the value of the Authorization header for @r, whose
  * headers must include Host, X-Amz-Date and X-Amz-Content-Sha256. All headers
  * given are signed. */
-void sigv4_sign(const struct sigv4_request *r,
-                const char *access_key,
-                const char *secret,
-                const char *region,
-                uint64_t time_ms,
+void sigv4_sign(const struct sigv4_request *r, const char *access_key,
+                const char *secret, const char *region, uint64_t time_ms,
                 struct buf *out);
 /* Append a presigned query ("X-Amz-Algorithm=...") for @r, whose headers are
  * just Host. @r->query is kept in front. */
-void sigv4_presign(const struct sigv4_request *r,
-                   const char *access_key,
-                   const char *secret,
-                   const char *region,
-                   uint64_t time_ms,
-                   uint64_t expires_s,
-                   struct buf *out);
+void sigv4_presign(const struct sigv4_request *r, const char *access_key,
+                   const char *secret, const char *region, uint64_t time_ms,
+                   uint64_t expires_s, struct buf *out);
 
 #endif

@@ -26,20 +26,14 @@ const struct codec *codec_get(unsigned pieces, unsigned m);
 
 /* Make @m parity shards of @len bytes each from @pieces data shards. Buffers
  * need no alignment; 64 bytes is fastest. With one piece: copies. */
-void codec_encode(const struct codec *c,
-                  size_t len,
-                  const uint8_t *const *data,
+void codec_encode(const struct codec *c, size_t len, const uint8_t *const *data,
                   uint8_t *const *parity);
 
 /* Rebuild shards. @shards has pieces + m pointers (data, then parity);
  * @have is a bit mask of those that hold valid bytes, @want of those to
  * fill, which must be disjoint from @have and non-NULL. ERR_UNAVAILABLE when
  * @have has fewer than pieces bits. */
-int codec_rebuild(const struct codec *c,
-                  size_t len,
-                  uint8_t *const *shards,
-                  uint32_t have,
-                  uint32_t want,
-                  struct err *err);
+int codec_rebuild(const struct codec *c, size_t len, uint8_t *const *shards,
+                  uint32_t have, uint32_t want, struct err *err);
 
 #endif

@@ -42,10 +42,8 @@ struct placement_group {
 /* Fill @group->slots for @group->id and @group->policy. With fewer drives than
  * k+m drives are used more than once, as evenly as can be, and
  * *@distinct says how many differ. ERR_UNAVAILABLE when there is no drive. */
-int placement_choose(const struct placement_drive *drives,
-                     size_t count,
-                     struct placement_group *group,
-                     unsigned *distinct,
+int placement_choose(const struct placement_drive *drives, size_t count,
+                     struct placement_group *group, unsigned *distinct,
                      struct err *err);
 
 #endif

@@ -48,9 +48,7 @@ static void random_text(char *out, size_t len, const char *alphabet)
     out[len] = '\0';
 }
 
-static int make(const char *path,
-                char **access_key,
-                char **secret_key,
+static int make(const char *path, char **access_key, char **secret_key,
                 struct err *err)
 {
     char access[ACCESS_KEY_LEN + 1] = "GW";
@@ -77,11 +75,8 @@ static int make(const char *path,
     return rc;
 }
 
-int credentials_load(const char *data,
-                     char **access_key,
-                     char **secret_key,
-                     bool *made,
-                     struct err *err)
+int credentials_load(const char *data, char **access_key, char **secret_key,
+                     bool *made, struct err *err)
 {
     const char *env_access = getenv("GODWIT_ACCESS_KEY_ID");
     const char *env_secret = getenv("GODWIT_SECRET_ACCESS_KEY");

@@ -239,8 +239,7 @@ static int check_options(const struct server_options *o, struct err *err)
     return 0;
 }
 
-int gateway_start(const struct server_options *options,
-                  struct gateway **out,
+int gateway_start(const struct server_options *options, struct gateway **out,
                   struct err *err)
 {
     struct gateway *g;
@@ -321,10 +320,8 @@ static void report_text(void *arg, const char *what)
     free(line);
 }
 
-static void report_shard(void *arg,
-                         enum object_defect defect,
-                         const struct shard_key *key,
-                         uint16_t drive,
+static void report_shard(void *arg, enum object_defect defect,
+                         const struct shard_key *key, uint16_t drive,
                          const char *why)
 {
     static const char *const names[] = {
@@ -357,12 +354,8 @@ static void report_shard(void *arg,
     buf_free(&b);
 }
 
-static bool verify_manifest(void *arg,
-                            const char *bucket,
-                            const char *key,
-                            uint32_t part,
-                            const void *manifest,
-                            size_t len)
+static bool verify_manifest(void *arg, const char *bucket, const char *key,
+                            uint32_t part, const void *manifest, size_t len)
 {
     struct verify *v = arg;
 
@@ -374,12 +367,9 @@ static bool verify_manifest(void *arg,
     return true;
 }
 
-int gateway_verify(const struct server_options *options,
-                   bool repair,
-                   void (*report)(void *arg, const char *line),
-                   void *arg,
-                   uint64_t *defects,
-                   struct err *err)
+int gateway_verify(const struct server_options *options, bool repair,
+                   void (*report)(void *arg, const char *line), void *arg,
+                   uint64_t *defects, struct err *err)
 {
     struct gateway *g;
     struct verify v = {.repair = repair, .report = report, .arg = arg};

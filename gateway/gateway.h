@@ -50,8 +50,7 @@ extern const struct config_row server_table[];
 
 /* Open everything in @options->data (kept) and listen. Gives a server that
  * answers. Errors say which part could not start and why. */
-int gateway_start(const struct server_options *options,
-                  struct gateway **out,
+int gateway_start(const struct server_options *options, struct gateway **out,
                   struct err *err);
 /* Stop listening, finish what is at hand, close everything. */
 void gateway_stop(struct gateway *g);
@@ -65,11 +64,8 @@ bool gateway_made_credentials(const struct gateway *g);
  * the database, and for each object every shard. One line for each defect to
  * @report. With @repair what can be rebuilt is. Gives the count of defects in
  * *@defects. For `godwit verify` on a stopped store. */
-int gateway_verify(const struct server_options *options,
-                   bool repair,
-                   void (*report)(void *arg, const char *line),
-                   void *arg,
-                   uint64_t *defects,
-                   struct err *err);
+int gateway_verify(const struct server_options *options, bool repair,
+                   void (*report)(void *arg, const char *line), void *arg,
+                   uint64_t *defects, struct err *err);
 
 #endif

@@ -59,11 +59,8 @@ struct gateway {
 
 /* Root credentials: from the environment, else from DATA/credentials, else made
  * there. Gives both strings. */
-int credentials_load(const char *data,
-                     char **access_key,
-                     char **secret_key,
-                     bool *made,
-                     struct err *err);
+int credentials_load(const char *data, char **access_key, char **secret_key,
+                     bool *made, struct err *err);
 
 /* ---- s3_auth.c ---- */
 
@@ -98,14 +95,9 @@ void request_release(struct request *r);
  * block, writes up to @max bytes and their number to *@got (0 only at the end).
  * The first window is at hand when the status goes out: to be called on a
  * worker; on failure (ERR_* of the first fill) nothing was replied. */
-int reply_stream(struct request *r,
-                 int status,
-                 uint64_t size,
-                 int (*fill)(struct request *r,
-                             void *out,
-                             size_t max,
-                             size_t *got,
-                             struct err *err),
+int reply_stream(struct request *r, int status, uint64_t size,
+                 int (*fill)(struct request *r, void *out, size_t max,
+                             size_t *got, struct err *err),
                  struct err *err);
 
 /* ---- janitor.c ---- */
@@ -122,11 +114,8 @@ struct placement_group;
 
 /* Read the placement groups from the catalogue, or, in a new store, choose them
  * for drives 0..@drives-1 and propose them. Gives an array. */
-int layout_load(struct meta *m,
-                struct ec_policy policy,
-                unsigned drives,
-                struct placement_group **groups,
-                uint32_t *count,
+int layout_load(struct meta *m, struct ec_policy policy, unsigned drives,
+                struct placement_group **groups, uint32_t *count,
                 struct err *err);
 
 #endif

@@ -196,10 +196,8 @@ static bool is_token(const char *s)
     return *s != '\0';
 }
 
-static enum MHD_Result on_header(void *cls,
-                                 enum MHD_ValueKind kind,
-                                 const char *name,
-                                 const char *value)
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind,
+                                 const char *name, const char *value)
 {
     struct header_walk *w = cls;
     struct request *r = w->r;
@@ -595,8 +593,7 @@ static void start_operation(struct request *r)
     }
 }
 
-static enum MHD_Result take_body(struct request *r,
-                                 const char *data,
+static enum MHD_Result take_body(struct request *r, const char *data,
                                  size_t *len)
 {
     size_t given = *len;
@@ -643,14 +640,10 @@ static enum MHD_Result first_call(struct request *r)
     return send_reply(r);
 }
 
-static enum MHD_Result on_request(void *cls,
-                                  struct MHD_Connection *connection,
-                                  const char *url,
-                                  const char *method,
-                                  const char *version,
-                                  const char *data,
-                                  size_t *len,
-                                  void **con_cls)
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
+                                  const char *url, const char *method,
+                                  const char *version, const char *data,
+                                  size_t *len, void **con_cls)
 {
     struct request *r = *con_cls;
 
@@ -710,9 +703,7 @@ static void log_request(const struct request *r)
              r->err.text[0] != '\0' ? r->err.text : "-", NULL);
 }
 
-static void on_completed(void *cls,
-                         struct MHD_Connection *c,
-                         void **con_cls,
+static void on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
                          enum MHD_RequestTerminationCode code)
 {
     struct request *r = *con_cls;
@@ -745,8 +736,7 @@ static void on_completed(void *cls,
 
 /* ---- connections and their deadlines ---- */
 
-static void on_connection(void *cls,
-                          struct MHD_Connection *c,
+static void on_connection(void *cls, struct MHD_Connection *c,
                           void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -782,8 +772,7 @@ static void cut(struct http_connection *conn)
 
 /* Too slow? Headers and idle connections have a deadline; bodies, in and out,
  * a minimum rate over body_timeout. */
-static bool is_overdue(struct http_connection *conn,
-                       uint64_t now_us,
+static bool is_overdue(struct http_connection *conn, uint64_t now_us,
                        const struct server_options *o)
 {
     struct request *r = conn->request;
@@ -872,10 +861,8 @@ static void on_mhd_log(void *cls, const char *fmt, va_list ap)
     }
 }
 
-static int loop_start(struct http *h,
-                      const struct sockaddr *address,
-                      struct http_loop **out,
-                      struct err *err)
+static int loop_start(struct http *h, const struct sockaddr *address,
+                      struct http_loop **out, struct err *err)
 {
     const struct server_options *o = h->gateway->options;
     struct http_loop *l = mem_alloc(sizeof *l);
@@ -929,10 +916,8 @@ static int loop_start(struct http *h,
 }
 
 /* "127.0.0.1:9000", "[::1]:9000", "host:9000". */
-static int resolve(const char *listen,
-                   struct sockaddr_storage *out,
-                   socklen_t *len,
-                   struct err *err)
+static int resolve(const char *listen, struct sockaddr_storage *out,
+                   socklen_t *len, struct err *err)
 {
     const char *colon = strrchr(listen, ':');
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
@@ -984,9 +969,7 @@ static void learn_address(struct http *h, struct sockaddr_storage *address)
 /* SO_REUSEPORT lets a second server share the port in silence: see that nobody
  * answers there first. */
 static int check_port_free(const struct sockaddr_storage *address,
-                           socklen_t len,
-                           const char *listen,
-                           struct err *err)
+                           socklen_t len, const char *listen, struct err *err)
 {
     int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int on = 1;
@@ -1003,9 +986,7 @@ static int check_port_free(const struct sockaddr_storage *address,
     return rc;
 }
 
-static int load_pem(const char *path,
-                    const char *field,
-                    struct buf *out,
+static int load_pem(const char *path, const char *field, struct buf *out,
                     struct err *err)
 {
     int rc = fs_read(path, PEM_MAX, out, err);

@@ -28,10 +28,7 @@ struct window {
 struct stream {
     uint32_t magic;
     struct request *request;
-    int (*fill)(struct request *r,
-                void *out,
-                size_t max,
-                size_t *got,
+    int (*fill)(struct request *r, void *out, size_t max, size_t *got,
                 struct err *err);
     uint64_t left; /* bytes not yet filled */
     size_t window_bytes;
@@ -166,14 +163,9 @@ static ssize_t on_read(void *cls, uint64_t pos, char *out, size_t max)
     return (ssize_t)n;
 }
 
-int reply_stream(struct request *r,
-                 int status,
-                 uint64_t size,
-                 int (*fill)(struct request *r,
-                             void *out,
-                             size_t max,
-                             size_t *got,
-                             struct err *err),
+int reply_stream(struct request *r, int status, uint64_t size,
+                 int (*fill)(struct request *r, void *out, size_t max,
+                             size_t *got, struct err *err),
                  struct err *err)
 {
     struct stream *s = mem_alloc(sizeof *s);

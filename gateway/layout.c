@@ -18,11 +18,8 @@
 
 #define LAYOUT_VERSION 1
 
-static void encode(const struct placement_group *groups,
-                   uint32_t count,
-                   struct ec_policy policy,
-                   unsigned drives,
-                   struct buf *out)
+static void encode(const struct placement_group *groups, uint32_t count,
+                   struct ec_policy policy, unsigned drives, struct buf *out)
 {
     put_u8(out, LAYOUT_VERSION);
     put_u8(out, policy.k);
@@ -38,12 +35,9 @@ static void encode(const struct placement_group *groups,
     }
 }
 
-static int decode(const struct buf *in,
-                  struct ec_policy policy,
-                  unsigned drives,
-                  struct placement_group **groups,
-                  uint32_t *count,
-                  struct err *err)
+static int decode(const struct buf *in, struct ec_policy policy,
+                  unsigned drives, struct placement_group **groups,
+                  uint32_t *count, struct err *err)
 {
     struct wire_reader r;
     struct placement_group *g;
@@ -88,11 +82,8 @@ static int decode(const struct buf *in,
     return 0;
 }
 
-static int make(struct meta *m,
-                struct ec_policy policy,
-                unsigned drives,
-                struct placement_group **groups,
-                uint32_t *count,
+static int make(struct meta *m, struct ec_policy policy, unsigned drives,
+                struct placement_group **groups, uint32_t *count,
                 struct err *err)
 {
     struct placement_drive list[GATEWAY_DRIVES_MAX] = {{0}};
@@ -127,11 +118,8 @@ static int make(struct meta *m,
     return 0;
 }
 
-int layout_load(struct meta *m,
-                struct ec_policy policy,
-                unsigned drives,
-                struct placement_group **groups,
-                uint32_t *count,
+int layout_load(struct meta *m, struct ec_policy policy, unsigned drives,
+                struct placement_group **groups, uint32_t *count,
                 struct err *err)
 {
     struct buf layout = {0};

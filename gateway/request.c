@@ -43,12 +43,8 @@ const char *request_param(const struct request *r, const char *name)
     return NULL;
 }
 
-bool request_param_u64(struct request *r,
-                       const char *name,
-                       uint64_t deflt,
-                       uint64_t min,
-                       uint64_t max,
-                       uint64_t *out)
+bool request_param_u64(struct request *r, const char *name, uint64_t deflt,
+                       uint64_t min, uint64_t max, uint64_t *out)
 {
     const char *text = request_param(r, name);
     uint64_t v = deflt;
@@ -109,8 +105,7 @@ struct buf *reply_xml(struct request *r, int status, const char *root)
     return &r->reply_body;
 }
 
-static void reply_error_text(struct request *r,
-                             enum s3_error e,
+static void reply_error_text(struct request *r, enum s3_error e,
                              const char *message)
 {
     struct buf *b = &r->reply_body;

@@ -123,12 +123,8 @@ const char *request_header(const struct request *r, const char *name);
 const char *request_param(const struct request *r, const char *name);
 /* A number parameter within bounds: missing gives @deflt; false (and a reply
  * of InvalidArgument was made) when it is malformed or out of bounds. */
-bool request_param_u64(struct request *r,
-                       const char *name,
-                       uint64_t deflt,
-                       uint64_t min,
-                       uint64_t max,
-                       uint64_t *out);
+bool request_param_u64(struct request *r, const char *name, uint64_t deflt,
+                       uint64_t min, uint64_t max, uint64_t *out);
 /* The upload id of ?uploadId=; false (NoSuchUpload was replied) when it is
  * not one. */
 bool request_upload_id(struct request *r, uint8_t out[META_UPLOAD_ID]);

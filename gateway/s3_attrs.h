@@ -37,23 +37,18 @@ void s3_attrs_add(struct buf *out, const char *name, const char *value);
 
 /* Call @fn for each; stops when it returns false. Damaged attrs end the walk.
  */
-void s3_attrs_each(const void *attrs,
-                   size_t len,
+void s3_attrs_each(const void *attrs, size_t len,
                    bool (*fn)(void *arg, const char *name, const char *value),
                    void *arg);
 /* A copy of one value (free()), or NULL. */
 char *s3_attrs_get(const void *attrs, size_t len, const char *name);
 /* Append all attrs but checksums to @out (begun). */
-void s3_attrs_copy(const void *attrs,
-                   size_t len,
-                   bool with_checksum,
+void s3_attrs_copy(const void *attrs, size_t len, bool with_checksum,
                    struct buf *out);
 
 /* Reply headers for GET and HEAD: all attrs; checksums only when
  * @with_checksum. */
-void s3_attrs_reply(struct request *r,
-                    const void *attrs,
-                    size_t len,
+void s3_attrs_reply(struct request *r, const void *attrs, size_t len,
                     bool with_checksum);
 
 /* "x-amz-checksum-crc32c" and back. */
@@ -61,9 +56,7 @@ const char *s3_checksum_header(enum digest_kind kind);
 bool s3_checksum_kind(const char *header, enum digest_kind *out);
 /* The checksum kept in @attrs; false when there is none. @value needs 64
  * bytes; it may end in "-N" for composite ones. */
-bool s3_attrs_checksum(const void *attrs,
-                       size_t len,
-                       enum digest_kind *kind,
+bool s3_attrs_checksum(const void *attrs, size_t len, enum digest_kind *kind,
                        char *value);
 
 #endif

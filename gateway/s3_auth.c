@@ -28,8 +28,7 @@ static enum s3_error error_of(enum sigv4_status status, bool presigned)
     }
 }
 
-static bool refuse(struct request *r,
-                   enum sigv4_status status,
+static bool refuse(struct request *r, enum sigv4_status status,
                    const struct err *err)
 {
     bool presigned =
@@ -71,10 +70,8 @@ bool s3_authenticate(struct request *r)
 }
 
 /* Compare @kind's digest of the document with base64 @want. */
-static bool check_base64(struct request *r,
-                         enum digest_kind kind,
-                         const char *name,
-                         const char *want)
+static bool check_base64(struct request *r, enum digest_kind kind,
+                         const char *name, const char *want)
 {
     uint8_t given[DIGEST_MAX * 2];
     uint8_t got[DIGEST_MAX];

@@ -94,8 +94,7 @@ static void reply_validators(struct request *r, const struct meta_object *o)
                  text_http_date(o->modified_ms, date));
 }
 
-static void reply_object_headers(struct request *r,
-                                 const struct get *g,
+static void reply_object_headers(struct request *r, const struct get *g,
                                  bool whole)
 {
     const char *mode = request_header(r, "x-amz-checksum-mode");
@@ -221,10 +220,7 @@ static int open_reader(struct get *g, struct err *err)
 }
 
 /* Worker: the next bytes, for reply_stream. */
-static int fill(struct request *r,
-                void *out,
-                size_t max,
-                size_t *got,
+static int fill(struct request *r, void *out, size_t max, size_t *got,
                 struct err *err)
 {
     struct get *g = r->state;

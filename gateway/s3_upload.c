@@ -124,8 +124,7 @@ static bool parse_md5(struct request *r, struct s3_upload *u)
     return true;
 }
 
-static bool set_check(struct request *r,
-                      struct s3_upload *u,
+static bool set_check(struct request *r, struct s3_upload *u,
                       enum digest_kind kind)
 {
     if (u->has_check && u->check_kind != kind) {
@@ -139,8 +138,7 @@ static bool set_check(struct request *r,
     return true;
 }
 
-static bool parse_check_header(struct request *r,
-                               struct s3_upload *u,
+static bool parse_check_header(struct request *r, struct s3_upload *u,
                                const struct sigv4_header *h)
 {
     uint8_t raw[48];
@@ -728,8 +726,7 @@ const char *s3_upload_etag(const struct s3_upload *u)
     return u->etag;
 }
 
-bool s3_upload_checksum(const struct s3_upload *u,
-                        enum digest_kind *kind,
+bool s3_upload_checksum(const struct s3_upload *u, enum digest_kind *kind,
                         char value[64])
 {
     *kind = u->check_kind;

@@ -44,8 +44,7 @@ void s3_upload_free(struct s3_upload *u);
 const struct meta_content *s3_upload_content(const struct s3_upload *u);
 const char *s3_upload_etag(const struct s3_upload *u); /* hex, no quotes */
 /* The checksum computed, in base64; false when none was asked for. */
-bool s3_upload_checksum(const struct s3_upload *u,
-                        enum digest_kind *kind,
+bool s3_upload_checksum(const struct s3_upload *u, enum digest_kind *kind,
                         char value[64]);
 /* The proposal was answered: keep the shards (@stored) or delete them. */
 void s3_upload_close(struct s3_upload *u, bool stored);

@@ -43,9 +43,7 @@ struct xml_delete {
     char **versions; /* entries may be NULL */
 };
 /* <Delete>: 1..META_DELETE_MAX objects. */
-int xml_read_delete(const void *p,
-                    size_t len,
-                    struct xml_delete *out,
+int xml_read_delete(const void *p, size_t len, struct xml_delete *out,
                     struct err *err);
 void xml_delete_free(struct xml_delete *d);
 
@@ -55,17 +53,13 @@ struct xml_complete {
     char **checks; /* the part's checksum as sent, or NULL entries */
 };
 /* <CompleteMultipartUpload>: 1..META_PARTS_MAX parts, in the order sent. */
-int xml_read_complete(const void *p,
-                      size_t len,
-                      struct xml_complete *out,
+int xml_read_complete(const void *p, size_t len, struct xml_complete *out,
                       struct err *err);
 void xml_complete_free(struct xml_complete *c);
 
 /* <CreateBucketConfiguration>: gives the LocationConstraint (free()) or NULL;
  * an empty document gives NULL too. */
-int xml_read_create_bucket(const void *p,
-                           size_t len,
-                           char **location,
+int xml_read_create_bucket(const void *p, size_t len, char **location,
                            struct err *err);
 
 #endif

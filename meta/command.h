@@ -70,68 +70,44 @@ struct meta_content {
 };
 
 /* ERR_BUCKET_EXISTS. */
-void command_bucket_create(struct buf *out,
-                           const char *bucket,
-                           const char *owner,
-                           uint64_t time_ms);
+void command_bucket_create(struct buf *out, const char *bucket,
+                           const char *owner, uint64_t time_ms);
 /* ERR_NO_BUCKET, ERR_BUCKET_NOT_EMPTY (objects or uploads in progress). */
 void command_bucket_delete(struct buf *out, const char *bucket);
 /* ERR_NO_BUCKET, ERR_PRECONDITION, ERR_NO_KEY. Replaces what the key named;
  * its bytes become garbage when nothing else refers to them. */
-void command_object_put(struct buf *out,
-                        const char *bucket,
-                        const char *key,
+void command_object_put(struct buf *out, const char *bucket, const char *key,
                         const struct meta_condition *condition,
-                        const struct meta_content *content,
-                        const char *etag,
-                        const void *attrs,
-                        size_t attrs_len,
-                        uint64_t time_ms);
+                        const struct meta_content *content, const char *etag,
+                        const void *attrs, size_t attrs_len, uint64_t time_ms);
 /* A missing key is no error (unless if_match). ERR_NO_BUCKET. */
-void command_object_delete(struct buf *out,
-                           const char *bucket,
-                           const char *key,
+void command_object_delete(struct buf *out, const char *bucket, const char *key,
                            const struct meta_condition *condition,
                            uint64_t time_ms);
 /* Up to META_DELETE_MAX keys; @etags[i] is a condition or NULL; the result
  * has a code for each. */
-void command_objects_delete(struct buf *out,
-                            const char *bucket,
-                            const char *const *keys,
-                            const char *const *etags,
-                            size_t count,
-                            uint64_t time_ms);
+void command_objects_delete(struct buf *out, const char *bucket,
+                            const char *const *keys, const char *const *etags,
+                            size_t count, uint64_t time_ms);
 /* Share the source's bytes under a new name. @body is the source's body id as
  * read by the proposer: when it changed since, ERR_PRECONDITION and the
  * proposer reads again. @attrs and @etag are the new object's. */
-void command_object_copy(struct buf *out,
-                         const char *src_bucket,
-                         const char *src_key,
-                         uint64_t body,
-                         const char *bucket,
+void command_object_copy(struct buf *out, const char *src_bucket,
+                         const char *src_key, uint64_t body, const char *bucket,
                          const char *key,
                          const struct meta_condition *condition,
-                         const char *etag,
-                         const void *attrs,
-                         size_t attrs_len,
+                         const char *etag, const void *attrs, size_t attrs_len,
                          uint64_t time_ms);
 /* ERR_NO_BUCKET. */
-void command_upload_create(struct buf *out,
-                           const char *bucket,
-                           const char *key,
+void command_upload_create(struct buf *out, const char *bucket, const char *key,
                            const uint8_t upload[META_UPLOAD_ID],
-                           const void *attrs,
-                           size_t attrs_len,
+                           const void *attrs, size_t attrs_len,
                            uint64_t time_ms);
 /* ERR_NO_UPLOAD. @number 1..META_PARTS_MAX. A part put again replaces. @check
  * (may be NULL) is the part's checksum text, shown in listings. */
-void command_part_put(struct buf *out,
-                      const uint8_t upload[META_UPLOAD_ID],
-                      uint32_t number,
-                      const struct meta_content *content,
-                      const char *etag,
-                      const char *check,
-                      uint64_t time_ms);
+void command_part_put(struct buf *out, const uint8_t upload[META_UPLOAD_ID],
+                      uint32_t number, const struct meta_content *content,
+                      const char *etag, const char *check, uint64_t time_ms);
 
 struct command_part {
     uint32_t number;
@@ -143,22 +119,13 @@ struct command_part {
  * read; apply checks that they still have these etags. ERR_NO_UPLOAD (also when
  * bucket or key differ), ERR_BAD_PART, ERR_PART_ORDER, ERR_PART_TOO_SMALL (a
  * part but the last under @part_min bytes), ERR_PRECONDITION. */
-void command_upload_complete(struct buf *out,
-                             const char *bucket,
-                             const char *key,
-                             const uint8_t upload[META_UPLOAD_ID],
-                             const struct command_part *parts,
-                             size_t count,
-                             uint64_t part_min,
-                             const struct meta_condition *condition,
-                             const char *etag,
-                             const void *attrs,
-                             size_t attrs_len,
-                             uint64_t time_ms);
+void command_upload_complete(
+    struct buf *out, const char *bucket, const char *key,
+    const uint8_t upload[META_UPLOAD_ID], const struct command_part *parts,
+    size_t count, uint64_t part_min, const struct meta_condition *condition,
+    const char *etag, const void *attrs, size_t attrs_len, uint64_t time_ms);
 /* ERR_NO_UPLOAD. */
-void command_upload_abort(struct buf *out,
-                          const char *bucket,
-                          const char *key,
+void command_upload_abort(struct buf *out, const char *bucket, const char *key,
                           const uint8_t upload[META_UPLOAD_ID],
                           uint64_t time_ms);
 /* The runs of these garbage rows are gone from the drives. */
@@ -167,9 +134,7 @@ void command_garbage_done(struct buf *out, const uint64_t *ids, size_t count);
 /* The drives and placement groups; @layout is opaque here (see
  * gateway/layout.h) but for its epoch, which must be one more than that of
  * the layout in place, else ERR_PRECONDITION. */
-void command_layout_set(struct buf *out,
-                        uint32_t epoch,
-                        const void *layout,
+void command_layout_set(struct buf *out, uint32_t epoch, const void *layout,
                         size_t len);
 
 #endif

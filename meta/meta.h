@@ -33,8 +33,7 @@ struct meta_options {
 
 /* Open or make the catalogue; returns when it leads and has applied its log.
  * ERR_VERSION, ERR_CORRUPT (with file and offset), ERR_IO. */
-int meta_open(const struct meta_options *options,
-              struct meta **out,
+int meta_open(const struct meta_options *options, struct meta **out,
               struct err *err);
 void meta_close(struct meta *m);
 
@@ -59,10 +58,8 @@ void meta_propose(struct meta *m, struct meta_proposal *p);
 
 /* Propose and wait; returns the status. @p may be NULL; its done is not used.
  */
-int meta_propose_wait(struct meta *m,
-                      const struct buf *command,
-                      struct meta_proposal *p,
-                      struct err *err);
+int meta_propose_wait(struct meta *m, const struct buf *command,
+                      struct meta_proposal *p, struct err *err);
 
 /* ---- reads ----
  * What is given is freed with the matching *_free, which takes zeroed or
@@ -73,19 +70,13 @@ struct meta_bucket {
     char *owner;
     uint64_t created_ms;
 };
-int meta_bucket_get(struct meta *m,
-                    const char *bucket,
-                    struct meta_bucket *out,
+int meta_bucket_get(struct meta *m, const char *bucket, struct meta_bucket *out,
                     struct err *err);
 void meta_bucket_free(struct meta_bucket *b);
 /* All buckets after @after (or NULL) in name order, up to @max; gives an array
  * of *@count (free each, then the array). */
-int meta_buckets(struct meta *m,
-                 const char *after,
-                 size_t max,
-                 struct meta_bucket **out,
-                 size_t *count,
-                 struct err *err);
+int meta_buckets(struct meta *m, const char *after, size_t max,
+                 struct meta_bucket **out, size_t *count, struct err *err);
 
 struct meta_object {
     uint64_t body; /* identity of the bytes; changes with each put */
@@ -100,11 +91,8 @@ struct meta_object {
     size_t manifest_len;
 };
 /* @with_content: read inline bytes and manifest too. */
-int meta_object_get(struct meta *m,
-                    const char *bucket,
-                    const char *key,
-                    bool with_content,
-                    struct meta_object *out,
+int meta_object_get(struct meta *m, const char *bucket, const char *key,
+                    bool with_content, struct meta_object *out,
                     struct err *err);
 void meta_object_free(struct meta_object *o);
 
@@ -121,17 +109,11 @@ struct meta_part {
 };
 /* The part of a multipart object that holds byte @offset, with content.
  * ERR_NOT_FOUND when the body is gone (deleted since it was read). */
-int meta_part_at(struct meta *m,
-                 uint64_t body,
-                 uint64_t offset,
-                 struct meta_part *out,
-                 struct err *err);
+int meta_part_at(struct meta *m, uint64_t body, uint64_t offset,
+                 struct meta_part *out, struct err *err);
 /* The @number-th part (1..) of a multipart object. */
-int meta_part_get(struct meta *m,
-                  uint64_t body,
-                  uint32_t number,
-                  struct meta_part *out,
-                  struct err *err);
+int meta_part_get(struct meta *m, uint64_t body, uint32_t number,
+                  struct meta_part *out, struct err *err);
 void meta_part_free(struct meta_part *p);
 
 struct meta_upload {
@@ -143,23 +125,15 @@ struct meta_upload {
     size_t attrs_len;
 };
 /* ERR_NO_UPLOAD also when bucket or key differ. */
-int meta_upload_get(struct meta *m,
-                    const char *bucket,
-                    const char *key,
-                    const uint8_t id[META_UPLOAD_ID],
-                    struct meta_upload *out,
+int meta_upload_get(struct meta *m, const char *bucket, const char *key,
+                    const uint8_t id[META_UPLOAD_ID], struct meta_upload *out,
                     struct err *err);
 void meta_upload_free(struct meta_upload *u);
 /* Parts of an open upload after number @after, up to @max, with content only
  * when @with_content; gives an array (free each, then the array). */
-int meta_upload_parts(struct meta *m,
-                      const uint8_t id[META_UPLOAD_ID],
-                      uint32_t after,
-                      size_t max,
-                      bool with_content,
-                      struct meta_part **out,
-                      size_t *count,
-                      struct err *err);
+int meta_upload_parts(struct meta *m, const uint8_t id[META_UPLOAD_ID],
+                      uint32_t after, size_t max, bool with_content,
+                      struct meta_part **out, size_t *count, struct err *err);
 
 struct meta_list_query {
     const char *bucket;
@@ -192,23 +166,16 @@ struct meta_list {
 };
 /* Costs what the page costs: common prefixes are skipped over by seeking past
  * them, never by reading what lies below. Order is by bytes of the key. */
-int meta_list_objects(struct meta *m,
-                      const struct meta_list_query *q,
-                      struct meta_list *out,
-                      struct err *err);
+int meta_list_objects(struct meta *m, const struct meta_list_query *q,
+                      struct meta_list *out, struct err *err);
 /* Uploads in progress, in order of key, then time of creation. */
-int meta_list_uploads(struct meta *m,
-                      const struct meta_list_query *q,
-                      struct meta_list *out,
-                      struct err *err);
+int meta_list_uploads(struct meta *m, const struct meta_list_query *q,
+                      struct meta_list *out, struct err *err);
 void meta_list_free(struct meta_list *l);
 
 /* Uploads made before @before_ms, of all buckets, oldest first; an array. */
-int meta_uploads_older(struct meta *m,
-                       uint64_t before_ms,
-                       size_t max,
-                       struct meta_upload **out,
-                       size_t *count,
+int meta_uploads_older(struct meta *m, uint64_t before_ms, size_t max,
+                       struct meta_upload **out, size_t *count,
                        struct err *err);
 
 struct meta_garbage {
@@ -217,11 +184,8 @@ struct meta_garbage {
     size_t manifest_len;
 };
 /* Runs that nothing names any more since before @before_ms, up to @max. */
-int meta_garbage_list(struct meta *m,
-                      uint64_t before_ms,
-                      size_t max,
-                      struct meta_garbage **out,
-                      size_t *count,
+int meta_garbage_list(struct meta *m, uint64_t before_ms, size_t max,
+                      struct meta_garbage **out, size_t *count,
                       struct err *err);
 void meta_garbage_free(struct meta_garbage *g);
 
@@ -233,27 +197,20 @@ bool meta_run_known(struct meta *m, uint64_t hi, uint64_t lo);
  * count on: @fn(arg, bucket or NULL, key or NULL, part number or 0, manifest).
  * Stops when fn returns false. For godwit verify. */
 int meta_each_manifest(struct meta *m,
-                       bool (*fn)(void *arg,
-                                  const char *bucket,
-                                  const char *key,
-                                  uint32_t part,
-                                  const void *manifest,
-                                  size_t len),
-                       void *arg,
-                       struct err *err);
+                       bool (*fn)(void *arg, const char *bucket,
+                                  const char *key, uint32_t part,
+                                  const void *manifest, size_t len),
+                       void *arg, struct err *err);
 
 /* The layout in place (buf filled, epoch set), or ERR_NOT_FOUND. */
-int meta_layout(struct meta *m,
-                uint32_t *epoch,
-                struct buf *out,
+int meta_layout(struct meta *m, uint32_t *epoch, struct buf *out,
                 struct err *err);
 
 /* Check the database: SQLite's integrity check, and that references between
  * rows hold (each body named as often as its count says, no part without a
  * body, every run known). @report for each defect; gives their number. */
 uint64_t meta_verify(struct meta *m,
-                     void (*report)(void *arg, const char *what),
-                     void *arg);
+                     void (*report)(void *arg, const char *what), void *arg);
 
 struct meta_stats {
     uint64_t applied_index;

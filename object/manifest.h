@@ -54,16 +54,13 @@ struct manifest {
 /* Append the encoding to @out. */
 void manifest_encode(const struct manifest *m, struct buf *out);
 /* ERR_CORRUPT names the condition that failed. manifest_free afterwards. */
-int manifest_decode(const void *p,
-                    size_t len,
-                    struct manifest *out,
+int manifest_decode(const void *p, size_t len, struct manifest *out,
                     struct err *err);
 void manifest_free(struct manifest *m);
 uint64_t manifest_bytes(const struct manifest *m); /* of all chunks */
 
 static inline struct shard_key manifest_shard(const struct manifest *m,
-                                              uint32_t chunk,
-                                              unsigned slot)
+                                              uint32_t chunk, unsigned slot)
 {
     return (struct shard_key){m->id_hi, m->id_lo + chunk, (uint8_t)slot};
 }

@@ -16,9 +16,7 @@ struct object_store;
 
 /* Delete every shard of a run. Drives that do not answer keep theirs, which
  * are then orphans. ERR_CORRUPT: not a manifest. */
-int object_delete(struct object_store *s,
-                  const void *manifest,
-                  size_t len,
+int object_delete(struct object_store *s, const void *manifest, size_t len,
                   struct err *err);
 
 /* Walk all drives; for each chunk that is older than orphan_age_ms and not of
@@ -27,8 +25,7 @@ int object_delete(struct object_store *s,
  * Safe because a put stays in flight until its manifest is in the catalogue:
  * see docs/ARCHITECTURE.md, "Collecting orphans". */
 uint64_t object_collect_orphans(struct object_store *s,
-                                bool (*known)(void *arg,
-                                              uint64_t hi,
+                                bool (*known)(void *arg, uint64_t hi,
                                               uint64_t lo),
                                 void *arg);
 
@@ -43,15 +40,11 @@ enum object_defect {
 /* Read and check every shard of a run; @report is called for each defect
  * (@slot is of no meaning for the last two). When @repair, what can be rebuilt
  * is. Gives the count of defects. */
-uint64_t object_verify(struct object_store *s,
-                       const void *manifest,
-                       size_t len,
+uint64_t object_verify(struct object_store *s, const void *manifest, size_t len,
                        bool repair,
-                       void (*report)(void *arg,
-                                      enum object_defect defect,
+                       void (*report)(void *arg, enum object_defect defect,
                                       const struct shard_key *key,
-                                      uint16_t drive,
-                                      const char *why),
+                                      uint16_t drive, const char *why),
                        void *arg);
 
 #endif

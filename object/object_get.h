@@ -18,21 +18,14 @@ struct object_store;
 
 /* ERR_CORRUPT: the manifest is not valid. ERR_RANGE: @offset + @length is past
  * the end. The manifest is copied as far as needed. */
-int object_get_open(struct object_store *s,
-                    const void *manifest,
-                    size_t manifest_len,
-                    uint64_t offset,
-                    uint64_t length,
-                    struct object_get **out,
-                    struct err *err);
+int object_get_open(struct object_store *s, const void *manifest,
+                    size_t manifest_len, uint64_t offset, uint64_t length,
+                    struct object_get **out, struct err *err);
 
 /* Fill @out with up to @max bytes that follow; *@got is 0 only at the end of
  * the range. A call reads within one chunk. ERR_UNAVAILABLE: fewer shards than
  * are needed; ERR_TIMEOUT. */
-int object_get_read(struct object_get *g,
-                    void *out,
-                    size_t max,
-                    size_t *got,
+int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
                     struct err *err);
 
 void object_get_close(struct object_get *g);

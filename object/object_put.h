@@ -31,16 +31,12 @@ struct object_put *object_put_open(struct object_store *s);
  * most two chunks being in flight. On error (of this or an earlier chunk) the
  * buffer still is the caller's: ERR_UNAVAILABLE (quorum lost), ERR_FULL,
  * ERR_TIMEOUT. */
-int object_put_write(struct object_put *p,
-                     void *buffer,
-                     uint32_t buffer_for,
-                     uint32_t bytes,
-                     struct err *err);
+int object_put_write(struct object_put *p, void *buffer, uint32_t buffer_for,
+                     uint32_t bytes, struct err *err);
 
 /* Wait until every chunk has its write quorum on stable media, then append the
  * manifest to @manifest. At least one chunk was written. */
-int object_put_commit(struct object_put *p,
-                      struct buf *manifest,
+int object_put_commit(struct object_put *p, struct buf *manifest,
                       struct err *err);
 
 /* After commit: the manifest is in the catalogue, or never will be when

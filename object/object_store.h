@@ -33,8 +33,7 @@ struct object_store_options {
 };
 
 int object_store_open(const struct object_store_options *options,
-                      struct object_store **out,
-                      struct err *err);
+                      struct object_store **out, struct err *err);
 /* CHECKs that no put or get is open; waits for shards still being written. */
 void object_store_close(struct object_store *s);
 
