@@ -312,7 +312,8 @@ static void on_job_done(struct loop_call *call)
         u->job = u->next;
         u->next = (struct chunk){0};
         start_job(u);
-    } else if (u->ended) {
+    }
+    if (!u->busy && u->ended) {
         start_end(u);
     }
     wake(u);
