@@ -82,8 +82,8 @@ static const struct config_row *nearest_row(const struct config_row *table,
             continue;
         }
         distance = edit_distance(key, table->key);
-        /* Two of two letters changed is another word. */
-        if (distance < best_distance && distance < strlen(table->key)) {
+        /* Most of its letters changed, it is another word. */
+        if (distance < best_distance && distance * 2 <= strlen(table->key)) {
             best_distance = distance;
             best = table;
         }
