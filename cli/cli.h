@@ -1,0 +1,152 @@
+/* cli.h: what every command of godwit shares.
+ *
+ * A command is a struct cli_command: `godwit help`, `godwit CMD --help` and the
+ * man page are printed from it, so that each option is stated once, in its
+ * table. Exit codes: 0 done, 1 failed, 2 asked wrongly.
+ *
+ * Threads: one, but for cli_progress_add.
+ */
+#ifndef GODWIT_CLI_CLI_H
+#define GODWIT_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/config.h"
+
+struct err;
+struct s3_client;
+
+#define CLI_OK 0
+#define CLI_FAILED 1
+#define CLI_USAGE 2
+
+struct cli_command {
+    const char *name;                  /* "ls" */
+    const char *usage;                 /* "[s3://BUCKET[/PREFIX]]" */
+    const char *summary;               /* one line, no full stop */
+    const char *details;               /* sentences; blank lines part them */
+    const struct config_row *table;    /* options; NULL for none */
+    int (*run)(int argc, char **argv); /* argv[0] is the name */
+};
+
+/* Commands whose files export no struct of their own. */
+int cmd_server(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+
+extern const struct cli_command cli_status;
+extern const struct cli_command cli_mb;
+extern const struct cli_command cli_ls;
+extern const struct cli_command cli_cp;
+extern const struct cli_command cli_cat;
+extern const struct cli_command cli_rm;
+extern const struct cli_command cli_stat;
+extern const struct cli_command cli_bench;
+
+/* ---- options ---- */
+
+/* Stands first in the options of every command that asks a server. */
+struct cli_options {
+    char *endpoint;
+    char *region;
+    char *profile;
+    char *ca;
+    bool insecure;
+};
+
+#define CLI_ROW(type, key, kind, field, deflt, min, max, arg, help)           \
+    {                                                                         \
+        key, CONFIG_##kind, offsetof(type, field), deflt, min, max, arg, help \
+    }
+
+/* Rows of struct cli_options; @type has it as its member `common`. */
+#define CLI_ROWS(type)                                                        \
+    CLI_ROW(type, "endpoint", STRING, common.endpoint, NULL, 0, 0, "URL",     \
+            "Server to ask. Default: $GODWIT_ENDPOINT, or else "              \
+            "http://127.0.0.1:9000."),                                        \
+        CLI_ROW(type, "region", STRING, common.region, NULL, 0, 0, "NAME",    \
+                "Region to sign for. Default: $AWS_REGION, "                  \
+                "$AWS_DEFAULT_REGION, the profile's, or else us-east-1."),    \
+        CLI_ROW(type, "profile", STRING, common.profile, NULL, 0, 0, "NAME",  \
+                "Section of the credentials file. Default: $AWS_PROFILE, or " \
+                "else \"default\"."),                                         \
+        CLI_ROW(                                                              \
+            type, "ca", STRING, common.ca, NULL, 0, 0, "FILE",                \
+            "Trust the certificates in FILE (PEM) and no others. Default: "   \
+            "$GODWIT_CA_BUNDLE, or else the system's."),                      \
+        CLI_ROW(type, "insecure", BOOL, common.insecure, NULL, 0, 0, NULL,    \
+                "Do not check the server's certificate.")
+
+#define CLI_ROWS_END                                 \
+    {                                                \
+        NULL, CONFIG_BOOL, 0, NULL, 0, 0, NULL, NULL \
+    }
+
+/* Set @options' defaults and read the flags; what is left stands from
+ * argv[1] on, @rest words of @rest_min to @rest_max. False: --help was printed
+ * or a sentence of complaint; exit with *@code (nothing to free). */
+bool cli_args(const struct cli_command *c, void *options, int argc, char **argv,
+              int rest_min, int rest_max, int *rest, int *code);
+
+/* "usage: godwit NAME ..." with details and options. */
+void cli_usage(const struct cli_command *c);
+
+/* Find endpoint, region and credentials and give a client. */
+int cli_open(const struct cli_options *o, struct s3_client **out,
+             struct err *err);
+
+/* The endpoint that cli_open would ask; borrowed. */
+const char *cli_endpoint(const struct cli_options *o);
+
+/* ---- names ---- */
+
+struct cli_target {
+    char *bucket; /* "" for none */
+    char *key;    /* "" for none */
+};
+
+/* "s3://bucket/key", or without @scheme "bucket/key" too. ERR_BAD_INPUT. */
+int cli_target(const char *s, bool scheme, struct cli_target *out,
+               struct err *err);
+void cli_target_free(struct cli_target *t);
+bool cli_is_remote(const char *s); /* begins with s3:// */
+
+/* ---- talk ---- */
+
+/* "godwit NAME: sentence" on stderr; gives CLI_FAILED, or CLI_USAGE for
+ * ERR_BAD_INPUT that no server gave. */
+int cli_fail(const struct cli_command *c, const struct err *err);
+
+/* Write what @p holds to stdout; control bytes as '?' on a terminal. */
+void cli_put_name(const char *name);
+
+/* "1.5 GiB" right-aligned in 10, or the plain number. */
+char *cli_size(uint64_t bytes, bool human, char out[24]);
+
+/* "2026-11-23 01:02:03" in UTC. */
+char *cli_time(uint64_t time_ms, char out[40]);
+
+/* ---- progress ---- */
+
+/* A line on stderr: bytes, percent, rate, time left. Nothing is shown when
+ * stderr is no terminal. @total 0: not known. */
+struct cli_progress;
+struct cli_progress *cli_progress_new(const char *label, uint64_t total_bytes);
+void cli_progress_free(struct cli_progress *p); /* ends the line; NULL is ok */
+/* @bytes more (negative: taken back). Any thread. */
+void cli_progress_add(struct cli_progress *p, int64_t bytes);
+/* As cli_progress_add for what was there before: it counts in the percentage,
+ * not in the rate. */
+void cli_progress_skip(struct cli_progress *p, uint64_t bytes);
+
+/* ---- JSON, as the admin interface gives it ---- */
+
+/* Find "a.b" or "a.0.b" in the document; false when missing. *@value borrows
+ * from @json: raw text of *@len bytes (a string with its quotes). */
+bool cli_json(const char *json, const char *path, const char **value,
+              size_t *len);
+uint64_t cli_json_u64(const char *json, const char *path); /* 0: missing */
+char *cli_json_text(const char *json, const char *path);   /* free(); "" */
+
+#endif
