@@ -30,7 +30,7 @@ LIBS_base := -lm
 LIBS_crypto := -lcrypto -lisal
 LIBS_erasure := -lisal
 LIBS_meta := -lsqlite3 -lraft
-LIBS_client := -lssl -lcrypto
+LIBS_client := -lssl -lcrypto -lexpat
 LIBS_gateway := -lmicrohttpd -lexpat
 
 # Who may include whom: tests/layers.sh reads these lines. A unit test of a
