@@ -155,8 +155,7 @@ static void lengths_that_lie_are_refused(void **state)
     static const char *const lies[] = {
         "\5\0\0\0abcd",         /* one more than there is */
         "\377\377\377\177abcd", /* far more */
-        "\376\377\377\377"
-        "abcd",
+        "\376\377\377\377abcd",
     };
     struct wire_reader r;
     size_t len;
