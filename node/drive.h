@@ -39,61 +39,34 @@ struct drive_ops {
     /* Make the folder and what is missing above it. */
     int (*make_dir)(void *data, const char *dir, struct err *err);
     /* Call @fn with each name in the folder but "." and "..". */
-    int (*list)(void *data,
-                const char *dir,
-                void (*fn)(void *arg, const char *name),
-                void *arg,
+    int (*list)(void *data, const char *dir,
+                void (*fn)(void *arg, const char *name), void *arg,
                 struct err *err);
     /* Make the folder's entries durable. */
     int (*sync_dir)(void *data, const char *dir, struct err *err);
     /* Bytes that may still be used, and the size, of the disk. */
-    int (*space)(void *data,
-                 const char *dir,
-                 uint64_t *free_bytes,
-                 uint64_t *size_bytes,
-                 struct err *err);
-    int (*rename)(void *data,
-                  const char *dir,
-                  const char *from,
-                  const char *to,
+    int (*space)(void *data, const char *dir, uint64_t *free_bytes,
+                 uint64_t *size_bytes, struct err *err);
+    int (*rename)(void *data, const char *dir, const char *from, const char *to,
                   struct err *err);
-    int (*unlink)(void *data,
-                  const char *dir,
-                  const char *name,
+    int (*unlink)(void *data, const char *dir, const char *name,
                   struct err *err);
 
-    int (*open)(void *data,
-                const char *dir,
-                const char *name,
-                unsigned flags,
-                struct drive_file **out,
-                struct err *err);
+    int (*open)(void *data, const char *dir, const char *name, unsigned flags,
+                struct drive_file **out, struct err *err);
     void (*close)(void *data, struct drive_file *file);
-    int (*size)(void *data,
-                struct drive_file *file,
-                uint64_t *bytes,
+    int (*size)(void *data, struct drive_file *file, uint64_t *bytes,
                 struct err *err);
     /* All or an error. At most DRIVE_IOV_MAX pieces. */
-    int (*write)(void *data,
-                 struct drive_file *file,
-                 const struct iovec *iov,
-                 int count,
-                 uint64_t offset,
-                 struct err *err);
+    int (*write)(void *data, struct drive_file *file, const struct iovec *iov,
+                 int count, uint64_t offset, struct err *err);
     /* Fill the pieces; *@got is less than their sum only at the file's end. */
-    int (*read)(void *data,
-                struct drive_file *file,
-                const struct iovec *iov,
-                int count,
-                uint64_t offset,
-                size_t *got,
-                struct err *err);
+    int (*read)(void *data, struct drive_file *file, const struct iovec *iov,
+                int count, uint64_t offset, size_t *got, struct err *err);
     /* Make what was written to the file durable; fails when the file is no
      * longer in its folder. After a failure what was written is unknown. */
     int (*sync)(void *data, struct drive_file *file, struct err *err);
-    int (*truncate)(void *data,
-                    struct drive_file *file,
-                    uint64_t bytes,
+    int (*truncate)(void *data, struct drive_file *file, uint64_t bytes,
                     struct err *err);
 };
 

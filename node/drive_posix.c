@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -28,10 +29,8 @@ static int posix_make_dir(void *data, const char *dir, struct err *err)
     return fs_mkdirs(dir, err);
 }
 
-static int posix_list(void *data,
-                      const char *dir,
-                      void (*fn)(void *arg, const char *name),
-                      void *arg,
+static int posix_list(void *data, const char *dir,
+                      void (*fn)(void *arg, const char *name), void *arg,
                       struct err *err)
 {
     DIR *d = opendir(dir);
@@ -65,11 +64,8 @@ static int posix_sync_dir(void *data, const char *dir, struct err *err)
     return fs_sync_dir(dir, err);
 }
 
-static int posix_space(void *data,
-                       const char *dir,
-                       uint64_t *free_bytes,
-                       uint64_t *size_bytes,
-                       struct err *err)
+static int posix_space(void *data, const char *dir, uint64_t *free_bytes,
+                       uint64_t *size_bytes, struct err *err)
 {
     struct statvfs v;
 
@@ -82,11 +78,8 @@ static int posix_space(void *data,
     return 0;
 }
 
-static int posix_rename(void *data,
-                        const char *dir,
-                        const char *from,
-                        const char *to,
-                        struct err *err)
+static int posix_rename(void *data, const char *dir, const char *from,
+                        const char *to, struct err *err)
 {
     char *a = mem_printf("%s/%s", dir, from);
     char *b = mem_printf("%s/%s", dir, to);
@@ -101,9 +94,7 @@ static int posix_rename(void *data,
     return status;
 }
 
-static int posix_unlink(void *data,
-                        const char *dir,
-                        const char *name,
+static int posix_unlink(void *data, const char *dir, const char *name,
                         struct err *err)
 {
     char *path = mem_printf("%s/%s", dir, name);
@@ -133,12 +124,8 @@ static int open_fd(const char *path, unsigned flags)
     return open(path, mode, 0600);
 }
 
-static int posix_open(void *data,
-                      const char *dir,
-                      const char *name,
-                      unsigned flags,
-                      struct drive_file **out,
-                      struct err *err)
+static int posix_open(void *data, const char *dir, const char *name,
+                      unsigned flags, struct drive_file **out, struct err *err)
 {
     char *path = mem_printf("%s/%s", dir, name);
     struct drive_file *file;
@@ -189,9 +176,7 @@ static void posix_close(void *data, struct drive_file *file)
     free(file);
 }
 
-static int posix_size(void *data,
-                      struct drive_file *file,
-                      uint64_t *bytes,
+static int posix_size(void *data, struct drive_file *file, uint64_t *bytes,
                       struct err *err)
 {
     struct stat st;
@@ -231,11 +216,8 @@ static bool undirect(int fd)
            fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
 }
 
-static int posix_write(void *data,
-                       struct drive_file *file,
-                       const struct iovec *iov,
-                       int count,
-                       uint64_t offset,
+static int posix_write(void *data, struct drive_file *file,
+                       const struct iovec *iov, int count, uint64_t offset,
                        struct err *err)
 {
     struct iovec left[DRIVE_IOV_MAX];
@@ -247,8 +229,8 @@ static int posix_write(void *data,
     memcpy(left, iov, (size_t)count * sizeof *iov);
     while (count > 0) {
         n = pwritev(file->fd, left, count, (off_t)offset);
-        if (n < 0 && (errno == EINTR || (errno == EINVAL &&
-                                         undirect(file->fd)))) {
+        if (n < 0 &&
+            (errno == EINTR || (errno == EINVAL && undirect(file->fd)))) {
             continue;
         }
         if (n <= 0) {
@@ -261,13 +243,9 @@ static int posix_write(void *data,
     return 0;
 }
 
-static int posix_read(void *data,
-                      struct drive_file *file,
-                      const struct iovec *iov,
-                      int count,
-                      uint64_t offset,
-                      size_t *got,
-                      struct err *err)
+static int posix_read(void *data, struct drive_file *file,
+                      const struct iovec *iov, int count, uint64_t offset,
+                      size_t *got, struct err *err)
 {
     struct iovec left[DRIVE_IOV_MAX];
     size_t total = 0;
@@ -279,8 +257,8 @@ static int posix_read(void *data,
     memcpy(left, iov, (size_t)count * sizeof *iov);
     while (count > 0) {
         n = preadv(file->fd, left, count, (off_t)(offset + total));
-        if (n < 0 && (errno == EINTR || (errno == EINVAL &&
-                                         undirect(file->fd)))) {
+        if (n < 0 &&
+            (errno == EINTR || (errno == EINVAL && undirect(file->fd)))) {
             continue;
         }
         if (n < 0) {
@@ -315,9 +293,7 @@ static int posix_sync(void *data, struct drive_file *file, struct err *err)
     return 0;
 }
 
-static int posix_truncate(void *data,
-                          struct drive_file *file,
-                          uint64_t bytes,
+static int posix_truncate(void *data, struct drive_file *file, uint64_t bytes,
                           struct err *err)
 {
     (void)data;

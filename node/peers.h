@@ -28,9 +28,7 @@ void peers_delete(struct peers *p, uint16_t drive, struct shard_delete *del);
 struct shard_store *peers_store(struct peers *p, uint16_t drive);
 
 /* The @i-th drive known; false past the last. */
-bool peers_at(struct peers *p,
-              size_t i,
-              uint16_t *drive,
+bool peers_at(struct peers *p, size_t i, uint16_t *drive,
               struct shard_store **store);
 
 #endif

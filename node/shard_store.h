@@ -56,7 +56,7 @@ struct shard_store_options {
     unsigned reader_threads; /* 0: 2 */
     uint64_t scrub_interval_ms;   /* read all once in this time; 0: never */
     uint64_t compact_bytes_per_s; /* pace; 0: 64 MiB/s */
-    const struct drive_ops *ops; /* node/drive.h; kept; NULL: the system's */
+    const struct drive_ops *ops;  /* node/drive.h; kept; NULL: the system's */
 };
 
 /* Open the drive, or make a new empty one; starts its threads. An unusable
@@ -65,8 +65,7 @@ struct shard_store_options {
  * ERR_VERSION: written by a newer godwit. ERR_LOCKED: in use by another
  * process. */
 int shard_store_open(const struct shard_store_options *options,
-                     struct shard_store **out,
-                     struct err *err);
+                     struct shard_store **out, struct err *err);
 /* Finish what is queued, then end. */
 void shard_store_close(struct shard_store *s);
 
@@ -113,18 +112,14 @@ struct shard_info {
 
 /* Up to @max shards in key order after @after (NULL: from the first); gives
  * the number. Shows what is acknowledged, and may show more. */
-size_t shard_store_list(struct shard_store *s,
-                        const struct shard_key *after,
-                        struct shard_info *out,
-                        size_t max);
+size_t shard_store_list(struct shard_store *s, const struct shard_key *after,
+                        struct shard_info *out, size_t max);
 /* False when the drive has no such shard. */
-bool shard_store_stat(struct shard_store *s,
-                      const struct shard_key *key,
+bool shard_store_stat(struct shard_store *s, const struct shard_key *key,
                       struct shard_info *out);
 /* Read a shard whole and check every block: 0, ERR_NOT_FOUND, ERR_CORRUPT,
  * ERR_IO. Blocks. */
-int shard_store_verify(struct shard_store *s,
-                       const struct shard_key *key,
+int shard_store_verify(struct shard_store *s, const struct shard_key *key,
                        struct err *err);
 
 struct shard_store_stats {

@@ -1,0 +1,88 @@
+#include "node/shard_store_private.h"
+
+#include "base/clock.h"
+#include "base/rng.h"
+
+/* At least this much each second, so that a nearly empty drive is read soon. */
+#define SCRUB_BYTES_PER_S_MIN ((uint64_t)256 << 10)
+
+void store_report_bad(struct shard_store *s, const struct shard_info *bad)
+{
+    void (*fn)(void *arg, const struct shard_info *bad);
+    void *arg;
+
+    pthread_mutex_lock(&s->mutex);
+    fn = s->on_bad;
+    arg = s->on_bad_arg;
+    pthread_mutex_unlock(&s->mutex);
+    if (fn != NULL) {
+        fn(arg, bad);
+    }
+}
+
+/* Bytes that are due since the last round. */
+static uint64_t due_bytes(struct shard_store *s)
+{
+    uint64_t now = clock_mono_ms();
+    uint64_t passed = now - s->scrub_ms;
+    uint64_t at_least = SCRUB_BYTES_PER_S_MIN * passed / 1000;
+    uint64_t due;
+
+    pthread_mutex_lock(&s->mutex);
+    due = s->volume->live_bytes * (passed / 1000) /
+              (s->scrub_interval_ms / 1000 + 1) +
+          s->volume->live_bytes * (passed % 1000) / s->scrub_interval_ms;
+    pthread_mutex_unlock(&s->mutex);
+    if (due == 0 && at_least == 0) {
+        return 0;
+    }
+    s->scrub_ms = now;
+    return due > at_least ? due : at_least;
+}
+
+/* Where a start begins is left to chance: a server that is restarted often
+ * still reads all in time. */
+static void begin(struct shard_store *s)
+{
+    s->scrub_at = (struct shard_key){rng_u64(), rng_u64(), 0};
+    s->scrub_ms = clock_mono_ms();
+    s->scrub_started = true;
+}
+
+void scrub_round(struct shard_store *s)
+{
+    struct shard_info info;
+    uint64_t due;
+    uint64_t done = 0;
+    bool wrapped = false;
+
+    if (s->scrub_interval_ms == 0) {
+        return;
+    }
+    if (!s->scrub_started) {
+        begin(s);
+    }
+    for (due = due_bytes(s); done < due;) {
+        struct err err;
+        uint32_t span;
+        int status;
+        if (shard_store_list(s, &s->scrub_at, &info, 1) == 0) {
+            if (wrapped || shard_store_list(s, NULL, &info, 1) == 0) {
+                return; /* all of it was read in this round */
+            }
+            wrapped = true;
+        }
+        s->scrub_at = info.key;
+        status = reader_verify(s, &info.key, &span, &err);
+        done += span + 1;
+        pthread_mutex_lock(&s->mutex);
+        s->count_scrubbed += span;
+        pthread_mutex_unlock(&s->mutex);
+        if (status == ERR_CORRUPT || status == ERR_IO) {
+            store_report_bad(s, &info);
+        }
+        if (!keeper_pause(s, 0)) {
+            return;
+        }
+    }
+}
