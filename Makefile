@@ -88,7 +88,7 @@ $(B)/%.o: %.c Makefile
 UNIT := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_BIN := $(UNIT:%=$(B)/tests/unit/%)
 TESTLIB_OBJ := $(call objs,tests/lib)
-folder_of = $(firstword $(patsubst %/,%,$(dir $(wildcard $(FOLDERS:%=%/$(1).c)))) cli)
+folder_of = $(firstword $(patsubst %/,%,$(dir $(wildcard $(FOLDERS:%=%/$(1).[ch])))) cli)
 
 define unit_rules
 $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(TESTLIB_OBJ) $(call link_archives,$(2))

@@ -1,6 +1,7 @@
 #include "base/loop.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@ struct loop {
     atomic_bool stopping;
     _Atomic(pthread_t) owner;
     atomic_bool running;
+    struct epoll_event *pending; /* owner; events of this round not served */
+    int pending_count;
 };
 
 static void on_wake(struct loop_fd *f, uint32_t events)
@@ -86,20 +89,24 @@ void loop_post(struct loop *l, struct loop_call *call)
     }
 }
 
-static void run_posted(struct loop *l)
+/* False when there was nothing to run. */
+static bool run_posted(struct loop *l)
 {
     struct loop_call *call;
+    bool any;
 
     pthread_mutex_lock(&l->mutex);
     call = l->posted;
     l->posted = NULL;
     l->posted_tail = &l->posted;
     pthread_mutex_unlock(&l->mutex);
+    any = call != NULL;
     while (call != NULL) {
         struct loop_call *next = call->next;
         call->fn(call); /* may free call */
         call = next;
     }
+    return any;
 }
 
 static void run_timers(struct loop *l, int *timeout_ms)
@@ -122,6 +129,7 @@ static void run_timers(struct loop *l, int *timeout_ms)
     LIST_EACH (node, &l->timers) {
         struct loop_timer *t = LIST_OF(node, struct loop_timer, node);
         uint64_t left = t->due_ms > now ? t->due_ms - now : 0;
+        left = left < INT_MAX ? left : INT_MAX;
         if (*timeout_ms < 0 || left < (uint64_t)*timeout_ms) {
             *timeout_ms = (int)left;
         }
@@ -146,12 +154,18 @@ void loop_run(struct loop *l, void (*before_wait)(void *arg, int *timeout_ms),
         }
         n = epoll_wait(l->epoll_fd, events, LOOP_EVENTS, timeout_ms);
         CHECK(n >= 0 || errno == EINTR);
+        l->pending = events;
+        l->pending_count = n > 0 ? n : 0;
         for (int i = 0; i < n; i++) {
             struct loop_fd *f = events[i].data.ptr;
-            f->fn(f, events[i].events);
+            if (f != NULL) {
+                f->fn(f, events[i].events);
+            }
         }
+        l->pending_count = 0;
     }
-    run_posted(l);
+    while (run_posted(l)) {
+    }
     atomic_store(&l->running, false);
 }
 
@@ -190,6 +204,12 @@ void loop_remove_fd(struct loop *l, struct loop_fd *f)
 {
     CHECK_ON_LOOP(l);
     control(l, EPOLL_CTL_DEL, f, 0);
+    /* What this round's wait already told of it is void: @f may be freed. */
+    for (int i = 0; i < l->pending_count; i++) {
+        if (l->pending[i].data.ptr == f) {
+            l->pending[i].data.ptr = NULL;
+        }
+    }
 }
 
 void loop_timer_init(struct loop_timer *t, void (*fn)(struct loop_timer *t))
@@ -203,7 +223,9 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t after_ms)
 {
     CHECK_ON_LOOP(l);
     list_remove(&t->node);
-    t->due_ms = clock_mono_ms() + after_ms;
+    t->due_ms = clock_mono_ms();
+    t->due_ms =
+        after_ms < UINT64_MAX - t->due_ms ? t->due_ms + after_ms : UINT64_MAX;
     list_push(&l->timers, &t->node);
 }
 

@@ -57,17 +57,22 @@ void pool_free(struct pool *p)
 /* The class of @size; an unused one is taken for it when @make. */
 static struct size_class *class_of(struct pool *p, size_t size, bool make)
 {
+    struct size_class *unused = NULL;
+
     for (size_t i = 0; i < CLASSES_MAX; i++) {
         struct size_class *c = &p->classes[i];
         if (c->size_bytes == size) {
             return c;
         }
-        if (c->free == NULL && make) {
-            c->size_bytes = size;
-            return c;
+        if (c->free == NULL && unused == NULL) {
+            unused = c;
         }
     }
-    return NULL;
+    if (unused == NULL || !make) {
+        return NULL;
+    }
+    unused->size_bytes = size;
+    return unused;
 }
 
 static void trim_locked(struct pool *p)
@@ -129,6 +134,7 @@ void *pool_get_wait(struct pool *p, size_t size_bytes, struct pool_waiter *w)
     size_t size = mem_round_up(size_bytes, MEM_PAGE);
     void *ptr = NULL;
 
+    CHECK(size > 0);
     CHECK(size <= p->budget);
     pthread_mutex_lock(&p->mutex);
     if (list_empty(&p->waiters)) {
@@ -141,20 +147,6 @@ void *pool_get_wait(struct pool *p, size_t size_bytes, struct pool_waiter *w)
     }
     pthread_mutex_unlock(&p->mutex);
     return ptr;
-}
-
-bool pool_cancel(struct pool *p, struct pool_waiter *w)
-{
-    bool waiting;
-
-    pthread_mutex_lock(&p->mutex);
-    waiting = w->node.next != NULL && !list_empty(&w->node);
-    if (waiting) {
-        list_remove(&w->node);
-        p->waiting--;
-    }
-    pthread_mutex_unlock(&p->mutex);
-    return waiting;
 }
 
 /* Serve who is first in line, for as long as there is enough. */
@@ -179,6 +171,24 @@ static void serve_waiters(struct pool *p)
         }
         w->fn(w, ptr);
     }
+}
+
+bool pool_cancel(struct pool *p, struct pool_waiter *w)
+{
+    bool waiting;
+
+    pthread_mutex_lock(&p->mutex);
+    waiting = w->node.next != NULL && !list_empty(&w->node);
+    if (waiting) {
+        list_remove(&w->node);
+        p->waiting--;
+    }
+    pthread_mutex_unlock(&p->mutex);
+    if (waiting) {
+        /* It may have been too large where those behind it are not. */
+        serve_waiters(p);
+    }
+    return waiting;
 }
 
 void pool_put(struct pool *p, void *ptr, size_t size_bytes)
