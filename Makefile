@@ -135,7 +135,13 @@ run: deps ## build and start a whole store on 127.0.0.1:9000
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)$(B)/godwit server --data ./data
 
-bench: deps all ## measure the figures; writes bench/results/
+# Programs of bench/run.sh: bench/bench_<name>.c.
+BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(sort $(wildcard bench/*.c)))
+$(B)/bench/%: $(B)/bench/%.o $(call link_archives,cli)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call link_libs,cli)
+
+bench: deps all $(BENCH_BIN) ## measure the figures; writes bench/results/
 	$(Q)GODWIT=$(CURDIR)/$(B)/godwit bench/run.sh
 
 C_FILES := $(foreach f,$(FOLDERS) tests/unit tests/fuzz tests/lib bench,$(wildcard $(f)/*.c $(f)/*.h))
