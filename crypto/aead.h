@@ -24,7 +24,8 @@ struct err;
 #define AEAD_PREFIX 7
 #define AEAD_SEGMENT ((size_t)65536) /* plain bytes of a segment */
 
-/* Seal @len bytes: @out gets @len + AEAD_TAG bytes. */
+/* Seal @len bytes: @out gets @len + AEAD_TAG bytes. In all four, @out is @in
+ * or does not overlap it. */
 void aead_seal(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE],
                const void *ad, size_t ad_len, const void *in, size_t len,
                uint8_t *out);
@@ -37,9 +38,12 @@ struct aead_stream; /* a key, schedule kept */
 struct aead_stream *aead_stream_new(const uint8_t key[AEAD_KEY],
                                     const uint8_t prefix[AEAD_PREFIX]);
 void aead_stream_free(struct aead_stream *s); /* wipes */
-/* @len is AEAD_SEGMENT for all but the last. Sealed: @len + AEAD_TAG bytes. */
+/* @len is AEAD_SEGMENT for all but the last, which has 0 to AEAD_SEGMENT.
+ * Sealed: @len + AEAD_TAG bytes; sealing a segment twice with other bytes
+ * breaks GCM. */
 void aead_stream_seal(struct aead_stream *s, uint32_t segment, bool last,
                       const void *in, size_t len, uint8_t *out);
+/* @len counts the tag. ERR_MISMATCH, also for a length that cannot be. */
 int aead_stream_open(struct aead_stream *s, uint32_t segment, bool last,
                      const void *in, size_t len, void *out, struct err *err);
 
