@@ -1,0 +1,104 @@
+#include "object/object_get.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "object/manifest.h"
+#include "object/object_internal.h"
+
+#define GET_MAGIC 0x474f4745u
+
+struct object_get {
+    uint32_t magic;
+    struct object_store *store;
+    struct manifest manifest;
+    uint32_t chunk; /* where the next byte is */
+    uint32_t in_chunk;
+    uint64_t left;
+};
+
+int object_get_open(struct object_store *s, const void *manifest,
+                    size_t manifest_len, uint64_t offset, uint64_t length,
+                    struct object_get **out, struct err *err)
+{
+    struct manifest m;
+    struct object_get *g;
+    uint64_t size;
+    int rc = manifest_decode(manifest, manifest_len, &m, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    size = manifest_bytes(&m);
+    if (offset > size || length > size - offset) {
+        manifest_free(&m);
+        return err_set(err, ERR_RANGE,
+                       "%llu bytes at %llu are past the end at %llu",
+                       (unsigned long long)length, (unsigned long long)offset,
+                       (unsigned long long)size);
+    }
+    g = mem_alloc(sizeof *g);
+    g->magic = GET_MAGIC;
+    g->store = s;
+    g->manifest = m;
+    g->left = length;
+    while (g->chunk < m.count && offset >= m.chunks[g->chunk].bytes) {
+        offset -= m.chunks[g->chunk++].bytes;
+    }
+    g->in_chunk = (uint32_t)offset;
+    pthread_mutex_lock(&s->mutex);
+    s->gets++;
+    pthread_mutex_unlock(&s->mutex);
+    *out = g;
+    return 0;
+}
+
+int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
+                    struct err *err)
+{
+    struct chunk_ref chunk;
+    uint32_t n;
+    int rc;
+
+    CHECK_OBJ(g, GET_MAGIC);
+    CHECK(max > 0);
+    *got = 0;
+    if (g->left == 0) {
+        return 0;
+    }
+    chunk = object_chunk_ref(&g->manifest, g->chunk);
+    n = chunk.bytes - g->in_chunk;
+    n = n < max ? n : (uint32_t)max;
+    n = n < g->left ? n : (uint32_t)g->left;
+    rc = object_read_chunk(g->store, &chunk, g->in_chunk, n, out, err);
+    if (rc != 0) {
+        return rc;
+    }
+    g->left -= n;
+    g->in_chunk += n;
+    if (g->in_chunk == chunk.bytes) {
+        g->chunk++;
+        g->in_chunk = 0;
+    }
+    *got = n;
+    return 0;
+}
+
+void object_get_close(struct object_get *g)
+{
+    struct object_store *s;
+
+    if (g == NULL) {
+        return;
+    }
+    CHECK_OBJ(g, GET_MAGIC);
+    s = g->store;
+    pthread_mutex_lock(&s->mutex);
+    s->gets--;
+    pthread_mutex_unlock(&s->mutex);
+    manifest_free(&g->manifest);
+    g->magic = 0;
+    free(g);
+}

@@ -1,0 +1,94 @@
+/* object_internal.h: what the files of object/ share.
+ *
+ * Threads: as each function says.
+ */
+#ifndef GODWIT_OBJECT_OBJECT_INTERNAL_H
+#define GODWIT_OBJECT_OBJECT_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "erasure/geometry.h"
+#include "node/shard_store.h"
+#include "object/manifest.h"
+#include "object/object_store.h"
+
+struct err;
+
+#define OBJECT_REPAIRS_MAX 20000
+
+/* One chunk, as much of it as finding and checking it needs. */
+struct chunk_ref {
+    struct ec_policy policy;
+    uint32_t group;
+    uint64_t id_hi;
+    uint64_t id_lo; /* with the chunk's index */
+    uint32_t bytes;
+    uint64_t crc64;
+};
+
+struct object_store {
+    struct object_store_options options;
+    struct placement_group *groups;
+
+    pthread_mutex_t mutex; /* guards all below but the counters */
+    pthread_cond_t cond;
+    struct list_node puts; /* in flight: struct object_put */
+    struct list_node repairs;
+    size_t repair_count;
+    unsigned gets;
+    bool stopping;
+    pthread_t repair_thread;
+
+    atomic_uint pending; /* shard requests that drives still hold */
+    atomic_uint next_group;
+    atomic_ullong chunks_written, shards_missed, reads_degraded, reads_hedged,
+        shards_repaired, orphans_collected;
+};
+
+struct chunk_ref object_chunk_ref(const struct manifest *m, uint32_t chunk);
+/* The drive of @slot of the chunk; PLACEMENT_NO_DRIVE for an unknown group. */
+uint16_t object_drive(const struct object_store *s,
+                      const struct chunk_ref *chunk, unsigned slot);
+static inline struct shard_key chunk_key(const struct chunk_ref *c,
+                                         unsigned slot)
+{
+    return (struct shard_key){c->id_hi, c->id_lo, (uint8_t)slot};
+}
+
+/* Slots of codec shard i (data then parity) and back: a short chunk leaves
+ * slots pieces..k-1 empty. */
+static inline unsigned shard_slot(const struct chunk_shape *shape, unsigned i)
+{
+    return i < shape->pieces ? i : i - shape->pieces + shape->k;
+}
+
+/* ---- object_put.c ---- */
+
+/* Is a put of this run open? Any thread. */
+bool object_put_in_flight(struct object_store *s, uint64_t hi, uint64_t lo);
+
+/* ---- object_read.c ---- */
+
+/* Read bytes [@offset, @offset + @length) of a chunk into @out, by any means.
+ * Blocks for at most get_timeout_ms. */
+int object_read_chunk(struct object_store *s, const struct chunk_ref *chunk,
+                      uint32_t offset, uint32_t length, uint8_t *out,
+                      struct err *err);
+
+/* ---- object_repair.c ---- */
+
+/* Queue the rebuilding of shards (bit mask of slots). Any thread; forgets what
+ * is over OBJECT_REPAIRS_MAX. */
+void object_repair_queue(struct object_store *s, const struct chunk_ref *chunk,
+                         uint32_t slots);
+/* Rebuild and write one shard now. Blocks. */
+int object_repair_shard(struct object_store *s, const struct chunk_ref *chunk,
+                        unsigned slot, struct err *err);
+void object_repair_start(struct object_store *s);
+void object_repair_stop(struct object_store *s);
+
+#endif

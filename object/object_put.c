@@ -1,0 +1,415 @@
+#include "object/object_put.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/latch.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "crypto/digest.h"
+#include "erasure/codec.h"
+#include "node/peers.h"
+#include "object/manifest.h"
+#include "object/object_gc.h"
+#include "object/object_internal.h"
+
+#define PUT_MAGIC 0x474f5055u
+#define IN_FLIGHT_MAX 2
+/* How long stragglers are waited for once the quorum stands. */
+#define GRACE_MS 2000
+
+struct chunk_write;
+
+struct shard_write {
+    struct shard_put put;
+    struct chunk_write *chunk;
+    unsigned slot;
+    bool done;
+    int status;
+};
+
+/* One chunk on its way to the drives. Lives until the last drive has answered:
+ * a drive that hangs keeps its buffer, not the put. */
+struct chunk_write {
+    struct object_store *store;
+    struct chunk_ref ref;
+    struct chunk_shape shape;
+    uint8_t *buffer;
+    size_t buffer_bytes;
+
+    pthread_mutex_t mutex; /* guards all below */
+    pthread_cond_t cond;
+    unsigned refs; /* drives that have not answered, and the put */
+    unsigned sent, answered, stored, full;
+    struct err err; /* of the last that failed */
+    struct shard_write shards[GEOMETRY_SLOTS_MAX];
+};
+
+enum put_state { PUT_OPEN, PUT_COMMITTED };
+
+struct object_put {
+    uint32_t magic;
+    struct object_store *store;
+    enum put_state state;
+    struct manifest manifest;
+    uint32_t capacity;                            /* of manifest.chunks */
+    struct chunk_write *in_flight[IN_FLIGHT_MAX]; /* oldest first */
+    unsigned in_flight_count;
+    int status; /* of an earlier chunk */
+    struct err err;
+    struct list_node node; /* in store->puts */
+};
+
+/* ---- groups ---- */
+
+static bool is_up(struct object_store *s, uint16_t drive)
+{
+    struct shard_store *store = peers_store(s->options.peers, drive);
+    struct shard_store_stats stats;
+
+    if (store == NULL) {
+        return false;
+    }
+    shard_store_stats(store, &stats);
+    return stats.state == DRIVE_UP;
+}
+
+/* The next group in turn whose drives are all up, else the one with most. */
+static uint32_t choose_group(struct object_store *s)
+{
+    uint32_t count = s->options.group_count;
+    uint32_t first = atomic_fetch_add(&s->next_group, 1) % count;
+    uint32_t best = first;
+    unsigned most = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct placement_group *g = &s->groups[(first + i) % count];
+        unsigned slots = (unsigned)g->policy.k + g->policy.m;
+        unsigned up = 0;
+        for (unsigned slot = 0; slot < slots; slot++) {
+            up += is_up(s, g->slots[slot]);
+        }
+        if (up == slots) {
+            return g->id;
+        }
+        if (up > most) {
+            most = up;
+            best = g->id;
+        }
+    }
+    return best;
+}
+
+struct object_put *object_put_open(struct object_store *s)
+{
+    struct object_put *p = mem_alloc(sizeof *p);
+
+    p->magic = PUT_MAGIC;
+    p->store = s;
+    p->manifest.policy = s->options.policy;
+    p->manifest.group = choose_group(s);
+    p->manifest.id_hi = clock_real_ms() << 16 | (rng_u64() & 0xffff);
+    p->manifest.id_lo = rng_u64() & ~MANIFEST_CHUNK_LO_MASK;
+    pthread_mutex_lock(&s->mutex);
+    list_push(&s->puts, &p->node);
+    pthread_mutex_unlock(&s->mutex);
+    return p;
+}
+
+bool object_put_in_flight(struct object_store *s, uint64_t hi, uint64_t lo)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&s->mutex);
+    LIST_EACH (node, &s->puts) {
+        const struct object_put *p = LIST_OF(node, struct object_put, node);
+        found = found || (p->manifest.id_hi == hi && p->manifest.id_lo == lo);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return found;
+}
+
+/* ---- one chunk ---- */
+
+static void chunk_write_unref(struct chunk_write *w)
+{
+    bool last;
+
+    pthread_mutex_lock(&w->mutex);
+    last = --w->refs == 0;
+    pthread_mutex_unlock(&w->mutex);
+    if (!last) {
+        return;
+    }
+    pool_put(w->store->options.pool, w->buffer, w->buffer_bytes);
+    pthread_cond_destroy(&w->cond);
+    pthread_mutex_destroy(&w->mutex);
+    free(w);
+}
+
+static void on_stored(struct shard_put *put, int status, const struct err *err)
+{
+    struct shard_write *shard = LIST_OF(put, struct shard_write, put);
+    struct chunk_write *w = shard->chunk;
+    struct object_store *s = w->store;
+
+    pthread_mutex_lock(&w->mutex);
+    CHECK(!shard->done);
+    shard->done = true;
+    shard->status = status;
+    w->answered++;
+    w->stored += status == 0;
+    w->full += status == ERR_FULL;
+    if (status != 0 && err != NULL) {
+        w->err = *err;
+    }
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->mutex);
+    chunk_write_unref(w);
+    atomic_fetch_sub(&s->pending, 1);
+}
+
+/* Parity behind the data; data padded with zeros to whole pieces. */
+static void encode(struct chunk_write *w, uint8_t *shards[])
+{
+    const struct chunk_shape *shape = &w->shape;
+    size_t s = shape->piece_bytes;
+    size_t padded = s * shape->pieces;
+    const uint8_t *data[GEOMETRY_K_MAX];
+
+    for (unsigned i = 0; i < shape->pieces; i++) {
+        data[i] = shards[i] = w->buffer + i * s;
+    }
+    if (shape->pieces == 1) {
+        for (unsigned j = 0; j < shape->m; j++) {
+            shards[1 + j] = w->buffer; /* copies: the same bytes */
+        }
+        return;
+    }
+    memset(w->buffer + shape->chunk_bytes, 0, padded - shape->chunk_bytes);
+    for (unsigned j = 0; j < shape->m; j++) {
+        shards[shape->pieces + j] = w->buffer + padded + j * s;
+    }
+    codec_encode(codec_get(shape->pieces, shape->m), s, data,
+                 shards + shape->pieces);
+}
+
+static void send_shards(struct chunk_write *w)
+{
+    struct object_store *s = w->store;
+    unsigned count = (unsigned)w->shape.pieces + w->shape.m;
+    uint8_t *shards[GEOMETRY_SLOTS_MAX];
+
+    encode(w, shards);
+    w->sent = count;
+    w->refs = 1 + count;
+    atomic_fetch_add(&s->pending, count);
+    for (unsigned i = 0; i < count; i++) {
+        struct shard_write *shard = &w->shards[i];
+        shard->slot = shard_slot(&w->shape, i);
+        shard->chunk = w;
+        shard->put = (struct shard_put){
+            .key = chunk_key(&w->ref, shard->slot),
+            .group = w->ref.group,
+            .data = shards[i],
+            .length = geometry_shard_bytes(&w->shape, shard->slot),
+            .done = on_stored,
+        };
+        peers_put(s->options.peers, object_drive(s, &w->ref, shard->slot),
+                  &shard->put);
+    }
+}
+
+/* Wait until every drive has answered; once the quorum stands, for at most
+ * GRACE_MS more; in all for put_timeout_ms. Gives the slots not stored. */
+static uint32_t wait_for_drives(struct chunk_write *w, unsigned quorum)
+{
+    uint64_t now = clock_mono_ms();
+    uint64_t deadline = now + w->store->options.put_timeout_ms;
+    bool stands = false;
+    uint32_t missed = 0;
+
+    pthread_mutex_lock(&w->mutex);
+    while (w->answered < w->sent && now < deadline) {
+        if (w->stored >= quorum && !stands) {
+            stands = true;
+            deadline = now + GRACE_MS < deadline ? now + GRACE_MS : deadline;
+        }
+        latch_cond_wait(&w->cond, &w->mutex, deadline - now);
+        now = clock_mono_ms();
+    }
+    for (unsigned i = 0; i < w->sent; i++) {
+        if (!w->shards[i].done || w->shards[i].status != 0) {
+            missed |= 1u << w->shards[i].slot;
+        }
+    }
+    pthread_mutex_unlock(&w->mutex);
+    return missed;
+}
+
+/* End a chunk: durable on its quorum, or an error. */
+static int settle(struct chunk_write *w, struct err *err)
+{
+    unsigned quorum = geometry_write_quorum(&w->shape);
+    uint32_t missed = wait_for_drives(w, quorum);
+    unsigned stored = w->sent - (unsigned)__builtin_popcount(missed);
+    int rc = 0;
+
+    if (stored < quorum) {
+        pthread_mutex_lock(&w->mutex);
+        rc = w->full > 0 && w->full == w->answered - w->stored
+                 ? ERR_FULL
+                 : ERR_UNAVAILABLE;
+        if (w->err.text[0] == '\0') {
+            err_set(&w->err, rc, "no answer in time");
+        }
+        err_set(err, rc, "%u of %u shards stored, %u needed: %s", stored,
+                w->sent, quorum, w->err.text);
+        pthread_mutex_unlock(&w->mutex);
+    } else {
+        atomic_fetch_add(&w->store->chunks_written, 1);
+        if (missed != 0) {
+            atomic_fetch_add(&w->store->shards_missed, w->sent - stored);
+            object_repair_queue(w->store, &w->ref, missed);
+        }
+    }
+    chunk_write_unref(w);
+    return rc;
+}
+
+static void settle_oldest(struct object_put *p)
+{
+    struct chunk_write *w = p->in_flight[0];
+    struct err err = {{0}};
+    int rc;
+
+    CHECK(p->in_flight_count > 0);
+    memmove(&p->in_flight[0], &p->in_flight[1],
+            sizeof p->in_flight[0] * --p->in_flight_count);
+    rc = settle(w, &err);
+    if (rc != 0 && p->status == 0) {
+        p->status = rc;
+        p->err = err;
+    }
+}
+
+/* ---- the run ---- */
+
+static void add_to_manifest(struct object_put *p, uint32_t bytes,
+                            uint64_t crc64)
+{
+    struct manifest *m = &p->manifest;
+
+    if (m->count == p->capacity) {
+        p->capacity = p->capacity > 0 ? p->capacity * 2 : 4;
+        m->chunks = mem_realloc(m->chunks, p->capacity * sizeof m->chunks[0]);
+    }
+    m->chunks[m->count++] = (struct manifest_chunk){bytes, crc64};
+}
+
+static int failed(const struct object_put *p, struct err *err)
+{
+    if (err != NULL) {
+        *err = p->err;
+    }
+    return p->status;
+}
+
+int object_put_write(struct object_put *p, void *buffer, uint32_t buffer_for,
+                     uint32_t bytes, struct err *err)
+{
+    struct chunk_write *w;
+
+    CHECK_OBJ(p, PUT_MAGIC);
+    CHECK(p->state == PUT_OPEN);
+    CHECK(bytes >= 1 && bytes <= buffer_for);
+    if (p->in_flight_count == IN_FLIGHT_MAX) {
+        settle_oldest(p);
+    }
+    if (p->status != 0) {
+        return failed(p, err);
+    }
+    if (p->manifest.count == MANIFEST_CHUNKS_MAX) {
+        return err_set(err, ERR_LIMIT, "more than %u chunks in one put",
+                       MANIFEST_CHUNKS_MAX);
+    }
+    w = mem_alloc(sizeof *w);
+    CHECK(pthread_mutex_init(&w->mutex, NULL) == 0);
+    latch_cond_init(&w->cond);
+    w->store = p->store;
+    w->buffer = buffer;
+    w->buffer_bytes = object_buffer_bytes(p->store, buffer_for);
+    w->shape = geometry_shape(p->manifest.policy, bytes);
+    add_to_manifest(p, bytes, crc64nvme(0, buffer, bytes));
+    w->ref = object_chunk_ref(&p->manifest, p->manifest.count - 1);
+    send_shards(w);
+    p->in_flight[p->in_flight_count++] = w;
+    return 0;
+}
+
+int object_put_commit(struct object_put *p, struct buf *manifest,
+                      struct err *err)
+{
+    CHECK_OBJ(p, PUT_MAGIC);
+    CHECK(p->state == PUT_OPEN);
+    CHECK(p->manifest.count > 0);
+    while (p->in_flight_count > 0) {
+        settle_oldest(p);
+    }
+    if (p->status != 0) {
+        return failed(p, err);
+    }
+    manifest_encode(&p->manifest, manifest);
+    p->state = PUT_COMMITTED;
+    return 0;
+}
+
+static void put_free(struct object_put *p)
+{
+    struct object_store *s = p->store;
+
+    pthread_mutex_lock(&s->mutex);
+    list_remove(&p->node);
+    pthread_mutex_unlock(&s->mutex);
+    manifest_free(&p->manifest);
+    p->magic = 0;
+    free(p);
+}
+
+/* Delete what was written; what a drive does not delete is an orphan. */
+static void undo(struct object_put *p)
+{
+    struct buf manifest = {0};
+
+    while (p->in_flight_count > 0) {
+        settle_oldest(p);
+    }
+    if (p->manifest.count > 0) {
+        manifest_encode(&p->manifest, &manifest);
+        object_delete(p->store, manifest.data, manifest.len, NULL);
+        buf_free(&manifest);
+    }
+}
+
+void object_put_close(struct object_put *p, int stored)
+{
+    CHECK_OBJ(p, PUT_MAGIC);
+    CHECK(p->state == PUT_COMMITTED);
+    if (!stored) {
+        undo(p);
+    }
+    put_free(p);
+}
+
+void object_put_abort(struct object_put *p)
+{
+    CHECK_OBJ(p, PUT_MAGIC);
+    CHECK(p->state == PUT_OPEN);
+    undo(p);
+    put_free(p);
+}

@@ -1,0 +1,116 @@
+#include "object/object_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/latch.h"
+#include "base/mem.h"
+#include "object/object_internal.h"
+
+int object_store_open(const struct object_store_options *options,
+                      struct object_store **out, struct err *err)
+{
+    struct object_store *s;
+
+    if (options->group_count == 0) {
+        return err_set(err, ERR_BAD_INPUT, "there is no placement group");
+    }
+    for (uint32_t i = 0; i < options->group_count; i++) {
+        if (options->groups[i].id != i) {
+            return err_set(err, ERR_BAD_INPUT,
+                           "placement group %u stands in place %u",
+                           options->groups[i].id, i);
+        }
+    }
+    s = mem_alloc(sizeof *s);
+    s->options = *options;
+    s->groups =
+        mem_dup(options->groups, options->group_count * sizeof s->groups[0]);
+    s->options.groups = s->groups;
+    CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
+    latch_cond_init(&s->cond);
+    list_init(&s->puts);
+    list_init(&s->repairs);
+    object_repair_start(s);
+    *out = s;
+    return 0;
+}
+
+void object_store_close(struct object_store *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    object_repair_stop(s);
+    CHECK(list_empty(&s->puts));
+    CHECK(s->gets == 0);
+    while (atomic_load(&s->pending) > 0) {
+        clock_sleep_ms(1); /* drives answer each request, also at their end */
+    }
+    pthread_cond_destroy(&s->cond);
+    pthread_mutex_destroy(&s->mutex);
+    free(s->groups);
+    free(s);
+}
+
+/* The need of a chunk is greatest at whole cells: of @chunk_bytes and of the
+ * last whole cell below it the greater. */
+size_t object_buffer_bytes(const struct object_store *s, uint32_t chunk_bytes)
+{
+    struct chunk_shape shape = geometry_shape(s->options.policy, chunk_bytes);
+    size_t need = geometry_buffer_bytes(&shape);
+    uint32_t cells = chunk_bytes / GEOMETRY_CELL * GEOMETRY_CELL;
+
+    if (cells > 0 && cells < chunk_bytes) {
+        shape = geometry_shape(s->options.policy, cells);
+        if (geometry_buffer_bytes(&shape) > need) {
+            need = geometry_buffer_bytes(&shape);
+        }
+    }
+    return need;
+}
+
+void object_store_stats(struct object_store *s, struct object_store_stats *out)
+{
+    memset(out, 0, sizeof *out);
+    out->chunks_written = atomic_load(&s->chunks_written);
+    out->shards_missed = atomic_load(&s->shards_missed);
+    out->reads_degraded = atomic_load(&s->reads_degraded);
+    out->reads_hedged = atomic_load(&s->reads_hedged);
+    out->shards_repaired = atomic_load(&s->shards_repaired);
+    out->orphans_collected = atomic_load(&s->orphans_collected);
+    pthread_mutex_lock(&s->mutex);
+    out->repairs_waiting = s->repair_count;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+struct chunk_ref object_chunk_ref(const struct manifest *m, uint32_t chunk)
+{
+    CHECK(chunk < m->count);
+    return (struct chunk_ref){
+        .policy = m->policy,
+        .group = m->group,
+        .id_hi = m->id_hi,
+        .id_lo = m->id_lo + chunk,
+        .bytes = m->chunks[chunk].bytes,
+        .crc64 = m->chunks[chunk].crc64,
+    };
+}
+
+uint16_t object_drive(const struct object_store *s,
+                      const struct chunk_ref *chunk, unsigned slot)
+{
+    const struct placement_group *g;
+
+    if (chunk->group >= s->options.group_count) {
+        return PLACEMENT_NO_DRIVE;
+    }
+    g = &s->groups[chunk->group];
+    if (slot >= (unsigned)g->policy.k + g->policy.m) {
+        return PLACEMENT_NO_DRIVE;
+    }
+    return g->slots[slot];
+}
