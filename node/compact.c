@@ -205,10 +205,13 @@ static int gather_shard(struct copies *c, struct segment *g,
     struct err err = {{0}};
     int status = reader_read_record(s, g, e, r, &err);
 
-    if (status == ERR_NOMEM) {
+    if (status != 0) {
+        if (status != ERR_NOMEM) {
+            store_fail(s, &err);
+        }
         return status;
     }
-    if (status != 0 || !r->header_good) {
+    if (!r->header_good) {
         record_bytes_free(r);
         memset(r, 0, sizeof *r);
         pthread_mutex_lock(&s->mutex);
@@ -325,7 +328,7 @@ static bool add_leftover(void *arg, struct index_entry *x)
     struct leftovers *l = arg;
     struct segment_contents *c = l->out;
 
-    if (x->segment != l->number || x->state != INDEX_LIVE) {
+    if (x->segment != l->number) {
         return true;
     }
     if (c->count == l->cap) {
@@ -334,7 +337,7 @@ static bool add_leftover(void *arg, struct index_entry *x)
     }
     c->entries[c->count++] = (struct segment_entry){
         .key = index_entry_key(x),
-        .type = RECORD_SHARD,
+        .type = x->state == INDEX_LIVE ? RECORD_SHARD : RECORD_TOMBSTONES,
         .group = x->group,
         .length = x->length,
         .unit = x->unit,
@@ -342,8 +345,8 @@ static bool add_leftover(void *arg, struct index_entry *x)
     return true;
 }
 
-/* Shards that the index knows in @g and its contents did not show: their
- * headers went bad since. */
+/* What the index knows in @g and its contents did not show, because headers
+ * went bad since. */
 static int move_leftovers(struct copies *c, struct segment *g)
 {
     struct shard_store *s = c->s;
@@ -357,6 +360,7 @@ static int move_leftovers(struct copies *c, struct segment *g)
     status = move_shards(c, g, &rest);
     if (status == 0) {
         unstale_all(s, &rest);
+        move_tombstones(c, g, &rest);
     }
     free(rest.entries);
     return status;

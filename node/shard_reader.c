@@ -272,16 +272,18 @@ static int read_range(struct reader *r, const struct found *f,
     return 0;
 }
 
-/* A read failed: is it one bad place, or the drive? */
-static void suspect(struct shard_store *s)
+/* A read failed: is it one bad place, or the drive? 0 for a bad place. */
+static int suspect(struct shard_store *s)
 {
     struct err err;
+    int status =
+        drive_identity_check(s->ops, s->path, s->drive, s->cluster, &err);
 
-    if (drive_identity_check(s->ops, s->path, s->drive, s->cluster, &err) !=
-        0) {
+    if (status != 0) {
         err_wrap(&err, ERR_IO, "identity");
         store_fail(s, &err);
     }
+    return status;
 }
 
 /* Lock held, let go for I/O. */
@@ -365,9 +367,9 @@ void record_bytes_free(struct record_bytes *r)
 }
 
 /* Read unit by unit what cannot be read at once; zeros for what cannot be
- * read at all. True when some of it could. */
-static bool read_piecewise(struct shard_store *s, struct drive_file *file,
-                           uint64_t offset, struct record_bytes *out)
+ * read at all. Not 0 when it is the drive that fails. */
+static int read_piecewise(struct shard_store *s, struct drive_file *file,
+                          uint64_t offset, struct record_bytes *out)
 {
     bool any = false;
 
@@ -379,7 +381,7 @@ static bool read_piecewise(struct shard_store *s, struct drive_file *file,
             memset(out->pages + at, 0, SEGMENT_UNIT);
         }
     }
-    return any;
+    return any ? 0 : suspect(s);
 }
 
 static uint32_t count_bad_blocks(const struct record_bytes *r)
@@ -422,8 +424,8 @@ int reader_read_record(struct shard_store *s, struct segment *g,
     }
     iov = (struct iovec){out->pages, out->span};
     status = read_all(s, file, &iov, 1, offset, err);
-    if (status != 0 && read_piecewise(s, file, offset, out)) {
-        status = 0;
+    if (status != 0) {
+        status = read_piecewise(s, file, offset, out);
     }
     s->ops->close(s->ops->data, file);
     if (status != 0) {
