@@ -2,7 +2,9 @@
  *
  * Reading is by expat: no external entities, no document type at all, at most
  * S3_XML_DEPTH_MAX levels and S3_XML_TEXT_MAX bytes of text in an element;
- * namespaces are ignored. ERR_BAD_INPUT says the line and what was wrong.
+ * namespaces are ignored. ERR_BAD_INPUT says the line and what was wrong;
+ * ERR_UNSUPPORTED names an element that asks for what is not there. Elements
+ * that are not known are skipped.
  *
  * Threads: any.
  */
@@ -32,6 +34,11 @@ void xml_u64(struct buf *b, const char *name, uint64_t v);
 void xml_bool(struct buf *b, const char *name, bool v);
 void xml_time(struct buf *b, const char *name, uint64_t time_ms);
 void xml_escape(struct buf *b, const char *text, size_t len);
+/* <name>"etag"</name>, the quotes escaped as S3 does. */
+void xml_etag(struct buf *b, const char *name, const char *etag);
+/* <name><ID>..</ID><DisplayName>..</DisplayName></name>: who has @access_key.
+ * The ID is 64 hex digits, as S3's canonical user ids are. */
+void xml_owner(struct buf *b, const char *name, const char *access_key);
 
 /* ---- read ---- */
 
@@ -50,7 +57,8 @@ void xml_delete_free(struct xml_delete *d);
 struct xml_complete {
     size_t count;
     struct command_part *parts; /* etags without quotes; owned */
-    char **checks; /* the part's checksum as sent, or NULL entries */
+    char **checks; /* the part's checksum as "x-amz-checksum-crc32:VALUE", the
+                      form in which meta_part keeps it; entries may be NULL */
 };
 /* <CompleteMultipartUpload>: 1..META_PARTS_MAX parts, in the order sent. */
 int xml_read_complete(const void *p, size_t len, struct xml_complete *out,
