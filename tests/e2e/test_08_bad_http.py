@@ -1,6 +1,7 @@
 """Goal: bad input gets a clear error, changes nothing and stops nobody (P9).
 Method: requests written byte by byte on sockets; after each the same server
 must still serve others."""
+import concurrent.futures
 import socket
 import time
 
@@ -264,10 +265,17 @@ def slow_connection(raw, data, seconds):
     return got, ended, time.monotonic() - started
 
 
+def slow_connections(raw, datas, seconds):
+    """The same for several at once."""
+    with concurrent.futures.ThreadPoolExecutor(len(datas)) as pool:
+        return list(pool.map(lambda d: (d, *slow_connection(raw, d, seconds)),
+                             datas))
+
+
 def test_slow_headers_time_out(raw):
     """The store runs with --header-timeout 5s."""
-    for data in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"):
-        got, ended, took = slow_connection(raw, data, 20)
+    for data, got, ended, took in slow_connections(
+            raw, (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"), 20):
         assert ended != "timeout", (data, took)
         assert 3 <= took < 15, (data, took)
         assert status_of(got) in (None, 400, 408), got
@@ -295,9 +303,9 @@ def test_headers_that_trickle_time_out_all_the_same(raw):
 
 def test_slow_bodies_time_out(raw, bucket):
     """The store runs with --body-timeout 5s: a body must move."""
-    for first in (b"", b"x" * 100, b"x" * 70000):
-        got, ended, took = slow_connection(
-            raw, put_head(raw, bucket, length=200000) + first, 25)
+    for _, got, ended, took in slow_connections(raw, [
+            put_head(raw, bucket, length=200000) + first
+            for first in (b"", b"x" * 100, b"x" * 70000)], 25):
         assert ended != "timeout", took
         assert took < 20, took
         assert status_of(got) in (None, 400, 408), got[:200]
