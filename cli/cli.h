@@ -4,7 +4,7 @@
  * man page are printed from it, so that each option is stated once, in its
  * table. Exit codes: 0 done, 1 failed, 2 asked wrongly.
  *
- * Threads: one, but for cli_progress_add.
+ * Threads: one.
  */
 #ifndef GODWIT_CLI_CLI_H
 #define GODWIT_CLI_CLI_H
@@ -15,6 +15,7 @@
 
 #include "base/config.h"
 
+struct credentials;
 struct err;
 struct s3_client;
 
@@ -96,6 +97,10 @@ void cli_usage(const struct cli_command *c);
 int cli_open(const struct cli_options *o, struct s3_client **out,
              struct err *err);
 
+/* As cli_open, but only the keys; region is set. */
+int cli_credentials(const struct cli_options *o, struct credentials *out,
+                    struct err *err);
+
 /* The endpoint that cli_open would ask; borrowed. */
 const char *cli_endpoint(const struct cli_options *o);
 
@@ -109,44 +114,29 @@ struct cli_target {
 /* "s3://bucket/key", or without @scheme "bucket/key" too. ERR_BAD_INPUT. */
 int cli_target(const char *s, bool scheme, struct cli_target *out,
                struct err *err);
+/* As cli_target, and it must name an object. */
+int cli_object(const char *s, bool scheme, struct cli_target *out,
+               struct err *err);
 void cli_target_free(struct cli_target *t);
 bool cli_is_remote(const char *s); /* begins with s3:// */
 
 /* ---- talk ---- */
 
-/* "godwit NAME: sentence" on stderr; gives CLI_FAILED, or CLI_USAGE for
- * ERR_BAD_INPUT that no server gave. */
-int cli_fail(const struct cli_command *c, const struct err *err);
+/* "godwit NAME: sentence" on stderr; gives CLI_FAILED, or CLI_USAGE when @rc
+ * is ERR_BAD_INPUT. */
+int cli_fail(const struct cli_command *c, int rc, const struct err *err);
 
-/* Write what @p holds to stdout; control bytes as '?' on a terminal. */
-void cli_put_name(const char *name);
+/* A key or path for people: control bytes become '?' when stdout is a
+ * terminal, so that no name moves the cursor. */
+void cli_print_name(const char *name);
 
-/* "1.5 GiB" right-aligned in 10, or the plain number. */
+/* "1.5 GiB" or, not @human, "1610612736". */
 char *cli_size(uint64_t bytes, bool human, char out[24]);
 
 /* "2026-11-23 01:02:03" in UTC. */
 char *cli_time(uint64_t time_ms, char out[40]);
 
-/* ---- progress ---- */
-
-/* A line on stderr: bytes, percent, rate, time left. Nothing is shown when
- * stderr is no terminal. @total 0: not known. */
-struct cli_progress;
-struct cli_progress *cli_progress_new(const char *label, uint64_t total_bytes);
-void cli_progress_free(struct cli_progress *p); /* ends the line; NULL is ok */
-/* @bytes more (negative: taken back). Any thread. */
-void cli_progress_add(struct cli_progress *p, int64_t bytes);
-/* As cli_progress_add for what was there before: it counts in the percentage,
- * not in the rate. */
-void cli_progress_skip(struct cli_progress *p, uint64_t bytes);
-
-/* ---- JSON, as the admin interface gives it ---- */
-
-/* Find "a.b" or "a.0.b" in the document; false when missing. *@value borrows
- * from @json: raw text of *@len bytes (a string with its quotes). */
-bool cli_json(const char *json, const char *path, const char **value,
-              size_t *len);
-uint64_t cli_json_u64(const char *json, const char *path); /* 0: missing */
-char *cli_json_text(const char *json, const char *path);   /* free(); "" */
+/* Ask on the terminal; false unless the answer begins with y. */
+bool cli_confirm(const char *question);
 
 #endif

@@ -1,0 +1,102 @@
+/* godwit cat: objects to standard output. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "cli/cli.h"
+#include "client/s3_client.h"
+
+struct options {
+    struct cli_options common;
+    uint64_t offset;
+    uint64_t length;
+};
+
+static const struct config_row table[] = {
+    CLI_ROW(struct options, "offset", SIZE, offset, NULL, 0, 0, "BYTES",
+            "Begin at this byte."),
+    CLI_ROW(struct options, "length", SIZE, length, NULL, 0, 0, "BYTES",
+            "Give so many bytes; 0: to the end."),
+    CLI_ROWS(struct options),
+    CLI_ROWS_END,
+};
+
+static int to_stdout(void *arg, const void *p, size_t len, struct err *err)
+{
+    const char *at = p;
+
+    (void)arg;
+    while (len > 0) {
+        ssize_t n = write(STDOUT_FILENO, at, len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return err_errno(err, "write to standard output");
+        }
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int cat(const struct options *o, struct s3_client *c, const char *name,
+               struct err *err)
+{
+    struct cli_target t;
+    struct s3_get g = {
+        .offset = o->offset, .length = o->length, .sink = to_stdout};
+    int rc = cli_object(name, false, &t, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    g.bucket = t.bucket;
+    g.key = t.key;
+    rc = s3_client_get_object(c, &g, err);
+    if (rc != 0) {
+        err_wrap(err, rc, "%s", name);
+    }
+    cli_target_free(&t);
+    return rc;
+}
+
+static int run(int argc, char **argv)
+{
+    struct options o;
+    struct err err = {{0}};
+    struct s3_client *c;
+    int code = CLI_OK;
+    int rest;
+    int rc;
+
+    if (!cli_args(&cli_cat, &o, argc, argv, 1, 1000000, &rest, &code)) {
+        return code;
+    }
+    rc = cli_open(&o.common, &c, &err);
+    if (rc != 0) {
+        code = cli_fail(&cli_cat, rc, &err);
+    } else {
+        for (int i = 1; i <= rest && code == CLI_OK; i++) {
+            rc = cat(&o, c, argv[i], &err);
+            if (rc != 0) {
+                code = cli_fail(&cli_cat, rc, &err);
+            }
+        }
+        s3_client_free(c);
+    }
+    config_free(table, &o);
+    return code;
+}
+
+const struct cli_command cli_cat = {
+    "cat",
+    "[options] s3://BUCKET/KEY ...",
+    "write objects to standard output",
+    "Write objects to standard output, one after the other. A whole object is "
+    "checked against its stored checksum; when it does not match, the command "
+    "fails after the last byte.",
+    table,
+    run,
+};

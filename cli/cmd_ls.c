@@ -1,0 +1,186 @@
+/* godwit ls: buckets, or what is in one. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "client/s3_client.h"
+
+struct options {
+    struct cli_options common;
+    bool recursive;
+    bool human;
+    bool summary;
+};
+
+static const struct config_row table[] = {
+    CLI_ROW(struct options, "recursive", BOOL, recursive, NULL, 0, 0, NULL,
+            "List all keys, not folder by folder; -r for short."),
+    CLI_ROW(struct options, "human", BOOL, human, NULL, 0, 0, NULL,
+            "Sizes as 1.5 GiB."),
+    CLI_ROW(struct options, "summary", BOOL, summary, NULL, 0, 0, NULL,
+            "End with the number of objects and their bytes."),
+    CLI_ROWS(struct options),
+    CLI_ROWS_END,
+};
+
+struct totals {
+    uint64_t objects;
+    uint64_t bytes;
+    uint64_t lines;
+};
+
+static int list_buckets(struct s3_client *c, struct err *err)
+{
+    struct s3_buckets b;
+    char when[40];
+    int rc = s3_client_list_buckets(c, &b, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    for (size_t i = 0; i < b.count; i++) {
+        printf("%s  s3://", cli_time(b.items[i].time_ms, when));
+        cli_print_name(b.items[i].name);
+        putchar('\n');
+    }
+    s3_buckets_free(&b);
+    return 0;
+}
+
+static void print_object(const struct options *o, const struct s3_object *obj,
+                         const char *name)
+{
+    char when[40];
+    char size[24];
+
+    printf("%s  %12s  ", cli_time(obj->time_ms, when),
+           cli_size(obj->size, o->human, size));
+    cli_print_name(name);
+    putchar('\n');
+}
+
+/* Objects and folders of a page in the order of their names. */
+static void print_page(const struct options *o, const struct s3_page *p,
+                       size_t skip, struct totals *t)
+{
+    size_t i = 0;
+    size_t j = 0;
+
+    while (i < p->object_count || j < p->prefix_count) {
+        bool folder = j < p->prefix_count &&
+                      (i == p->object_count ||
+                       strcmp(p->prefixes[j], p->objects[i].key) < 0);
+        t->lines++;
+        if (folder) {
+            printf("%19s  %12s  ", "", "DIR");
+            cli_print_name(p->prefixes[j] + skip);
+            putchar('\n');
+            j++;
+        } else {
+            print_object(o, &p->objects[i], p->objects[i].key + skip);
+            t->objects++;
+            t->bytes += p->objects[i].size;
+            i++;
+        }
+    }
+}
+
+/* Every page of what @prefix begins. Folder by folder, names are shown from the
+ * last '/' of @prefix on. */
+static int list_keys(struct s3_client *c, const struct options *o,
+                     const struct cli_target *target, struct totals *t,
+                     struct err *err)
+{
+    const char *slash = strrchr(target->key, '/');
+    size_t skip =
+        !o->recursive && slash != NULL ? (size_t)(slash - target->key) + 1 : 0;
+    char *token = NULL;
+    int rc;
+
+    do {
+        struct s3_list l = {.bucket = target->bucket,
+                            .prefix = target->key,
+                            .delimiter = o->recursive ? NULL : "/",
+                            .token = token};
+        struct s3_page p;
+        rc = s3_client_list_objects(c, &l, &p, err);
+        free(token);
+        token = NULL;
+        if (rc != 0) {
+            return rc;
+        }
+        print_page(o, &p, skip, t);
+        token = p.next;
+        p.next = NULL;
+        s3_page_free(&p);
+    } while (token != NULL);
+    return 0;
+}
+
+static int list(const struct options *o, const char *name, struct err *err)
+{
+    struct cli_target target = {0};
+    struct totals t = {0};
+    struct s3_client *c;
+    char size[24];
+    int rc = cli_target(name, false, &target, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = cli_open(&o->common, &c, err);
+    if (rc != 0) {
+        goto err_after_target;
+    }
+    if (target.bucket[0] == '\0') {
+        rc = list_buckets(c, err);
+    } else {
+        rc = list_keys(c, o, &target, &t, err);
+        if (rc == 0 && t.lines == 0 && target.key[0] != '\0') {
+            rc = err_set(err, ERR_NOT_FOUND, "%s: nothing there", name);
+        }
+    }
+    if (rc == 0 && o->summary && target.bucket[0] != '\0') {
+        printf("%llu object%s, %s%s\n", (unsigned long long)t.objects,
+               t.objects == 1 ? "" : "s", cli_size(t.bytes, o->human, size),
+               o->human ? "" : " bytes");
+    }
+    s3_client_free(c);
+err_after_target:
+    cli_target_free(&target);
+    return rc;
+}
+
+static int run(int argc, char **argv)
+{
+    struct options o;
+    struct err err = {{0}};
+    int code = CLI_OK;
+    int rest;
+    int rc;
+
+    if (!cli_args(&cli_ls, &o, argc, argv, 0, 1, &rest, &code)) {
+        return code;
+    }
+    rc = list(&o, rest > 0 ? argv[1] : "", &err);
+    if (rc != 0) {
+        code = cli_fail(&cli_ls, rc, &err);
+    }
+    config_free(table, &o);
+    return code;
+}
+
+const struct cli_command cli_ls = {
+    "ls",
+    "[options] [s3://BUCKET[/PREFIX]]",
+    "list buckets or objects",
+    "List the buckets, or the objects whose keys begin with PREFIX. Without "
+    "--recursive, keys that go on after the next '/' are shown as one folder. "
+    "Times are UTC. Exits 1 when nothing begins with PREFIX.",
+    table,
+    run,
+};

@@ -1,0 +1,29 @@
+/* json.h: find values in a JSON document by their path.
+ *
+ * For the small documents of the admin interface. A path is names and indexes
+ * with dots between: "drives.0.path". Nothing is built: each look-up scans.
+ *
+ * Source: RFC 8259.
+ * Threads: any.
+ */
+#ifndef GODWIT_CLI_JSON_H
+#define GODWIT_CLI_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JSON_DEPTH_MAX 32
+
+/* The raw text of a value, a string with its quotes; NULL: there is none, or
+ * the document is malformed before it. Borrowed from @json. */
+const char *json_find(const char *json, const char *path, size_t *len);
+
+/* A whole number that is not negative; 0 when there is none. */
+uint64_t json_u64(const char *json, const char *path);
+/* A string, its escapes undone; "" when there is none. free(). */
+char *json_text(const char *json, const char *path);
+/* Elements of an array; 0 when there is none. */
+size_t json_count(const char *json, const char *path);
+
+#endif
