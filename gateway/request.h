@@ -87,7 +87,9 @@ struct request {
     struct buf reply_body;
     struct MHD_Response *response; /* made by the handler instead of
                                       reply_body; taken by http.c */
-    bool close;                    /* end the connection after the reply */
+    bool is_head;                  /* no body, but the length of one: */
+    uint64_t head_bytes;
+    bool close;     /* end the connection after the reply */
     struct err err; /* for the log; may hold more than the client sees */
     uint64_t bytes_in, bytes_out;
 
