@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 struct buf;
+struct err;
 
 #define META_KEY_MAX 1024
 #define META_BUCKET_MAX 63
@@ -136,5 +137,87 @@ void command_garbage_done(struct buf *out, const uint64_t *ids, size_t count);
  * the layout in place, else ERR_PRECONDITION. */
 void command_layout_set(struct buf *out, uint32_t epoch, const void *layout,
                         size_t len);
+
+/* ---- decoding ----
+ * A decoded command borrows from the bytes that it was decoded from. */
+
+struct command_bytes {
+    const uint8_t *p; /* NULL: not given */
+    size_t len;
+};
+
+enum command_content { COMMAND_EMPTY, COMMAND_INLINE, COMMAND_MANIFEST };
+
+#define COMMAND_RUN_SIZE 24 /* bytes of a manifest that name its run */
+
+struct command {
+    enum command_type type;
+    struct command_bytes bucket, key;
+    struct command_bytes src_bucket, src_key;
+    struct command_bytes owner;
+    struct command_bytes if_match, if_none_match;
+    struct command_bytes etag, attrs, check;
+    enum command_content kind;
+    uint64_t size_bytes;
+    struct command_bytes content; /* inline bytes, manifest or layout */
+    uint64_t time_ms;
+    uint64_t body;         /* OBJECT_COPY */
+    uint64_t part_min;     /* UPLOAD_COMPLETE */
+    const uint8_t *upload; /* META_UPLOAD_ID bytes */
+    uint32_t number;       /* PART_PUT */
+    uint32_t epoch;        /* LAYOUT_SET */
+    uint32_t count;        /* of items */
+    /* OBJECTS_DELETE, UPLOAD_COMPLETE, GARBAGE_DONE: read with command_item */
+    struct command_bytes items;
+};
+
+struct command_item {
+    struct command_bytes key;  /* OBJECTS_DELETE */
+    struct command_bytes etag; /* OBJECTS_DELETE, UPLOAD_COMPLETE */
+    uint32_t number;           /* UPLOAD_COMPLETE */
+    uint64_t id;               /* GARBAGE_DONE */
+};
+
+/* Decode one whole command, items included; ERR_BAD_INPUT says what is wrong
+ * and where. */
+int command_decode(const void *p,
+                   size_t len,
+                   struct command *out,
+                   struct err *err);
+/* The next item; call it at most @c->count times on a decoded command, with
+ * *@at 0 at first. */
+void command_item(const struct command *c,
+                  size_t *at,
+                  struct command_item *out);
+/* The type of an encoded command without decoding it; 0 when empty. */
+int command_peek(const void *p, size_t len);
+const char *command_name(int type);
+/* Does it add something, so that it is refused when space is short? */
+bool command_adds(int type);
+
+/* ---- many commands as one log entry ---- */
+
+#define COMMAND_BATCH_MAX 1000
+#define COMMAND_BATCH_BYTES_MAX (4 << 20)
+
+/* Bytes that @count commands of @bytes in all take in an entry. */
+size_t command_batch_size(size_t count, size_t bytes);
+
+struct command_batch {
+    const uint8_t *p;
+    size_t left;
+    uint32_t count; /* commands not yet read */
+};
+/* Write the head of an entry at @p; gives where the first command goes. */
+uint8_t *command_batch_head(uint8_t *p, size_t count);
+/* Write one command at @at; gives where the next one goes. */
+uint8_t *command_batch_put(uint8_t *at, const void *command, size_t len);
+/* ERR_CORRUPT when the entry is not one. */
+int command_batch_open(struct command_batch *b,
+                       const void *p,
+                       size_t len,
+                       struct err *err);
+/* The next command's bytes; false at the end. */
+bool command_batch_next(struct command_batch *b, struct command_bytes *out);
 
 #endif

@@ -1,0 +1,614 @@
+#include "meta/command.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/wire.h"
+
+#define COMMAND_VERSION 1
+#define BATCH_MAGIC 0x31424d43u /* "CMB1" */
+#define BATCH_HEAD 8
+#define NULL_LENGTH 0xffffffffu
+
+_Static_assert(COMMAND_BATCH_MAX < 1024, "ids are index * 1024 + position");
+
+/* ---- encoding ---- */
+
+static void put_head(struct buf *out, enum command_type type)
+{
+    put_u8(out, (uint8_t)type);
+    put_u8(out, COMMAND_VERSION);
+}
+
+static void put_condition(struct buf *out, const struct meta_condition *c)
+{
+    put_text(out, c != NULL ? c->if_match : NULL);
+    put_text(out, c != NULL ? c->if_none_match : NULL);
+}
+
+static void put_content(struct buf *out, const struct meta_content *c)
+{
+    CHECK(c->inline_bytes == NULL || c->manifest == NULL);
+    if (c->manifest != NULL) {
+        put_u8(out, COMMAND_MANIFEST);
+        put_u64(out, c->size_bytes);
+        put_blob(out, c->manifest, c->manifest_len);
+    } else if (c->size_bytes > 0) {
+        CHECK(c->inline_bytes != NULL);
+        CHECK(c->size_bytes <= META_INLINE_MAX);
+        put_u8(out, COMMAND_INLINE);
+        put_u64(out, c->size_bytes);
+        put_blob(out, c->inline_bytes, (size_t)c->size_bytes);
+    } else {
+        put_u8(out, COMMAND_EMPTY);
+        put_u64(out, 0);
+        put_blob(out, NULL, 0);
+    }
+}
+
+void command_bucket_create(struct buf *out, const char *bucket,
+                           const char *owner, uint64_t time_ms)
+{
+    put_head(out, COMMAND_BUCKET_CREATE);
+    put_text(out, bucket);
+    put_text(out, owner);
+    put_u64(out, time_ms);
+}
+
+void command_bucket_delete(struct buf *out, const char *bucket)
+{
+    put_head(out, COMMAND_BUCKET_DELETE);
+    put_text(out, bucket);
+}
+
+void command_object_put(struct buf *out, const char *bucket, const char *key,
+                        const struct meta_condition *condition,
+                        const struct meta_content *content, const char *etag,
+                        const void *attrs, size_t attrs_len, uint64_t time_ms)
+{
+    put_head(out, COMMAND_OBJECT_PUT);
+    put_text(out, bucket);
+    put_text(out, key);
+    put_condition(out, condition);
+    put_content(out, content);
+    put_text(out, etag);
+    put_blob(out, attrs, attrs_len);
+    put_u64(out, time_ms);
+}
+
+void command_object_delete(struct buf *out, const char *bucket, const char *key,
+                           const struct meta_condition *condition,
+                           uint64_t time_ms)
+{
+    put_head(out, COMMAND_OBJECT_DELETE);
+    put_text(out, bucket);
+    put_text(out, key);
+    put_condition(out, condition);
+    put_u64(out, time_ms);
+}
+
+void command_objects_delete(struct buf *out, const char *bucket,
+                            const char *const *keys, const char *const *etags,
+                            size_t count, uint64_t time_ms)
+{
+    CHECK(count <= META_DELETE_MAX);
+    put_head(out, COMMAND_OBJECTS_DELETE);
+    put_text(out, bucket);
+    put_u64(out, time_ms);
+    put_u32(out, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        put_text(out, keys[i]);
+        put_text(out, etags != NULL ? etags[i] : NULL);
+    }
+}
+
+void command_object_copy(struct buf *out, const char *src_bucket,
+                         const char *src_key, uint64_t body, const char *bucket,
+                         const char *key,
+                         const struct meta_condition *condition,
+                         const char *etag, const void *attrs, size_t attrs_len,
+                         uint64_t time_ms)
+{
+    put_head(out, COMMAND_OBJECT_COPY);
+    put_text(out, src_bucket);
+    put_text(out, src_key);
+    put_u64(out, body);
+    put_text(out, bucket);
+    put_text(out, key);
+    put_condition(out, condition);
+    put_text(out, etag);
+    put_blob(out, attrs, attrs_len);
+    put_u64(out, time_ms);
+}
+
+void command_upload_create(struct buf *out, const char *bucket, const char *key,
+                           const uint8_t upload[META_UPLOAD_ID],
+                           const void *attrs, size_t attrs_len,
+                           uint64_t time_ms)
+{
+    put_head(out, COMMAND_UPLOAD_CREATE);
+    put_text(out, bucket);
+    put_text(out, key);
+    put_bytes(out, upload, META_UPLOAD_ID);
+    put_blob(out, attrs, attrs_len);
+    put_u64(out, time_ms);
+}
+
+void command_part_put(struct buf *out, const uint8_t upload[META_UPLOAD_ID],
+                      uint32_t number, const struct meta_content *content,
+                      const char *etag, const char *check, uint64_t time_ms)
+{
+    put_head(out, COMMAND_PART_PUT);
+    put_bytes(out, upload, META_UPLOAD_ID);
+    put_u32(out, number);
+    put_content(out, content);
+    put_text(out, etag);
+    put_text(out, check);
+    put_u64(out, time_ms);
+}
+
+void command_upload_complete(
+    struct buf *out, const char *bucket, const char *key,
+    const uint8_t upload[META_UPLOAD_ID], const struct command_part *parts,
+    size_t count, uint64_t part_min, const struct meta_condition *condition,
+    const char *etag, const void *attrs, size_t attrs_len, uint64_t time_ms)
+{
+    CHECK(count <= META_PARTS_MAX);
+    put_head(out, COMMAND_UPLOAD_COMPLETE);
+    put_text(out, bucket);
+    put_text(out, key);
+    put_bytes(out, upload, META_UPLOAD_ID);
+    put_u64(out, part_min);
+    put_condition(out, condition);
+    put_text(out, etag);
+    put_blob(out, attrs, attrs_len);
+    put_u64(out, time_ms);
+    put_u32(out, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        put_u32(out, parts[i].number);
+        put_text(out, parts[i].etag);
+    }
+}
+
+void command_upload_abort(struct buf *out, const char *bucket, const char *key,
+                          const uint8_t upload[META_UPLOAD_ID],
+                          uint64_t time_ms)
+{
+    put_head(out, COMMAND_UPLOAD_ABORT);
+    put_text(out, bucket);
+    put_text(out, key);
+    put_bytes(out, upload, META_UPLOAD_ID);
+    put_u64(out, time_ms);
+}
+
+void command_garbage_done(struct buf *out, const uint64_t *ids, size_t count)
+{
+    CHECK(count < NULL_LENGTH);
+    put_head(out, COMMAND_GARBAGE_DONE);
+    put_u32(out, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        put_u64(out, ids[i]);
+    }
+}
+
+void command_layout_set(struct buf *out, uint32_t epoch, const void *layout,
+                        size_t len)
+{
+    put_head(out, COMMAND_LAYOUT_SET);
+    put_u32(out, epoch);
+    put_blob(out, layout, len);
+}
+
+/* ---- decoding ---- */
+
+/* What was being read when the first failure came, for the message. */
+struct decoder {
+    struct wire_reader r;
+    const char *field;
+};
+
+static void note(struct decoder *d, const char *field)
+{
+    if (wire_ok(&d->r)) {
+        d->field = field;
+    }
+}
+
+/* A text of @min..@max bytes without NUL; NULL when @null_ok and so coded. */
+static struct command_bytes take_text(struct decoder *d, const char *field,
+                                      size_t min, size_t max, bool null_ok)
+{
+    struct command_bytes out = {0};
+    uint32_t len;
+
+    note(d, field);
+    len = get_u32(&d->r);
+    if (len == NULL_LENGTH) {
+        if (!null_ok) {
+            wire_fail(&d->r);
+        }
+        return out;
+    }
+    if (len < min || len > max) {
+        wire_fail(&d->r);
+        return out;
+    }
+    out.p = get_bytes(&d->r, len);
+    out.len = out.p != NULL ? len : 0;
+    if (out.p != NULL && memchr(out.p, 0, len) != NULL) {
+        wire_fail(&d->r);
+    }
+    return out;
+}
+
+static struct command_bytes take_blob(struct decoder *d, const char *field,
+                                      size_t max)
+{
+    struct command_bytes out;
+
+    note(d, field);
+    out.p = get_blob(&d->r, max, &out.len);
+    return out;
+}
+
+static void take_bucket(struct decoder *d, struct command_bytes *out)
+{
+    *out = take_text(d, "bucket", 1, META_BUCKET_MAX, false);
+}
+
+static void take_name(struct decoder *d, struct command *c)
+{
+    take_bucket(d, &c->bucket);
+    c->key = take_text(d, "key", 1, META_KEY_MAX, false);
+}
+
+static void take_condition(struct decoder *d, struct command *c)
+{
+    c->if_match = take_text(d, "if_match", 0, META_ETAG_MAX, true);
+    c->if_none_match = take_text(d, "if_none_match", 0, META_ETAG_MAX, true);
+}
+
+static void take_content(struct decoder *d, struct command *c)
+{
+    bool good;
+
+    note(d, "content");
+    c->kind = get_u8(&d->r);
+    c->size_bytes = get_u64(&d->r);
+    c->content = take_blob(d, "content", META_COMMAND_MAX);
+    switch (c->kind) {
+        case COMMAND_EMPTY:
+            good = c->size_bytes == 0 && c->content.len == 0;
+            break;
+        case COMMAND_INLINE:
+            good = c->size_bytes > 0 && c->size_bytes <= META_INLINE_MAX &&
+                   c->content.len == c->size_bytes;
+            break;
+        case COMMAND_MANIFEST:
+            /* sizes are signed 64-bit numbers in the database */
+            good = c->content.len >= COMMAND_RUN_SIZE &&
+                   c->size_bytes <= (uint64_t)INT64_MAX;
+            break;
+        default:
+            good = false;
+    }
+    if (!good) {
+        wire_fail(&d->r);
+    }
+}
+
+static void take_etag_attrs(struct decoder *d, struct command *c)
+{
+    c->etag = take_text(d, "etag", 0, META_ETAG_MAX, false);
+    c->attrs = take_blob(d, "attrs", META_ATTRS_MAX);
+}
+
+static void take_time(struct decoder *d, struct command *c)
+{
+    note(d, "time");
+    c->time_ms = get_u64(&d->r);
+    if (c->time_ms > (uint64_t)INT64_MAX) {
+        wire_fail(&d->r);
+    }
+}
+
+static void take_upload(struct decoder *d, struct command *c)
+{
+    note(d, "upload");
+    c->upload = get_bytes(&d->r, META_UPLOAD_ID);
+}
+
+static void take_one_item(struct decoder *d, enum command_type type,
+                          struct command_item *out)
+{
+    *out = (struct command_item){0};
+    switch (type) {
+        case COMMAND_OBJECTS_DELETE:
+            out->key = take_text(d, "key", 1, META_KEY_MAX, false);
+            out->etag = take_text(d, "etag", 0, META_ETAG_MAX, true);
+            break;
+        case COMMAND_UPLOAD_COMPLETE:
+            note(d, "part number");
+            out->number = get_u32(&d->r);
+            out->etag = take_text(d, "part etag", 0, META_ETAG_MAX, false);
+            break;
+        default:
+            note(d, "garbage id");
+            out->id = get_u64(&d->r);
+    }
+}
+
+static void take_items(struct decoder *d, struct command *c, size_t max)
+{
+    const uint8_t *start;
+
+    note(d, "count");
+    c->count = get_u32(&d->r);
+    if (c->count > max) {
+        wire_fail(&d->r);
+    }
+    start = d->r.p;
+    for (uint32_t i = 0; i < c->count && wire_ok(&d->r); i++) {
+        struct command_item item;
+        take_one_item(d, c->type, &item);
+    }
+    c->items.p = start;
+    c->items.len = (size_t)(d->r.p - start);
+}
+
+static void take_object_put(struct decoder *d, struct command *c)
+{
+    take_name(d, c);
+    take_condition(d, c);
+    take_content(d, c);
+    take_etag_attrs(d, c);
+    take_time(d, c);
+}
+
+static void take_object_copy(struct decoder *d, struct command *c)
+{
+    take_bucket(d, &c->src_bucket);
+    c->src_key = take_text(d, "source key", 1, META_KEY_MAX, false);
+    note(d, "body");
+    c->body = get_u64(&d->r);
+    take_name(d, c);
+    take_condition(d, c);
+    take_etag_attrs(d, c);
+    take_time(d, c);
+}
+
+static void take_part_put(struct decoder *d, struct command *c)
+{
+    take_upload(d, c);
+    note(d, "part number");
+    c->number = get_u32(&d->r);
+    if (c->number < 1 || c->number > META_PARTS_MAX) {
+        wire_fail(&d->r);
+    }
+    take_content(d, c);
+    c->etag = take_text(d, "etag", 0, META_ETAG_MAX, false);
+    c->check = take_text(d, "check", 0, META_ETAG_MAX * 2, true);
+    take_time(d, c);
+}
+
+static void take_upload_complete(struct decoder *d, struct command *c)
+{
+    take_name(d, c);
+    take_upload(d, c);
+    note(d, "part_min");
+    c->part_min = get_u64(&d->r);
+    take_condition(d, c);
+    take_etag_attrs(d, c);
+    take_time(d, c);
+    take_items(d, c, META_PARTS_MAX);
+}
+
+static void take_fields(struct decoder *d, struct command *c)
+{
+    switch (c->type) {
+        case COMMAND_BUCKET_CREATE:
+            take_bucket(d, &c->bucket);
+            c->owner = take_text(d, "owner", 0, META_KEY_MAX, false);
+            take_time(d, c);
+            break;
+        case COMMAND_BUCKET_DELETE:
+            take_bucket(d, &c->bucket);
+            break;
+        case COMMAND_OBJECT_PUT:
+            take_object_put(d, c);
+            break;
+        case COMMAND_OBJECT_DELETE:
+            take_name(d, c);
+            take_condition(d, c);
+            take_time(d, c);
+            break;
+        case COMMAND_OBJECTS_DELETE:
+            take_bucket(d, &c->bucket);
+            take_time(d, c);
+            take_items(d, c, META_DELETE_MAX);
+            break;
+        case COMMAND_OBJECT_COPY:
+            take_object_copy(d, c);
+            break;
+        case COMMAND_UPLOAD_CREATE:
+            take_name(d, c);
+            take_upload(d, c);
+            c->attrs = take_blob(d, "attrs", META_ATTRS_MAX);
+            take_time(d, c);
+            break;
+        case COMMAND_PART_PUT:
+            take_part_put(d, c);
+            break;
+        case COMMAND_UPLOAD_COMPLETE:
+            take_upload_complete(d, c);
+            break;
+        case COMMAND_UPLOAD_ABORT:
+            take_name(d, c);
+            take_upload(d, c);
+            take_time(d, c);
+            break;
+        case COMMAND_GARBAGE_DONE:
+            take_items(d, c, META_COMMAND_MAX / sizeof(uint64_t));
+            break;
+        case COMMAND_LAYOUT_SET:
+            note(d, "epoch");
+            c->epoch = get_u32(&d->r);
+            c->content = take_blob(d, "layout", META_COMMAND_MAX);
+            break;
+        default:
+            wire_fail(&d->r);
+    }
+}
+
+int command_decode(const void *p, size_t len, struct command *out,
+                   struct err *err)
+{
+    struct decoder d = {.field = "type"};
+    struct command c = {0};
+    const uint8_t *start = p;
+
+    if (len > META_COMMAND_MAX) {
+        return err_set(err, ERR_BAD_INPUT, "command: %zu bytes, at most %d",
+                       len, META_COMMAND_MAX);
+    }
+    wire_init(&d.r, p, len);
+    c.type = get_u8(&d.r);
+    note(&d, "version");
+    if (get_u8(&d.r) != COMMAND_VERSION) {
+        wire_fail(&d.r);
+    }
+    if (wire_ok(&d.r)) {
+        d.field = "type";
+        take_fields(&d, &c);
+    }
+    if (!wire_ok(&d.r)) {
+        return err_set(err, ERR_BAD_INPUT, "command %s: bad %s near byte %zu",
+                       command_name((int)c.type), d.field,
+                       (size_t)(d.r.p - start));
+    }
+    if (!wire_done(&d.r)) {
+        return err_set(err, ERR_BAD_INPUT, "command %s: %zu bytes left over",
+                       command_name((int)c.type), d.r.left);
+    }
+    *out = c;
+    return 0;
+}
+
+void command_item(const struct command *c, size_t *at, struct command_item *out)
+{
+    struct decoder d = {0};
+
+    CHECK(*at <= c->items.len);
+    wire_init(&d.r, c->items.p + *at, c->items.len - *at);
+    take_one_item(&d, c->type, out);
+    CHECK(wire_ok(&d.r));
+    *at = c->items.len - d.r.left;
+}
+
+int command_peek(const void *p, size_t len)
+{
+    return len > 0 ? *(const uint8_t *)p : 0;
+}
+
+const char *command_name(int type)
+{
+    switch (type) {
+#define X(name, value) \
+    case value:        \
+        return #name;
+        COMMAND_TABLE(X)
+#undef X
+        default:
+            return "?";
+    }
+}
+
+bool command_adds(int type)
+{
+    switch (type) {
+        case COMMAND_BUCKET_CREATE:
+        case COMMAND_OBJECT_PUT:
+        case COMMAND_OBJECT_COPY:
+        case COMMAND_UPLOAD_CREATE:
+        case COMMAND_PART_PUT:
+        case COMMAND_UPLOAD_COMPLETE:
+            return true;
+        default:
+            return false;
+    }
+}
+
+/* ---- batches ---- */
+
+size_t command_batch_size(size_t count, size_t bytes)
+{
+    /* libraft wants lengths that are a multiple of 8. */
+    return (BATCH_HEAD + count * sizeof(uint32_t) + bytes + 7) & ~(size_t)7;
+}
+
+uint8_t *command_batch_head(uint8_t *p, size_t count)
+{
+    CHECK(count > 0 && count <= COMMAND_BATCH_MAX);
+    store_u32(p, BATCH_MAGIC);
+    store_u32(p + 4, (uint32_t)count);
+    return p + BATCH_HEAD;
+}
+
+uint8_t *command_batch_put(uint8_t *at, const void *command, size_t len)
+{
+    store_u32(at, (uint32_t)len);
+    memcpy(at + sizeof(uint32_t), command, len);
+    return at + sizeof(uint32_t) + len;
+}
+
+int command_batch_open(struct command_batch *b, const void *p, size_t len,
+                       struct err *err)
+{
+    const uint8_t *at = p;
+    size_t left = len;
+    uint32_t count;
+
+    if (len < BATCH_HEAD || load_u32(at) != BATCH_MAGIC) {
+        return err_set(err, ERR_CORRUPT, "entry: no batch of commands");
+    }
+    count = load_u32(at + 4);
+    if (count == 0 || count > COMMAND_BATCH_MAX) {
+        return err_set(err, ERR_CORRUPT, "entry: %u commands", count);
+    }
+    at += BATCH_HEAD;
+    left -= BATCH_HEAD;
+    *b = (struct command_batch){.p = at, .left = left, .count = count};
+    for (uint32_t i = 0; i < count; i++) {
+        size_t n;
+        if (left < sizeof(uint32_t)) {
+            return err_set(err, ERR_CORRUPT, "entry: cut at command %u", i);
+        }
+        n = load_u32(at);
+        at += sizeof(uint32_t);
+        left -= sizeof(uint32_t);
+        if (n > left) {
+            return err_set(err, ERR_CORRUPT, "entry: cut in command %u", i);
+        }
+        at += n;
+        left -= n;
+    }
+    if (left > 7) {
+        return err_set(err, ERR_CORRUPT, "entry: %zu bytes left over", left);
+    }
+    return 0;
+}
+
+bool command_batch_next(struct command_batch *b, struct command_bytes *out)
+{
+    if (b->count == 0) {
+        return false;
+    }
+    out->len = load_u32(b->p);
+    out->p = b->p + sizeof(uint32_t);
+    b->p = out->p + out->len;
+    b->left -= sizeof(uint32_t) + out->len;
+    b->count--;
+    return true;
+}

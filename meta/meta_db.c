@@ -1,0 +1,413 @@
+#include "meta/meta_db.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+
+#define APPLICATION_ID 0x47445754 /* "GDWT" */
+#define WRITER_CACHE_KIB 4096
+#define READER_CACHE_KIB 512
+#define WAL_LIMIT_BYTES (64 << 20)
+#define BUSY_TIMEOUT_MS 10000
+
+static const char *const schema =
+    "CREATE TABLE state ("
+    " id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " applied INTEGER NOT NULL,"
+    " buckets INTEGER NOT NULL, objects INTEGER NOT NULL,"
+    " uploads INTEGER NOT NULL, garbage INTEGER NOT NULL) STRICT;"
+    "INSERT INTO state VALUES (1, 0, 0, 0, 0, 0);"
+
+    "CREATE TABLE bucket ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " owner TEXT NOT NULL, created INTEGER NOT NULL) STRICT;"
+
+    "CREATE TABLE version ("
+    " bucket INTEGER NOT NULL, key BLOB NOT NULL,"
+    " version INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " etag TEXT NOT NULL, modified INTEGER NOT NULL,"
+    " body INTEGER NOT NULL, attrs BLOB NOT NULL,"
+    " PRIMARY KEY (bucket, key, version)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE body ("
+    " id INTEGER PRIMARY KEY, refs INTEGER NOT NULL,"
+    " kind INTEGER NOT NULL, parts INTEGER NOT NULL,"
+    " content BLOB NOT NULL) STRICT;"
+
+    "CREATE TABLE part ("
+    " body INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " offset INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " etag TEXT NOT NULL, modified INTEGER NOT NULL,"
+    " checksum TEXT, kind INTEGER NOT NULL, content BLOB NOT NULL,"
+    " PRIMARY KEY (body, number)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE upload ("
+    " id BLOB PRIMARY KEY, bucket INTEGER NOT NULL, key BLOB NOT NULL,"
+    " created INTEGER NOT NULL, body INTEGER NOT NULL,"
+    " attrs BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX upload_by_key ON upload (bucket, key, created, id);"
+    "CREATE INDEX upload_by_age ON upload (created, id);"
+
+    "CREATE TABLE run ("
+    " hi INTEGER NOT NULL, lo INTEGER NOT NULL,"
+    " refs INTEGER NOT NULL, garbage INTEGER NOT NULL,"
+    " PRIMARY KEY (hi, lo)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE garbage ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, since INTEGER NOT NULL,"
+    " manifest BLOB NOT NULL) STRICT;"
+    "CREATE INDEX garbage_by_age ON garbage (since, id);"
+
+    "CREATE TABLE layout ("
+    " epoch INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;";
+
+/* Objects have version 0 until buckets can keep versions. */
+static const char *const sql[STMT_COUNT] = {
+    [STMT_BEGIN] = "BEGIN IMMEDIATE",
+    [STMT_COMMIT] = "COMMIT",
+    [STMT_ROLLBACK] = "ROLLBACK",
+    [STMT_READ] = "BEGIN",
+    [STMT_STATE_GET] = "SELECT applied, buckets, objects, uploads, garbage"
+                       " FROM state",
+    [STMT_STATE_SET] = "UPDATE state SET applied = ?1, buckets = ?2,"
+                       " objects = ?3, uploads = ?4, garbage = ?5",
+    [STMT_BUCKET_ID] = "SELECT id FROM bucket WHERE name = ?1",
+    [STMT_BUCKET_GET] =
+        "SELECT name, owner, created FROM bucket"
+        " WHERE name = ?1",
+    [STMT_BUCKET_LIST] =
+        "SELECT name, owner, created FROM bucket"
+        " WHERE name > ?1 ORDER BY name LIMIT ?2",
+    [STMT_BUCKET_INSERT] = "INSERT INTO bucket VALUES (?1, ?2, ?3, ?4)",
+    [STMT_BUCKET_REMOVE] = "DELETE FROM bucket WHERE id = ?1",
+    [STMT_BUCKET_HAS_VERSION] =
+        "SELECT 1 FROM version WHERE bucket = ?1"
+        " LIMIT 1",
+    [STMT_BUCKET_HAS_UPLOAD] =
+        "SELECT 1 FROM upload WHERE bucket = ?1"
+        " LIMIT 1",
+    [STMT_VERSION_HEAD] =
+        "SELECT etag, body, size FROM version"
+        " WHERE bucket = ?1 AND key = ?2 AND version = 0",
+    [STMT_VERSION_GET] =
+        "SELECT size, etag, modified, body, attrs"
+        " FROM version"
+        " WHERE bucket = ?1 AND key = ?2 AND version = 0",
+    [STMT_VERSION_PUT] =
+        "INSERT OR REPLACE INTO version"
+        " VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7)",
+    [STMT_VERSION_REMOVE] =
+        "DELETE FROM version"
+        " WHERE bucket = ?1 AND key = ?2 AND version = 0",
+    [STMT_VERSION_FROM] =
+        "SELECT key, size, modified, etag, attrs"
+        " FROM version WHERE bucket = ?1 AND key >= ?2"
+        " ORDER BY key, version",
+    [STMT_VERSION_NAMES] =
+        "SELECT v.bucket, b.name, v.key, v.body"
+        " FROM version v JOIN bucket b ON b.id = v.bucket"
+        " WHERE (v.bucket, v.key) > (?1, ?2)"
+        " ORDER BY v.bucket, v.key LIMIT ?3",
+    [STMT_BODY_GET] = "SELECT kind, parts, content FROM body WHERE id = ?1",
+    [STMT_BODY_HEAD] = "SELECT kind, parts, refs FROM body WHERE id = ?1",
+    [STMT_BODY_INSERT] = "INSERT INTO body VALUES (?1, 1, ?2, ?3, ?4)",
+    [STMT_BODY_REFS] = "UPDATE body SET refs = refs + ?2 WHERE id = ?1",
+    [STMT_BODY_REMOVE] = "DELETE FROM body WHERE id = ?1",
+    [STMT_PART_HEAD] =
+        "SELECT offset, size, etag FROM part"
+        " WHERE body = ?1 AND number = ?2",
+    [STMT_PART_GET] =
+        "SELECT number, offset, size, modified, etag, checksum,"
+        " kind, content FROM part"
+        " WHERE body = ?1 AND number = ?2",
+    [STMT_PART_PUT] =
+        "INSERT INTO part"
+        " VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [STMT_PART_PLACE] =
+        "UPDATE part SET number = ?3, offset = ?4"
+        " WHERE body = ?1 AND number = ?2",
+    [STMT_PART_RUNS] =
+        "SELECT kind, content, number FROM part"
+        " WHERE body = ?1 AND number > ?2 ORDER BY number"
+        " LIMIT ?3",
+    [STMT_PART_REMOVE] = "DELETE FROM part WHERE body = ?1 AND number = ?2",
+    [STMT_PARTS_REMOVE] = "DELETE FROM part WHERE body = ?1",
+    [STMT_PART_LIST] =
+        "SELECT number, offset, size, modified, etag, checksum,"
+        " kind, content FROM part"
+        " WHERE body = ?1 AND number > ?2 ORDER BY number"
+        " LIMIT ?3",
+    [STMT_PART_LIST_HEADS] =
+        "SELECT number, offset, size, modified, etag,"
+        " checksum FROM part"
+        " WHERE body = ?1 AND number > ?2 ORDER BY number"
+        " LIMIT ?3",
+    [STMT_UPLOAD_HEAD] =
+        "SELECT bucket, key, body, created FROM upload"
+        " WHERE id = ?1",
+    [STMT_UPLOAD_GET] =
+        "SELECT u.id, b.name, u.key, u.created, u.attrs"
+        " FROM upload u JOIN bucket b ON b.id = u.bucket"
+        " WHERE u.id = ?1",
+    [STMT_UPLOAD_INSERT] =
+        "INSERT INTO upload"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [STMT_UPLOAD_REMOVE] = "DELETE FROM upload WHERE id = ?1",
+    [STMT_UPLOAD_FROM] =
+        "SELECT key, created, id, attrs FROM upload"
+        " WHERE bucket = ?1 AND key >= ?2"
+        " ORDER BY key, created, id",
+    [STMT_UPLOAD_AFTER] =
+        "SELECT key, created, id, attrs FROM upload"
+        " WHERE bucket = ?1"
+        " AND (key, created, id) > (?2, ?3, ?4)"
+        " ORDER BY key, created, id",
+    [STMT_UPLOAD_OLDER] =
+        "SELECT u.id, b.name, u.key, u.created, u.attrs"
+        " FROM upload u JOIN bucket b ON b.id = u.bucket"
+        " WHERE u.created < ?1"
+        " ORDER BY u.created, u.id LIMIT ?2",
+    [STMT_UPLOAD_BODIES] =
+        "SELECT u.id, b.name, u.key, u.body"
+        " FROM upload u JOIN bucket b ON b.id = u.bucket"
+        " WHERE u.id > ?1 ORDER BY u.id LIMIT ?2",
+    [STMT_RUN_GET] = "SELECT refs, garbage FROM run WHERE hi = ?1 AND lo = ?2",
+    [STMT_RUN_INSERT] = "INSERT INTO run VALUES (?1, ?2, 1, 0)",
+    [STMT_RUN_REFS] =
+        "UPDATE run SET refs = ?3, garbage = ?4"
+        " WHERE hi = ?1 AND lo = ?2",
+    [STMT_RUN_REMOVE] = "DELETE FROM run WHERE hi = ?1 AND lo = ?2",
+    [STMT_GARBAGE_INSERT] =
+        "INSERT INTO garbage (since, manifest)"
+        " VALUES (?1, ?2)",
+    [STMT_GARBAGE_GET] = "SELECT manifest FROM garbage WHERE id = ?1",
+    [STMT_GARBAGE_REMOVE] = "DELETE FROM garbage WHERE id = ?1",
+    [STMT_GARBAGE_LIST] =
+        "SELECT id, manifest FROM garbage"
+        " WHERE since < ?1 ORDER BY since, id LIMIT ?2",
+    [STMT_LAYOUT_GET] =
+        "SELECT epoch, content FROM layout"
+        " ORDER BY epoch DESC LIMIT 1",
+    [STMT_LAYOUT_CLEAR] = "DELETE FROM layout",
+    [STMT_LAYOUT_INSERT] = "INSERT INTO layout VALUES (?1, ?2)",
+};
+
+static void configure_once(void)
+{
+    /* Connections are handed from thread to thread, never shared; counting
+     * memory would be a lock that all of them take. */
+    sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    CHECK(sqlite3_initialize() == SQLITE_OK);
+}
+
+int meta_db_error(struct meta_db *db, const char *what, struct err *err)
+{
+    int code;
+
+    switch (sqlite3_errcode(db->sqlite) & 0xff) {
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+            code = ERR_CORRUPT;
+            break;
+        case SQLITE_FULL:
+            code = ERR_FULL;
+            break;
+        case SQLITE_NOMEM:
+            code = ERR_NOMEM;
+            break;
+        default:
+            code = ERR_IO;
+    }
+    return err_set(err, code, "%s: sqlite: %s", what,
+                   sqlite3_errmsg(db->sqlite));
+}
+
+int meta_db_exec(struct meta_db *db, const char *text, struct err *err)
+{
+    if (sqlite3_exec(db->sqlite, text, NULL, NULL, NULL) != SQLITE_OK) {
+        return meta_db_error(db, "statement", err);
+    }
+    return 0;
+}
+
+static int pragma_number(struct meta_db *db, const char *text, int64_t *out,
+                         struct err *err)
+{
+    sqlite3_stmt *s;
+    int rc = 0;
+
+    if (sqlite3_prepare_v2(db->sqlite, text, -1, &s, NULL) != SQLITE_OK) {
+        return meta_db_error(db, text, err);
+    }
+    if (sqlite3_step(s) == SQLITE_ROW) {
+        *out = sqlite3_column_int64(s, 0);
+    } else {
+        rc = meta_db_error(db, text, err);
+    }
+    sqlite3_finalize(s);
+    return rc;
+}
+
+/* Make the tables of a new database, or see that they are of our format. */
+static int check_format(struct meta_db *db, const char *path, struct err *err)
+{
+    int64_t format, id;
+    char text[128];
+    int rc = pragma_number(db, "PRAGMA user_version", &format, err);
+
+    if (rc == 0) {
+        rc = pragma_number(db, "PRAGMA application_id", &id, err);
+    }
+    if (rc != 0) {
+        return err_wrap(err, rc, "%s", path);
+    }
+    if (format == META_FORMAT && id == APPLICATION_ID) {
+        return 0;
+    }
+    if (format != 0 || id != 0) {
+        return err_set(err, ERR_VERSION,
+                       "%s: format %lld is not known (this program writes %d)",
+                       path, (long long)format, META_FORMAT);
+    }
+    snprintf(text, sizeof text,
+             "PRAGMA application_id = %d; PRAGMA user_version = %d",
+             APPLICATION_ID, META_FORMAT);
+    rc = meta_db_exec(db, "BEGIN IMMEDIATE", err);
+    if (rc == 0) {
+        rc = meta_db_exec(db, schema, err);
+    }
+    if (rc == 0) {
+        rc = meta_db_exec(db, text, err);
+    }
+    if (rc == 0) {
+        rc = meta_db_exec(db, "COMMIT", err);
+    }
+    return rc == 0 ? 0 : err_wrap(err, rc, "%s", path);
+}
+
+void meta_db_close(struct meta_db *db)
+{
+    for (int i = 0; i < STMT_COUNT; i++) {
+        sqlite3_finalize(db->statements[i]);
+        db->statements[i] = NULL;
+    }
+    if (db->sqlite != NULL) {
+        CHECK(sqlite3_close(db->sqlite) == SQLITE_OK);
+        db->sqlite = NULL;
+    }
+}
+
+static int prepare_all(struct meta_db *db, const char *path, struct err *err)
+{
+    for (int i = 0; i < STMT_COUNT; i++) {
+        if (sqlite3_prepare_v3(db->sqlite, sql[i], -1,
+                               SQLITE_PREPARE_PERSISTENT, &db->statements[i],
+                               NULL) != SQLITE_OK) {
+            return meta_db_error(db, path, err);
+        }
+    }
+    return 0;
+}
+
+int meta_db_open(struct meta_db *db, const char *path, enum meta_db_role role,
+                 struct err *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+                (role == META_DB_WRITER ? SQLITE_OPEN_CREATE : 0);
+    char text[400];
+    int rc;
+
+    pthread_once(&once, configure_once);
+    memset(db, 0, sizeof *db);
+    if (sqlite3_open_v2(path, &db->sqlite, flags, NULL) != SQLITE_OK) {
+        rc = meta_db_error(db, path, err);
+        goto err_after_open;
+    }
+    sqlite3_extended_result_codes(db->sqlite, 1);
+    sqlite3_busy_timeout(db->sqlite, BUSY_TIMEOUT_MS);
+    snprintf(text, sizeof text,
+             "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL;"
+             "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;"
+             "PRAGMA journal_size_limit = %d; PRAGMA secure_delete = ON;"
+             "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -%d;"
+             "PRAGMA trusted_schema = OFF;",
+             WAL_LIMIT_BYTES,
+             role == META_DB_WRITER ? WRITER_CACHE_KIB : READER_CACHE_KIB);
+    rc = meta_db_exec(db, text, err);
+    if (rc != 0) {
+        rc = err_wrap(err, rc, "%s", path);
+        goto err_after_open;
+    }
+    if (role == META_DB_WRITER) {
+        rc = check_format(db, path, err);
+    } else {
+        rc = meta_db_exec(db, "PRAGMA query_only = ON", err);
+    }
+    if (rc == 0) {
+        rc = prepare_all(db, path, err);
+    }
+    if (rc != 0) {
+        goto err_after_open;
+    }
+    return 0;
+
+err_after_open:
+    meta_db_close(db);
+    return rc;
+}
+
+sqlite3_stmt *meta_db_stmt(struct meta_db *db, enum meta_statement s)
+{
+    sqlite3_reset(db->statements[s]);
+    sqlite3_clear_bindings(db->statements[s]);
+    return db->statements[s];
+}
+
+void meta_db_done(struct meta_db *db, enum meta_statement s)
+{
+    sqlite3_reset(db->statements[s]);
+}
+
+void bind_u64(sqlite3_stmt *s, int at, uint64_t v)
+{
+    CHECK(sqlite3_bind_int64(s, at, (sqlite3_int64)v) == SQLITE_OK);
+}
+
+void bind_bytes(sqlite3_stmt *s, int at, const void *p, size_t len)
+{
+    /* A NULL pointer would be SQL's NULL, not an empty run of bytes. */
+    CHECK(sqlite3_bind_blob64(s, at, p != NULL ? p : "", len, SQLITE_STATIC) ==
+          SQLITE_OK);
+}
+
+void bind_text(sqlite3_stmt *s, int at, const void *p, size_t len)
+{
+    CHECK(sqlite3_bind_text64(s, at, p != NULL ? p : "", len, SQLITE_STATIC,
+                              SQLITE_UTF8) == SQLITE_OK);
+}
+
+uint64_t column_u64(sqlite3_stmt *s, int at)
+{
+    return (uint64_t)sqlite3_column_int64(s, at);
+}
+
+int meta_state_get(struct meta_db *db, struct meta_state *out, struct err *err)
+{
+    sqlite3_stmt *s = meta_db_stmt(db, STMT_STATE_GET);
+
+    if (sqlite3_step(s) != SQLITE_ROW) {
+        return meta_db_error(db, "state", err);
+    }
+    out->applied = column_u64(s, 0);
+    out->buckets = column_u64(s, 1);
+    out->objects = column_u64(s, 2);
+    out->uploads = column_u64(s, 3);
+    out->garbage = column_u64(s, 4);
+    meta_db_done(db, STMT_STATE_GET);
+    return 0;
+}

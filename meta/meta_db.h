@@ -1,0 +1,122 @@
+/* meta_db.h: one SQLite connection with its prepared statements.
+ *
+ * Every statement of the catalogue stands in one table in meta_db.c and is
+ * prepared when a connection opens. There is one writer (the
+ * apply thread's) and a few readers, all in one process, in WAL mode with
+ * synchronous=NORMAL: a power cut may lose the last commits, which the Raft log
+ * replays. docs/DISK.md gives the schema.
+ *
+ * Threads: a connection belongs to one thread at a time.
+ */
+#ifndef GODWIT_META_META_DB_H
+#define GODWIT_META_META_DB_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+#define META_FORMAT 1
+
+/* Names of the statements in meta_db.c. */
+#define META_STATEMENTS(X) \
+    X(BEGIN)               \
+    X(COMMIT)              \
+    X(ROLLBACK)            \
+    X(READ)                \
+    X(STATE_GET)           \
+    X(STATE_SET)           \
+    X(BUCKET_ID)           \
+    X(BUCKET_GET)          \
+    X(BUCKET_LIST)         \
+    X(BUCKET_INSERT)       \
+    X(BUCKET_REMOVE)       \
+    X(BUCKET_HAS_VERSION)  \
+    X(BUCKET_HAS_UPLOAD)   \
+    X(VERSION_HEAD)        \
+    X(VERSION_GET)         \
+    X(VERSION_PUT)         \
+    X(VERSION_REMOVE)      \
+    X(VERSION_FROM)        \
+    X(VERSION_NAMES)       \
+    X(BODY_GET)            \
+    X(BODY_HEAD)           \
+    X(BODY_INSERT)         \
+    X(BODY_REFS)           \
+    X(BODY_REMOVE)         \
+    X(PART_HEAD)           \
+    X(PART_GET)            \
+    X(PART_PUT)            \
+    X(PART_PLACE)          \
+    X(PART_RUNS)           \
+    X(PART_REMOVE)         \
+    X(PARTS_REMOVE)        \
+    X(PART_LIST)           \
+    X(PART_LIST_HEADS)     \
+    X(UPLOAD_HEAD)         \
+    X(UPLOAD_GET)          \
+    X(UPLOAD_INSERT)       \
+    X(UPLOAD_REMOVE)       \
+    X(UPLOAD_FROM)         \
+    X(UPLOAD_AFTER)        \
+    X(UPLOAD_OLDER)        \
+    X(UPLOAD_BODIES)       \
+    X(RUN_GET)             \
+    X(RUN_INSERT)          \
+    X(RUN_REFS)            \
+    X(RUN_REMOVE)          \
+    X(GARBAGE_INSERT)      \
+    X(GARBAGE_GET)         \
+    X(GARBAGE_REMOVE)      \
+    X(GARBAGE_LIST)        \
+    X(LAYOUT_GET)          \
+    X(LAYOUT_CLEAR)        \
+    X(LAYOUT_INSERT)
+
+enum meta_statement {
+#define X(name) STMT_##name,
+    META_STATEMENTS(X)
+#undef X
+        STMT_COUNT
+};
+
+struct meta_db {
+    sqlite3 *sqlite;
+    sqlite3_stmt *statements[STMT_COUNT];
+};
+
+enum meta_db_role { META_DB_WRITER, META_DB_READER };
+
+/* Open the database at @path. The writer makes it when missing and checks its
+ * format. ERR_VERSION, ERR_CORRUPT, ERR_IO. */
+int meta_db_open(struct meta_db *db, const char *path, enum meta_db_role role,
+                 struct err *err);
+void meta_db_close(struct meta_db *db); /* nothing when never opened */
+
+/* The statement, ready to be bound: reset, all parameters NULL. */
+sqlite3_stmt *meta_db_stmt(struct meta_db *db, enum meta_statement s);
+/* Let go of what a SELECT holds. */
+void meta_db_done(struct meta_db *db, enum meta_statement s);
+
+/* "<what>: <SQLite's message>"; ERR_CORRUPT, ERR_FULL, ERR_NOMEM or ERR_IO. */
+int meta_db_error(struct meta_db *db, const char *what, struct err *err);
+
+/* Run @sql, any number of statements. */
+int meta_db_exec(struct meta_db *db, const char *sql, struct err *err);
+
+/* Binding, by position. */
+void bind_u64(sqlite3_stmt *s, int at, uint64_t v);
+void bind_bytes(sqlite3_stmt *s, int at, const void *p, size_t len);
+void bind_text(sqlite3_stmt *s, int at, const void *p, size_t len);
+uint64_t column_u64(sqlite3_stmt *s, int at);
+
+/* The single row of table state. */
+struct meta_state {
+    uint64_t applied; /* Raft index of the last entry applied */
+    uint64_t buckets, objects, uploads, garbage; /* rows */
+};
+int meta_state_get(struct meta_db *db, struct meta_state *out, struct err *err);
+
+#endif

@@ -1,0 +1,755 @@
+#include "meta/raft_io.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/wire.h"
+#include "base/workers.h"
+#include "crypto/digest.h"
+#include "meta/meta_stop.h"
+#include "meta/raft_log.h"
+
+#define DISK_MAGIC 0x6b736472u
+#define SNAPSHOT_FILE "snapshot"
+#define SNAPSHOT_MAGIC "GWRSNAP1"
+#define SNAPSHOT_MAGIC_SIZE 8
+#define SNAPSHOT_VERSION 1
+#define SNAPSHOT_MAX (1u << 20)
+#define SNAPSHOT_SERVERS_MAX 64
+#define ADDRESS_MAX 256
+#define QUEUE_MAX 4096 /* jobs of the log writer; one entry is in flight */
+
+struct raft_disk {
+    unsigned magic;
+    struct raft_io *io;
+    char *snapshot_path;
+    struct raft_log *log; /* the writer's once it runs */
+    struct workers *writer;
+    struct workers *keeper;
+    struct loop *loop;
+    int (*make_durable)(void *arg, uint64_t index, struct err *err);
+    void (*on_tick)(void *arg);
+    void *arg;
+    raft_io_tick_cb tick;
+    struct loop_timer timer;
+    unsigned tick_ms;
+    struct raft_vote vote;
+    uint64_t last; /* index of the last entry given to the writer */
+    size_t jobs;   /* on their way */
+    uint64_t entry_bytes;
+    uint64_t snapshot_index;
+    struct raft_snapshot *snapshot; /* until load() */
+    struct raft_entry *entries;     /* until load() */
+    size_t entry_count;
+    size_t entry_room;
+};
+
+static struct raft_disk *disk_of(struct raft_io *io)
+{
+    struct raft_disk *d = io->impl;
+
+    CHECK_OBJ(d, DISK_MAGIC);
+    return d;
+}
+
+/* ---- jobs: to a thread and back to the loop ---- */
+
+struct job {
+    struct work work;
+    struct loop_call call;
+    struct raft_disk *disk;
+    /* On the writer's or keeper's thread. */
+    int (*run)(struct job *j, struct err *err);
+    void (*done)(struct job *j); /* on the loop; frees what the job holds */
+    const char *what;
+    union {
+        struct raft_io_append *append;
+        struct raft_io_snapshot_put *put;
+        struct raft_io_snapshot_get *get;
+        struct raft_io_send *send;
+        struct raft_io_async_work *async;
+    } req;
+    union {
+        raft_io_append_cb append;
+        raft_io_snapshot_put_cb put;
+        raft_io_snapshot_get_cb get;
+        raft_io_send_cb send;
+        raft_io_async_work_cb async;
+    } cb;
+    struct raft_log_entry *entries;
+    size_t count;
+    uint64_t index;
+    uint64_t cut;
+    struct buf file;
+    struct raft_snapshot *snapshot;
+    int status;
+};
+
+static void job_back(struct loop_call *call)
+{
+    struct job *j = LIST_OF(call, struct job, call);
+
+    j->disk->jobs--;
+    if (j->done != NULL) {
+        j->done(j);
+    }
+    buf_free(&j->file);
+    free(j->entries);
+    free(j);
+}
+
+static void job_run(struct work *w)
+{
+    struct job *j = LIST_OF(w, struct job, work);
+    struct err err;
+
+    if (j->run(j, &err) != 0) {
+        meta_stop(j->what, err.text);
+    }
+    j->call.fn = job_back;
+    loop_post(j->disk->loop, &j->call);
+}
+
+static struct job *job_new(struct raft_disk *d, const char *what)
+{
+    struct job *j = mem_alloc(sizeof *j);
+
+    CHECK_ON_LOOP(d->loop);
+    j->disk = d;
+    j->what = what;
+    return j;
+}
+
+static void job_start(struct workers *w, struct job *j)
+{
+    j->work.fn = job_run;
+    j->disk->jobs++;
+    CHECK(workers_run(w, &j->work)); /* few are ever in flight */
+}
+
+/* Straight back to the loop, in its next round. */
+static void job_post(struct job *j)
+{
+    j->call.fn = job_back;
+    j->disk->jobs++;
+    loop_post(j->disk->loop, &j->call);
+}
+
+/* ---- the snapshot's file ---- */
+
+static void snapshot_encode(const struct raft_snapshot *s, struct buf *out)
+{
+    CHECK(s->n_bufs == 1);
+    CHECK(s->configuration.n <= SNAPSHOT_SERVERS_MAX);
+    put_bytes(out, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE);
+    put_u32(out, SNAPSHOT_VERSION);
+    put_u32(out, 0);
+    put_u64(out, s->index);
+    put_u64(out, s->term);
+    put_u64(out, s->configuration_index);
+    put_blob(out, s->bufs[0].base, s->bufs[0].len);
+    put_u32(out, s->configuration.n);
+    for (unsigned i = 0; i < s->configuration.n; i++) {
+        const struct raft_server *v = &s->configuration.servers[i];
+        put_u64(out, v->id);
+        put_u8(out, (uint8_t)v->role);
+        put_text(out, v->address);
+    }
+    put_u32(out, crc32c(0, out->data, out->len));
+}
+
+static int decode_servers(struct wire_reader *r, struct raft_configuration *c)
+{
+    uint32_t n = get_u32(r);
+
+    if (n > SNAPSHOT_SERVERS_MAX) {
+        wire_fail(r);
+    }
+    for (uint32_t i = 0; i < n && wire_ok(r); i++) {
+        uint64_t id = get_u64(r);
+        int role = get_u8(r);
+        char *address = get_text(r, ADDRESS_MAX);
+        int rc = address != NULL ? raft_configuration_add(c, id, address, role)
+                                 : RAFT_MALFORMED;
+        free(address);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return wire_done(r) ? 0 : RAFT_MALFORMED;
+}
+
+static void snapshot_free(struct raft_snapshot *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    raft_configuration_close(&s->configuration);
+    if (s->bufs != NULL) {
+        raft_free(s->bufs[0].base);
+        raft_free(s->bufs);
+    }
+    raft_free(s);
+}
+
+/* Memory of what goes to libraft is raft_malloc's. */
+static void *give(const void *p, size_t len)
+{
+    void *out = raft_malloc(len > 0 ? len : 1);
+
+    CHECK(out != NULL);
+    if (len > 0) {
+        memcpy(out, p, len);
+    }
+    return out;
+}
+
+static int snapshot_decode(const struct buf *file, const char *path,
+                           struct raft_snapshot **out, struct err *err)
+{
+    struct raft_snapshot *s;
+    struct wire_reader r;
+    const uint8_t *magic, *data;
+    size_t len;
+
+    if (file->len < SNAPSHOT_MAGIC_SIZE + 8 ||
+        memcmp(file->data, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE) != 0 ||
+        load_u32(file->data + file->len - 4) !=
+            crc32c(0, file->data, file->len - 4)) {
+        return err_set(err, ERR_CORRUPT, "%s: offset 0: snapshot is damaged",
+                       path);
+    }
+    wire_init(&r, file->data, file->len - 4);
+    magic = get_bytes(&r, SNAPSHOT_MAGIC_SIZE);
+    CHECK(magic != NULL);
+    if (get_u32(&r) != SNAPSHOT_VERSION) {
+        return err_set(err, ERR_VERSION, "%s: snapshot version is not known",
+                       path);
+    }
+    get_u32(&r);
+    s = raft_calloc(1, sizeof *s);
+    CHECK(s != NULL);
+    raft_configuration_init(&s->configuration);
+    s->index = get_u64(&r);
+    s->term = get_u64(&r);
+    s->configuration_index = get_u64(&r);
+    data = get_blob(&r, SNAPSHOT_MAX, &len);
+    if (data != NULL) {
+        s->bufs = raft_calloc(1, sizeof *s->bufs);
+        CHECK(s->bufs != NULL);
+        s->bufs[0].base = give(data, len);
+        s->bufs[0].len = len;
+        s->n_bufs = 1;
+    }
+    if (decode_servers(&r, &s->configuration) != 0 || s->index == 0 ||
+        s->bufs == NULL) {
+        snapshot_free(s);
+        return err_set(err, ERR_CORRUPT, "%s: snapshot cannot be decoded",
+                       path);
+    }
+    *out = s;
+    return 0;
+}
+
+/* *@out is NULL when there never was one. */
+static int snapshot_read(const char *path, struct raft_snapshot **out,
+                         struct err *err)
+{
+    struct buf file = {0};
+    int rc = fs_read(path, SNAPSHOT_MAX, &file, err);
+
+    *out = NULL;
+    if (rc == 0) {
+        rc = snapshot_decode(&file, path, out, err);
+    } else if (rc == ERR_NOT_FOUND) {
+        rc = 0;
+    }
+    buf_free(&file);
+    return rc;
+}
+
+/* ---- struct raft_io ---- */
+
+static int io_init(struct raft_io *io, raft_id id, const char *address)
+{
+    (void)id;
+    (void)address;
+    (void)disk_of(io);
+    return 0;
+}
+
+static void io_close(struct raft_io *io, raft_io_close_cb cb)
+{
+    struct raft_disk *d = disk_of(io);
+
+    CHECK(raft_io_idle(d));
+    loop_timer_clear(&d->timer);
+    d->tick = NULL;
+    cb(io);
+}
+
+static int io_load(struct raft_io *io, raft_term *term, raft_id *voted_for,
+                   struct raft_snapshot **snapshot, raft_index *start_index,
+                   struct raft_entry *entries[], size_t *n_entries)
+{
+    struct raft_disk *d = disk_of(io);
+
+    *term = d->vote.term;
+    *voted_for = d->vote.vote;
+    *snapshot = d->snapshot;
+    *start_index = d->snapshot_index + 1;
+    *entries = d->entries;
+    *n_entries = d->entry_count;
+    d->snapshot = NULL;
+    d->entries = NULL;
+    d->entry_count = 0;
+    return 0;
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct raft_disk *d = LIST_OF(t, struct raft_disk, timer);
+
+    loop_timer_set(d->loop, &d->timer, d->tick_ms);
+    d->tick(d->io);
+    d->on_tick(d->arg);
+}
+
+static int io_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
+                    raft_io_recv_cb recv)
+{
+    struct raft_disk *d = disk_of(io);
+
+    (void)recv;
+    d->tick = tick;
+    d->tick_ms = msecs;
+    loop_timer_init(&d->timer, on_timer);
+    loop_timer_set(d->loop, &d->timer, msecs);
+    return 0;
+}
+
+/* A term or vote that is not stored must not be acted on. */
+static int store_vote(struct raft_disk *d)
+{
+    struct err err;
+
+    if (raft_vote_store(d->log, &d->vote, &err) != 0) {
+        meta_stop("raft: term and vote", err.text);
+    }
+    return 0;
+}
+
+static int io_set_term(struct raft_io *io, raft_term term)
+{
+    struct raft_disk *d = disk_of(io);
+
+    CHECK(term >= d->vote.term);
+    d->vote = (struct raft_vote){.term = term};
+    return store_vote(d);
+}
+
+static int io_set_vote(struct raft_io *io, raft_id id)
+{
+    struct raft_disk *d = disk_of(io);
+
+    d->vote.vote = id;
+    return store_vote(d);
+}
+
+static void keep_entry(struct raft_disk *d, const struct raft_log_entry *e)
+{
+    struct raft_entry *to;
+
+    if (d->entry_count == d->entry_room) {
+        d->entry_room = d->entry_room * 2 + 64;
+        d->entries =
+            raft_realloc(d->entries, d->entry_room * sizeof *d->entries);
+        CHECK(d->entries != NULL);
+    }
+    to = &d->entries[d->entry_count++];
+    to->term = e->term;
+    to->type = e->type;
+    to->buf.len = e->len;
+    to->buf.base = give(e->data, e->len);
+    to->batch = to->buf.base; /* a batch of one: libraft frees it */
+    d->entry_bytes += e->len;
+}
+
+static int io_bootstrap(struct raft_io *io,
+                        const struct raft_configuration *conf)
+{
+    struct raft_disk *d = disk_of(io);
+    struct raft_log_entry e = {.term = 1, .index = 1, .type = RAFT_CHANGE};
+    struct raft_buffer buf;
+    struct err err;
+    int rc;
+
+    if (d->vote.term > 0 || d->last > 0 || d->snapshot != NULL) {
+        return RAFT_CANTBOOTSTRAP;
+    }
+    rc = raft_configuration_encode(conf, &buf);
+    if (rc != 0) {
+        return rc;
+    }
+    e.data = buf.base;
+    e.len = buf.len;
+    /* The entry first: a term without it would forbid a second try. */
+    if (raft_log_append(d->log, &e, 1, &err) != 0) {
+        meta_stop("raft: first entry", err.text);
+    }
+    keep_entry(d, &e);
+    d->last = 1;
+    raft_free(buf.base);
+    return io_set_term(io, 1);
+}
+
+static int io_recover(struct raft_io *io, const struct raft_configuration *c)
+{
+    (void)io;
+    (void)c;
+    return RAFT_INVALID; /* comes with clusters */
+}
+
+static void send_done(struct job *j)
+{
+    if (j->cb.send != NULL) {
+        j->cb.send(j->req.send, 0);
+    }
+}
+
+static int io_send(struct raft_io *io, struct raft_io_send *req,
+                   const struct raft_message *message, raft_io_send_cb cb)
+{
+    struct job *j = job_new(disk_of(io), "raft: send");
+
+    (void)message;
+    j->req.send = req;
+    j->cb.send = cb;
+    j->done = send_done;
+    job_post(j);
+    return 0;
+}
+
+static int append_run(struct job *j, struct err *err)
+{
+    return raft_log_append(j->disk->log, j->entries, j->count, err);
+}
+
+static void append_done(struct job *j)
+{
+    j->cb.append(j->req.append, 0);
+}
+
+static int io_append(struct raft_io *io, struct raft_io_append *req,
+                     const struct raft_entry entries[], unsigned n,
+                     raft_io_append_cb cb)
+{
+    struct raft_disk *d = disk_of(io);
+    struct job *j = job_new(d, "raft: log write");
+
+    j->req.append = req;
+    j->cb.append = cb;
+    j->run = append_run;
+    j->done = append_done;
+    j->count = n;
+    j->entries = mem_calloc(n, sizeof *j->entries);
+    for (unsigned i = 0; i < n; i++) {
+        j->entries[i] = (struct raft_log_entry){.term = entries[i].term,
+                                                .index = ++d->last,
+                                                .type = entries[i].type,
+                                                .data = entries[i].buf.base,
+                                                .len = entries[i].buf.len};
+        d->entry_bytes += entries[i].buf.len;
+    }
+    job_start(d->writer, j);
+    return 0;
+}
+
+static int truncate_run(struct job *j, struct err *err)
+{
+    return raft_log_truncate(j->disk->log, j->index, err);
+}
+
+static int io_truncate(struct raft_io *io, raft_index index)
+{
+    struct raft_disk *d = disk_of(io);
+    struct job *j = job_new(d, "raft: log truncation");
+
+    j->index = index;
+    j->run = truncate_run;
+    d->last = index - 1;
+    job_start(d->writer, j);
+    return 0;
+}
+
+static int cut_run(struct job *j, struct err *err)
+{
+    return raft_log_cut(j->disk->log, j->cut, err);
+}
+
+static void cut_done(struct job *j)
+{
+    j->cb.put(j->req.put, 0);
+}
+
+static int put_run(struct job *j, struct err *err)
+{
+    int rc = j->disk->make_durable(j->disk->arg, j->index, err);
+
+    if (rc == 0) {
+        rc = fs_write(j->disk->snapshot_path, j->file.data, j->file.len, 0600,
+                      err);
+    }
+    return rc;
+}
+
+/* The file stands: only now may the log go. */
+static void put_done(struct job *j)
+{
+    struct raft_disk *d = j->disk;
+    struct job *cut = job_new(d, "raft: log cut");
+
+    d->snapshot_index = j->index;
+    cut->req.put = j->req.put;
+    cut->cb.put = j->cb.put;
+    cut->run = cut_run;
+    cut->done = cut_done;
+    cut->cut = j->cut;
+    job_start(d->writer, cut);
+}
+
+static int io_snapshot_put(struct raft_io *io, unsigned trailing,
+                           struct raft_io_snapshot_put *req,
+                           const struct raft_snapshot *snapshot,
+                           raft_io_snapshot_put_cb cb)
+{
+    struct raft_disk *d = disk_of(io);
+    struct job *j = job_new(d, "raft: snapshot");
+
+    j->req.put = req;
+    j->cb.put = cb;
+    j->run = put_run;
+    j->done = put_done;
+    j->index = snapshot->index;
+    j->cut = snapshot->index > trailing ? snapshot->index - trailing : 0;
+    d->entry_bytes = 0;
+    snapshot_encode(snapshot, &j->file);
+    job_start(d->keeper, j);
+    return 0;
+}
+
+static int get_run(struct job *j, struct err *err)
+{
+    return snapshot_read(j->disk->snapshot_path, &j->snapshot, err);
+}
+
+static void get_done(struct job *j)
+{
+    j->cb.get(j->req.get, j->snapshot, j->snapshot != NULL ? 0 : RAFT_NOTFOUND);
+}
+
+static int io_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *req,
+                           raft_io_snapshot_get_cb cb)
+{
+    struct raft_disk *d = disk_of(io);
+    struct job *j = job_new(d, "raft: snapshot read");
+
+    j->req.get = req;
+    j->cb.get = cb;
+    j->run = get_run;
+    j->done = get_done;
+    job_start(d->keeper, j);
+    return 0;
+}
+
+static raft_time io_time(struct raft_io *io)
+{
+    (void)io;
+    return clock_mono_ms();
+}
+
+static int io_random(struct raft_io *io, int min, int max)
+{
+    (void)io;
+    CHECK(max > min);
+    return min + (int)(rng_u64() % (uint64_t)(max - min));
+}
+
+static int async_run(struct job *j, struct err *err)
+{
+    (void)err;
+    j->status = j->req.async->work(j->req.async);
+    return 0;
+}
+
+static void async_done(struct job *j)
+{
+    j->cb.async(j->req.async, j->status);
+}
+
+static int io_async_work(struct raft_io *io, struct raft_io_async_work *req,
+                         raft_io_async_work_cb cb)
+{
+    struct raft_disk *d = disk_of(io);
+    struct job *j = job_new(d, "raft: work");
+
+    j->req.async = req;
+    j->cb.async = cb;
+    j->run = async_run;
+    j->done = async_done;
+    job_start(d->keeper, j);
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static int on_entry(void *arg, const struct raft_log_entry *e, struct err *err)
+{
+    struct raft_disk *d = arg;
+
+    if (e->type != RAFT_COMMAND && e->type != RAFT_BARRIER &&
+        e->type != RAFT_CHANGE) {
+        return err_set(err, ERR_CORRUPT, "record %llu: type %u is not known",
+                       (unsigned long long)e->index, e->type);
+    }
+    keep_entry(d, e);
+    return 0;
+}
+
+static void drop_loaded(struct raft_disk *d)
+{
+    for (size_t i = 0; i < d->entry_count; i++) {
+        raft_free(d->entries[i].buf.base);
+    }
+    raft_free(d->entries);
+    snapshot_free(d->snapshot);
+}
+
+static void fill(struct raft_io *io, struct raft_disk *d)
+{
+    memset(io, 0, sizeof *io);
+    io->version = 2;
+    io->impl = d;
+    io->init = io_init;
+    io->close = io_close;
+    io->load = io_load;
+    io->start = io_start;
+    io->bootstrap = io_bootstrap;
+    io->recover = io_recover;
+    io->set_term = io_set_term;
+    io->set_vote = io_set_vote;
+    io->send = io_send;
+    io->append = io_append;
+    io->truncate = io_truncate;
+    io->snapshot_put = io_snapshot_put;
+    io->snapshot_get = io_snapshot_get;
+    io->time = io_time;
+    io->random = io_random;
+    io->async_work = io_async_work;
+}
+
+int raft_io_open(const struct raft_io_options *options, struct raft_io *io,
+                 struct raft_disk **out, struct err *err)
+{
+    struct raft_disk *d = mem_alloc(sizeof *d);
+    struct raft_log_options lo = {.dir = options->dir,
+                                  .segment_bytes = options->segment_bytes,
+                                  .files = options->files};
+    int rc;
+
+    d->magic = DISK_MAGIC;
+    d->io = io;
+    d->snapshot_path = mem_printf("%s/" SNAPSHOT_FILE, options->dir);
+    d->loop = options->loop;
+    d->keeper = options->keeper;
+    d->make_durable = options->make_durable;
+    d->on_tick = options->on_tick;
+    d->arg = options->arg;
+    rc = snapshot_read(d->snapshot_path, &d->snapshot, err);
+    if (rc != 0) {
+        goto err_after_alloc;
+    }
+    d->snapshot_index = d->snapshot != NULL ? d->snapshot->index : 0;
+    lo.after = d->snapshot_index;
+    rc = raft_log_open(&lo, on_entry, d, &d->log, err);
+    if (rc != 0) {
+        goto err_after_alloc;
+    }
+    d->last = raft_log_last(d->log);
+    rc = raft_vote_load(d->log, &d->vote, err);
+    if (rc == 0 && d->vote.term == 0 && d->last > 1) {
+        rc = err_set(err, ERR_CORRUPT, "%s/vote: missing, but there is a log",
+                     options->dir);
+    }
+    if (rc != 0) {
+        goto err_after_log;
+    }
+    if (d->last > 0 && d->vote.term == 0) {
+        d->vote.term = 1; /* the first start ended between entry and term */
+    }
+    d->writer = workers_new("raft-log", 1, QUEUE_MAX);
+    fill(io, d);
+    *out = d;
+    return 0;
+
+err_after_log:
+    raft_log_close(d->log);
+err_after_alloc:
+    drop_loaded(d);
+    free(d->snapshot_path);
+    free(d);
+    return rc;
+}
+
+void raft_io_free(struct raft_disk *d)
+{
+    if (d == NULL) {
+        return;
+    }
+    CHECK_OBJ(d, DISK_MAGIC);
+    workers_free(d->writer);
+    raft_log_close(d->log);
+    drop_loaded(d);
+    free(d->snapshot_path);
+    d->magic = 0;
+    free(d);
+}
+
+bool raft_io_idle(const struct raft_disk *d)
+{
+    return d->jobs == 0;
+}
+
+uint64_t raft_io_last(const struct raft_disk *d)
+{
+    return d->last;
+}
+
+uint64_t raft_io_snapshot_index(const struct raft_disk *d)
+{
+    return d->snapshot_index;
+}
+
+uint64_t raft_io_entry_bytes(const struct raft_disk *d)
+{
+    return d->entry_bytes;
+}
+
+uint64_t raft_io_log_bytes(const struct raft_disk *d)
+{
+    return raft_log_bytes(d->log);
+}
+
+size_t raft_io_segments(const struct raft_disk *d)
+{
+    return raft_log_segments(d->log);
+}
