@@ -1,98 +1,153 @@
-/* Operations on buckets, but for listings.
+/* Buckets: make, ask, remove; and what a bucket says of features that are off.
+ *
+ * There is one owner. GETs of a configuration that no one could have set answer
+ * as S3 does for a bucket that never had one, so that tools which look first
+ * work; setting it is refused by the router.
  *
  * Source: AWS S3 API Reference, CreateBucket, HeadBucket, DeleteBucket,
- * GetBucketLocation, GetBucketVersioning, GetBucketAcl.
+ * GetBucketLocation, GetBucketVersioning, GetBucketAcl, GetObjectAcl,
+ * GetBucketPolicy, GetBucketLifecycleConfiguration, GetBucketCors,
+ * GetBucketTagging, GetBucketWebsite, GetBucketEncryption,
+ * GetObjectLockConfiguration, GetBucketLogging,
+ * GetBucketAccelerateConfiguration, GetBucketNotificationConfiguration,
+ * GetBucketRequestPayment, GetObjectTagging.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/text.h"
-#include "crypto/digest.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
-#include "gateway/s3_common.h"
+#include "gateway/s3_router.h"
 #include "gateway/s3_xml.h"
 
-void s3_owner_xml(struct request *r, struct buf *b, const char *element)
+static const char *const namespace_xsi =
+    "http://www.w3.org/2001/XMLSchema-instance";
+
+/* ---- CreateBucket ---- */
+
+/* Headers that ask for a bucket of a kind that is not there. */
+static bool judge_create_headers(struct request *r)
 {
-    const char *key = r->gateway->access_key;
-    uint8_t sum[DIGEST_MAX];
-    char hex[65];
+    const char *acl = request_header(r, "x-amz-acl");
+    const char *lock = request_header(r, "x-amz-bucket-object-lock-enabled");
+    const char *ownership = request_header(r, "x-amz-object-ownership");
 
-    digest_of(DIGEST_SHA256, key, strlen(key), sum);
-    buf_printf(b, "<%s>", element);
-    xml_text(b, "ID", text_hex(sum, 32, hex));
-    xml_text(b, "DisplayName", key);
-    buf_printf(b, "</%.*s>", (int)strcspn(element, " "), element);
-}
-
-/* True when the bucket is there; else a reply was made. */
-static bool bucket_exists(struct request *r)
-{
-    struct meta_bucket bucket = {0};
-    int rc = meta_bucket_get(r->gateway->meta, r->bucket, &bucket, &r->err);
-
-    if (rc != 0) {
-        reply_err(r, rc, NULL);
+    if (acl != NULL && strcmp(acl, "private") != 0) {
+        reply_error(r, S3_NotImplemented, "x-amz-acl: %.64s is not implemented",
+                    acl);
         return false;
     }
-    meta_bucket_free(&bucket);
+    if (lock != NULL && !text_ieq(lock, "false")) {
+        reply_error(r, S3_NotImplemented, "object lock is not implemented");
+        return false;
+    }
+    if (ownership != NULL && strcmp(ownership, "BucketOwnerEnforced") != 0) {
+        reply_error(r, S3_NotImplemented,
+                    "x-amz-object-ownership: %.64s is not implemented",
+                    ownership);
+        return false;
+    }
+    for (size_t i = 0; i < r->header_count; i++) {
+        if (strncasecmp(r->headers[i].name, "x-amz-grant-", 12) == 0) {
+            reply_error(r, S3_NotImplemented, "grants are not implemented");
+            return false;
+        }
+    }
     return true;
 }
 
-/* The region itself, nothing, or us-east-1, which has no name. */
-static bool check_location(struct request *r)
+/* The document may name our region and no other. */
+static bool judge_location(struct request *r)
 {
+    struct err err = {{0}};
     char *location = NULL;
-    struct err err;
-    bool ok;
+    bool ours;
+    int rc = xml_read_create_bucket(r->document.data, r->document.len,
+                                    &location, &err);
 
-    if (xml_read_create_bucket(r->document.data, r->document.len, &location,
-                               &err) != 0) {
-        reply_error(r, S3_MalformedXML, "%s", err.text);
+    if (rc == ERR_BAD_INPUT) {
+        r->err = err;
+        reply_error(r, S3_MalformedXML, NULL);
         return false;
     }
-    ok = location == NULL || location[0] == '\0' ||
-         strcmp(location, r->gateway->region) == 0 ||
-         strcmp(location, "us-east-1") == 0;
-    if (!ok) {
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+        return false;
+    }
+    ours = location == NULL || strcmp(location, r->gateway->region) == 0;
+    if (!ours) {
         reply_error(r, S3_IllegalLocationConstraintException,
-                    "The %s location constraint is incompatible with this "
-                    "store, whose region is %s.",
-                    location, r->gateway->region);
+                    "The %.64s location constraint is incompatible for the "
+                    "region specific endpoint this request was sent to.",
+                    location);
     }
     free(location);
-    return ok;
+    return ours;
 }
 
 void s3_create_bucket(struct request *r)
 {
+    struct err err = {{0}};
+    const char *why = NULL;
     int rc;
 
-    if (request_header(r, "x-amz-bucket-object-lock-enabled") != NULL &&
-        text_ieq(request_header(r, "x-amz-bucket-object-lock-enabled"),
-                 "true")) {
-        reply_error(r, S3_NotImplemented, "Object Lock is not implemented");
+    /* A name in the path was judged; one in the host was not. */
+    if (!s3_bucket_name_valid(r->bucket, &why)) {
+        reply_error(r, S3_InvalidBucketName, "%s", why);
         return;
     }
-    if (!check_location(r)) {
+    if (!judge_create_headers(r) || !judge_location(r)) {
         return;
     }
     command_bucket_create(&r->command, r->bucket, r->gateway->access_key,
                           r->time_ms);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &r->err);
+    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    /* In us-east-1 AWS answers 200 to the owner who makes a bucket again. */
     if (rc != 0 && !(rc == ERR_BUCKET_EXISTS &&
                      strcmp(r->gateway->region, "us-east-1") == 0)) {
-        reply_err(r, rc, &r->err);
+        reply_err(r, rc, &err);
         return;
     }
     reply(r, 200);
     reply_header(r, "Location", "/%s", r->bucket);
 }
 
+/* ---- HeadBucket, DeleteBucket ---- */
+
+/* Is the bucket there? False: a reply was made. */
+static bool find_bucket(struct request *r)
+{
+    struct meta_bucket bucket = {0};
+    struct err err = {{0}};
+    int rc = meta_bucket_get(r->gateway->meta, r->bucket, &bucket, &err);
+
+    meta_bucket_free(&bucket);
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+    }
+    return rc == 0;
+}
+
+/* Is the object there? False: a reply was made. */
+static bool find_object(struct request *r)
+{
+    struct meta_object object = {0};
+    struct err err = {{0}};
+    int rc = meta_object_get(r->gateway->meta, r->bucket, r->key, false,
+                             &object, &err);
+
+    meta_object_free(&object);
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+    }
+    return rc == 0;
+}
+
 void s3_head_bucket(struct request *r)
 {
-    if (bucket_exists(r)) {
+    if (find_bucket(r)) {
         reply(r, 200);
         reply_header(r, "x-amz-bucket-region", "%s", r->gateway->region);
     }
@@ -101,26 +156,30 @@ void s3_head_bucket(struct request *r)
 
 void s3_delete_bucket(struct request *r)
 {
+    struct err err = {{0}};
     int rc;
 
     command_bucket_delete(&r->command, r->bucket);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &r->err);
+    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
     if (rc != 0) {
-        reply_err(r, rc, &r->err);
+        reply_err(r, rc, &err);
         return;
     }
     reply(r, 204);
 }
 
+/* ---- what a bucket says of itself ---- */
+
 void s3_get_bucket_location(struct request *r)
 {
-    const char *region = r->gateway->region;
+    struct buf *b;
 
-    if (bucket_exists(r)) {
-        struct buf *b;
-        bool unnamed = strcmp(region, "us-east-1") == 0;
+    if (find_bucket(r)) {
         b = reply_xml(r, 200, "LocationConstraint");
-        buf_str(b, unnamed ? "" : region);
+        /* us-east-1 is the region without a name. */
+        if (strcmp(r->gateway->region, "us-east-1") != 0) {
+            xml_escape(b, r->gateway->region, strlen(r->gateway->region));
+        }
         xml_close(b, "LocationConstraint");
     }
     request_done(r);
@@ -128,37 +187,27 @@ void s3_get_bucket_location(struct request *r)
 
 void s3_get_bucket_versioning(struct request *r)
 {
-    if (bucket_exists(r)) {
-        struct buf *b = reply_xml(r, 200, "VersioningConfiguration");
-        xml_close(b, "VersioningConfiguration");
+    if (find_bucket(r)) {
+        xml_close(reply_xml(r, 200, "VersioningConfiguration"),
+                  "VersioningConfiguration");
     }
     request_done(r);
 }
 
-static bool object_exists(struct request *r)
-{
-    struct meta_object object = {0};
-    int rc = meta_object_get(r->gateway->meta, r->bucket, r->key, false,
-                             &object, &r->err);
-
-    if (rc != 0) {
-        reply_err(r, rc, NULL);
-        return false;
-    }
-    meta_object_free(&object);
-    return true;
-}
-
 void s3_get_acl(struct request *r)
 {
-    if (r->key != NULL ? object_exists(r) : bucket_exists(r)) {
-        struct buf *b = reply_xml(r, 200, "AccessControlPolicy");
-        s3_owner_xml(r, b, "Owner");
+    const char *access_key = r->gateway->access_key;
+    struct buf *b;
+
+    if (r->key != NULL ? find_object(r) : find_bucket(r)) {
+        b = reply_xml(r, 200, "AccessControlPolicy");
+        xml_owner(b, "Owner", access_key);
         xml_open(b, "AccessControlList");
         xml_open(b, "Grant");
-        s3_owner_xml(r, b,
-                     "Grantee xmlns:xsi=\"http://www.w3.org/2001/"
-                     "XMLSchema-instance\" xsi:type=\"CanonicalUser\"");
+        buf_printf(b, "<Grantee xmlns:xsi=\"%s\" xsi:type=\"CanonicalUser\">",
+                   namespace_xsi);
+        xml_owner_fields(b, access_key);
+        xml_close(b, "Grantee");
         xml_text(b, "Permission", "FULL_CONTROL");
         xml_close(b, "Grant");
         xml_close(b, "AccessControlList");
@@ -167,39 +216,61 @@ void s3_get_acl(struct request *r)
     request_done(r);
 }
 
-/* GET of a configuration that no bucket has: in S3's words. */
-void s3_get_bucket_absent(struct request *r)
-{
-    static const struct {
-        const char *param;
-        enum s3_error error;
-    } rows[] = {
-        {"cors", S3_NoSuchCORSConfiguration},
-        {"encryption", S3_ServerSideEncryptionConfigurationNotFoundError},
-        {"lifecycle", S3_NoSuchLifecycleConfiguration},
-        {"object-lock", S3_ObjectLockConfigurationNotFoundError},
-        {"policy", S3_NoSuchBucketPolicy},
-        {"policyStatus", S3_NoSuchBucketPolicy},
-        {"website", S3_NoSuchWebsiteConfiguration},
-    };
+/* ---- what was never set ---- */
 
-    if (!(r->key != NULL ? object_exists(r) : bucket_exists(r))) {
-        request_done(r);
-        return;
-    }
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (request_param(r, rows[i].param) != NULL) {
-            reply_error(r, rows[i].error, NULL);
-            request_done(r);
+static const struct {
+    const char *sub;
+    enum s3_error error; /* S3_OK: an empty document instead */
+    const char *root;
+    const char *inside;
+} never_set[] = {
+    {"policy", S3_NoSuchBucketPolicy, NULL, NULL},
+    {"lifecycle", S3_NoSuchLifecycleConfiguration, NULL, NULL},
+    {"cors", S3_NoSuchCORSConfiguration, NULL, NULL},
+    {"tagging", S3_NoSuchTagSet, NULL, NULL},
+    {"website", S3_NoSuchWebsiteConfiguration, NULL, NULL},
+    {"encryption", S3_ServerSideEncryptionConfigurationNotFoundError, NULL,
+     NULL},
+    {"object-lock", S3_ObjectLockConfigurationNotFoundError, NULL, NULL},
+    {"logging", S3_OK, "BucketLoggingStatus", ""},
+    {"accelerate", S3_OK, "AccelerateConfiguration", ""},
+    {"notification", S3_OK, "NotificationConfiguration", ""},
+    {"requestPayment", S3_OK, "RequestPaymentConfiguration",
+     "<Payer>BucketOwner</Payer>"},
+};
+
+static void reply_never_set(struct request *r)
+{
+    struct buf *b;
+
+    for (size_t i = 0; i < sizeof never_set / sizeof never_set[0]; i++) {
+        if (request_param(r, never_set[i].sub) == NULL) {
+            continue;
+        }
+        if (never_set[i].error != S3_OK) {
+            reply_error(r, never_set[i].error, NULL);
             return;
         }
+        b = reply_xml(r, 200, never_set[i].root);
+        buf_str(b, never_set[i].inside);
+        xml_close(b, never_set[i].root);
+        return;
     }
-    if (r->key != NULL) { /* an object without tags has an empty set */
-        struct buf *b = reply_xml(r, 200, "Tagging");
-        xml_text(b, "TagSet", "");
-        xml_close(b, "Tagging");
-    } else {
-        reply_error(r, S3_NoSuchTagSet, NULL);
+    reply_error(r, S3_NotImplemented, NULL);
+}
+
+void s3_get_bucket_absent(struct request *r)
+{
+    struct buf *b;
+
+    if (r->key != NULL) { /* ?tagging: no object has tags */
+        if (find_object(r)) {
+            b = reply_xml(r, 200, "Tagging");
+            buf_str(b, "<TagSet></TagSet>");
+            xml_close(b, "Tagging");
+        }
+    } else if (find_bucket(r)) {
+        reply_never_set(r);
     }
     request_done(r);
 }

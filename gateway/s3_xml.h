@@ -39,6 +39,7 @@ void xml_etag(struct buf *b, const char *name, const char *etag);
 /* <name><ID>..</ID><DisplayName>..</DisplayName></name>: who has @access_key.
  * The ID is 64 hex digits, as S3's canonical user ids are. */
 void xml_owner(struct buf *b, const char *name, const char *access_key);
+void xml_owner_fields(struct buf *b, const char *access_key); /* just inside */
 
 /* ---- read ---- */
 

@@ -1,0 +1,199 @@
+/* DeleteObject and DeleteObjects.
+ *
+ * Source: AWS S3 API Reference, DeleteObject, DeleteObjects.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/request.h"
+#include "gateway/s3_attrs.h"
+#include "gateway/s3_conditions.h"
+#include "gateway/s3_router.h"
+#include "gateway/s3_xml.h"
+
+/* Without versioning the one version that a key has is called "null". */
+static bool version_is_null(const char *version)
+{
+    return version == NULL || version[0] == '\0' ||
+           strcmp(version, "null") == 0;
+}
+
+/* ---- DeleteObject ---- */
+
+static void deleted(struct request *r)
+{
+    if (r->proposal.status != 0) {
+        reply_err(r, r->proposal.status, &r->proposal.err);
+    } else {
+        reply(r, 204);
+    }
+    request_done(r);
+}
+
+void s3_delete_object(struct request *r)
+{
+    struct s3_put_conditions held = {NULL, NULL};
+    struct meta_condition condition = {NULL, NULL};
+
+    if (!version_is_null(request_param(r, "versionId"))) {
+        reply_error(r, S3_NoSuchVersion, NULL);
+        request_done(r);
+        return;
+    }
+    if (request_header(r, "if-none-match") != NULL ||
+        request_header(r, "x-amz-if-match-size") != NULL ||
+        request_header(r, "x-amz-if-match-last-modified-time") != NULL) {
+        reply_error(r, S3_NotImplemented,
+                    "of conditions, DeleteObject takes If-Match only");
+        request_done(r);
+        return;
+    }
+    if (!s3_put_conditions(r, &held)) {
+        request_done(r);
+        return;
+    }
+    condition.if_match = held.if_match;
+    command_object_delete(&r->command, r->bucket, r->key, &condition,
+                          r->time_ms);
+    s3_put_conditions_free(&held);
+    request_propose(r, deleted);
+}
+
+/* ---- DeleteObjects ---- */
+
+/* A body that deletes must have come whole: S3 asks for Content-MD5 or one of
+ * its checksums. That it is right was judged before the handler ran. */
+static bool has_digest(const struct request *r)
+{
+    if (request_header(r, "content-md5") != NULL) {
+        return true;
+    }
+    for (int kind = 0; kind < DIGEST_KINDS; kind++) {
+        const char *name = s3_checksum_header((enum digest_kind)kind);
+        if (name != NULL && request_header(r, name) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What became of each key of the request. */
+struct outcome {
+    enum s3_error error;
+    const char *why; /* NULL: the table's message */
+};
+
+/* What can be refused without asking the catalogue. */
+static struct outcome judge_key(const struct xml_delete *d, size_t i)
+{
+    struct outcome o = {S3_OK, NULL};
+
+    if (!version_is_null(d->versions[i])) {
+        o.error = S3_NoSuchVersion;
+    } else if (strlen(d->keys[i]) > META_KEY_MAX) {
+        o.error = S3_KeyTooLongError;
+    } else if (!s3_key_valid(d->keys[i], strlen(d->keys[i]), &o.why)) {
+        o.error = S3_InvalidArgument;
+    } else if (d->etags[i] != NULL && strlen(d->etags[i]) > META_ETAG_MAX) {
+        o.error = S3_PreconditionFailed;
+    }
+    return o;
+}
+
+/* Propose the keys that were not refused; sets their outcomes. */
+static int delete_keys(struct request *r, const struct xml_delete *d,
+                       struct outcome *outcomes, struct err *err)
+{
+    const char **keys = mem_calloc(d->count, sizeof *keys);
+    const char **etags = mem_calloc(d->count, sizeof *etags);
+    size_t *at = mem_calloc(d->count, sizeof *at);
+    uint8_t *codes = mem_alloc(META_DELETE_MAX);
+    struct meta_proposal proposal = {.codes = codes};
+    size_t count = 0;
+    int rc = 0;
+
+    for (size_t i = 0; i < d->count; i++) {
+        outcomes[i] = judge_key(d, i);
+        if (outcomes[i].error == S3_OK) {
+            keys[count] = d->keys[i];
+            etags[count] = d->etags[i];
+            at[count++] = i;
+        }
+    }
+    if (count > 0) {
+        command_objects_delete(&r->command, r->bucket, keys, etags, count,
+                               r->time_ms);
+        rc = meta_propose_wait(r->gateway->meta, &r->command, &proposal, err);
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        outcomes[at[i]].error = s3_error_of(codes[i]);
+    }
+    free(keys);
+    free(etags);
+    free(at);
+    free(codes);
+    return rc;
+}
+
+static void show_outcome(struct buf *b, const char *key, const char *version,
+                         struct outcome o)
+{
+    xml_open(b, o.error == S3_OK ? "Deleted" : "Error");
+    xml_text(b, "Key", key);
+    if (version != NULL) {
+        xml_text(b, "VersionId", version);
+    }
+    if (o.error != S3_OK) {
+        xml_text(b, "Code", s3_error_code(o.error));
+        xml_text(b, "Message",
+                 o.why != NULL ? o.why : s3_error_message(o.error));
+    }
+    xml_close(b, o.error == S3_OK ? "Deleted" : "Error");
+}
+
+void s3_delete_objects(struct request *r)
+{
+    struct xml_delete d = {0};
+    struct outcome *outcomes = NULL;
+    struct err err = {{0}};
+    struct buf *b;
+    int rc;
+
+    if (!has_digest(r)) {
+        reply_error(r, S3_InvalidRequest,
+                    "Missing required header for this request: Content-MD5 "
+                    "or x-amz-checksum-*");
+        return;
+    }
+    rc = xml_read_delete(r->document.data, r->document.len, &d, &err);
+    if (rc == ERR_BAD_INPUT) {
+        r->err = err;
+        reply_error(r, S3_MalformedXML, NULL);
+        return;
+    }
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+        return;
+    }
+    outcomes = mem_calloc(d.count, sizeof *outcomes);
+    rc = delete_keys(r, &d, outcomes, &err);
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+        goto out;
+    }
+    b = reply_xml(r, 200, "DeleteResult");
+    for (size_t i = 0; i < d.count; i++) {
+        if (!d.quiet || outcomes[i].error != S3_OK) {
+            show_outcome(b, d.keys[i], d.versions[i], outcomes[i]);
+        }
+    }
+    xml_close(b, "DeleteResult");
+
+out:
+    free(outcomes);
+    xml_delete_free(&d);
+}
