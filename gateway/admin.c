@@ -7,7 +7,7 @@
 #include "base/pool.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
-#include "node/shard_store.h"
+#include "object/drives.h"
 #include "object/object_store.h"
 
 void admin_live(struct request *r)
@@ -62,15 +62,15 @@ static const char *state_name(enum drive_state s)
     return s == DRIVE_UP ? "up" : s == DRIVE_FULL ? "full" : "failed";
 }
 
-static void drive_json(struct buf *b, struct shard_store *store)
+static void drive_json(struct buf *b, struct drives *drives, size_t i)
 {
     struct shard_store_stats s;
 
-    shard_store_stats(store, &s);
+    drives_stats(drives, i, &s);
     buf_char(b, '{');
     json_u64(b, "id", s.drive, false);
     buf_str(b, "\"path\":");
-    json_text(b, shard_store_path(store));
+    json_text(b, drives_path(drives, i));
     buf_printf(b, ",\"state\":\"%s\",\"reason\":", state_name(s.state));
     json_text(b, s.state == DRIVE_UP ? "" : s.reason);
     buf_char(b, ',');
@@ -117,11 +117,11 @@ void admin_status(struct request *r)
     buf_printf(b, "{\"version\":\"%s\",", GODWIT_VERSION);
     json_u64(b, "uptime_s", (clock_mono_ms() - g->start_ms) / 1000, false);
     buf_printf(b, "\"ec\":\"%u+%u\",\"drives\":[", g->policy.k, g->policy.m);
-    for (unsigned i = 0; i < g->store_count; i++) {
+    for (size_t i = 0; i < drives_count(g->drives); i++) {
         if (i > 0) {
             buf_char(b, ',');
         }
-        drive_json(b, g->stores[i]);
+        drive_json(b, g->drives, i);
     }
     buf_str(b, "],");
     catalogue_json(b, g->meta);

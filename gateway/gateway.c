@@ -20,7 +20,7 @@
 #include "erasure/placement.h"
 #include "gateway/gateway_internal.h"
 #include "meta/meta.h"
-#include "node/peers.h"
+#include "object/drives.h"
 #include "object/object_gc.h"
 #include "object/object_store.h"
 
@@ -82,36 +82,26 @@ static int open_drives(struct gateway *g, struct err *err)
 {
     const struct server_options *o = g->options;
     size_t count = o->drive.count > 0 ? o->drive.count : (size_t)o->drives;
+    char **paths = mem_calloc(count, sizeof *paths);
+    struct shard_store_options shared = {
+        .segment_bytes = o->segment_bytes,
+        .reserve_bytes = o->reserve_bytes,
+        .scrub_interval_ms = o->scrub_interval_ms,
+    };
+    int rc;
 
-    if (count > GATEWAY_DRIVES_MAX) {
-        return err_set(err, ERR_BAD_INPUT, "drive: at most %d drives",
-                       GATEWAY_DRIVES_MAX);
-    }
-    g->peers = peers_new();
+    memcpy(shared.cluster, g->cluster, sizeof shared.cluster);
     for (size_t i = 0; i < count; i++) {
-        char *path = o->drive.count > 0
-                         ? mem_strdup(o->drive.items[i])
-                         : mem_printf("%s/drives/%zu", o->data, i);
-        struct shard_store_options so = {
-            .path = path,
-            .drive = (uint16_t)i,
-            .segment_bytes = o->segment_bytes,
-            .reserve_bytes = o->reserve_bytes,
-            .scrub_interval_ms = o->scrub_interval_ms,
-        };
-        int rc;
-        memcpy(so.cluster, g->cluster, sizeof so.cluster);
-        rc = shard_store_open(&so, &g->stores[i], err);
-        if (rc != 0) {
-            rc = err_wrap(err, rc, "drive %s", path);
-            free(path);
-            return rc;
-        }
-        free(path);
-        g->store_count++;
-        peers_add(g->peers, g->stores[i], (uint16_t)i);
+        paths[i] = o->drive.count > 0 ? mem_strdup(o->drive.items[i])
+                                      : mem_printf("%s/drives/%zu", o->data, i);
     }
-    return 0;
+    rc = drives_open((const char *const *)paths, count, &shared, &g->drives,
+                     err);
+    for (size_t i = 0; i < count; i++) {
+        free(paths[i]);
+    }
+    free(paths);
+    return rc;
 }
 
 static int open_meta(struct gateway *g, struct err *err)
@@ -130,7 +120,7 @@ static int open_objects(struct gateway *g, struct err *err)
     struct placement_group *groups = NULL;
     uint32_t count = 0;
     struct object_store_options oo = {
-        .peers = g->peers,
+        .peers = drives_peers(g->drives),
         .pool = g->pool,
         .policy = g->policy,
         .put_timeout_ms = g->options->put_timeout_ms,
@@ -138,8 +128,8 @@ static int open_objects(struct gateway *g, struct err *err)
         .hedge_ms = g->options->hedge_ms,
         .orphan_age_ms = g->options->orphan_age_ms,
     };
-    int rc =
-        layout_load(g->meta, g->policy, g->store_count, &groups, &count, err);
+    int rc = layout_load(g->meta, g->policy, (unsigned)drives_count(g->drives),
+                         &groups, &count, err);
 
     if (rc == 0) {
         oo.groups = groups;
@@ -187,12 +177,7 @@ static void close_store(struct gateway *g)
     if (g->meta != NULL) {
         meta_close(g->meta);
     }
-    for (unsigned i = 0; i < g->store_count; i++) {
-        shard_store_close(g->stores[i]);
-    }
-    if (g->peers != NULL) {
-        peers_free(g->peers);
-    }
+    drives_close(g->drives);
     pool_free(g->pool);
     if (g->lock_fd >= 0) {
         close(g->lock_fd);

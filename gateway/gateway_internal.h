@@ -14,18 +14,15 @@
 #include "gateway/gateway.h"
 
 struct buf;
+struct drives;
 struct http;
 struct janitor;
 struct meta;
 struct object_store;
-struct peers;
 struct pool;
 struct request;
-struct shard_store;
 struct sigv4_keys;
 struct workers;
-
-#define GATEWAY_DRIVES_MAX 64
 
 struct gateway {
     const struct server_options *options;
@@ -45,9 +42,7 @@ struct gateway {
     struct pool *pool;
     struct workers *workers;
     struct meta *meta;
-    struct peers *peers;
-    struct shard_store *stores[GATEWAY_DRIVES_MAX];
-    unsigned store_count;
+    struct drives *drives;
     struct object_store *objects;
     struct sigv4_keys *keys;
     struct janitor *janitor;

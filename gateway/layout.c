@@ -15,6 +15,7 @@
 #include "erasure/placement.h"
 #include "gateway/gateway_internal.h"
 #include "meta/meta.h"
+#include "object/drives.h"
 
 #define LAYOUT_VERSION 1
 
@@ -86,7 +87,7 @@ static int make(struct meta *m, struct ec_policy policy, unsigned drives,
                 struct placement_group **groups, uint32_t *count,
                 struct err *err)
 {
-    struct placement_drive list[GATEWAY_DRIVES_MAX] = {{0}};
+    struct placement_drive list[DRIVES_MAX] = {{0}};
     struct placement_group *g = mem_calloc(LAYOUT_GROUPS, sizeof *g);
     struct buf layout = {0};
     struct buf command = {0};
@@ -138,7 +139,8 @@ int layout_load(struct meta *m, struct ec_policy policy, unsigned drives,
         snprintf(text, sizeof text,
                  "%u drives for %u shards: a drive holds up to %u of a chunk, "
                  "so the store survives the loss of %u drives",
-                 drives, policy.k + policy.m, shards, policy.m / shards);
+                 drives, (unsigned)policy.k + policy.m, shards,
+                 policy.m / shards);
         log_line(LOG_WARN, "fewer drives than shards", "why", text, NULL);
     }
     return rc;

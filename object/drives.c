@@ -1,0 +1,76 @@
+#include "object/drives.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "node/peers.h"
+
+struct drives {
+    struct peers *peers;
+    struct shard_store *stores[DRIVES_MAX];
+    size_t count;
+};
+
+int drives_open(const char *const *paths, size_t count,
+                const struct shard_store_options *shared, struct drives **out,
+                struct err *err)
+{
+    struct drives *d;
+
+    if (count < 1 || count > DRIVES_MAX) {
+        return err_set(err, ERR_BAD_INPUT, "drive: 1 to %d drives", DRIVES_MAX);
+    }
+    d = mem_alloc(sizeof *d);
+    d->peers = peers_new();
+    for (size_t i = 0; i < count; i++) {
+        struct shard_store_options o = *shared;
+        int rc;
+        o.path = paths[i];
+        o.drive = (uint16_t)i;
+        rc = shard_store_open(&o, &d->stores[i], err);
+        if (rc != 0) {
+            drives_close(d);
+            return err_wrap(err, rc, "drive %s", paths[i]);
+        }
+        d->count++;
+        peers_add(d->peers, d->stores[i], (uint16_t)i);
+    }
+    *out = d;
+    return 0;
+}
+
+void drives_close(struct drives *d)
+{
+    if (d == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < d->count; i++) {
+        shard_store_close(d->stores[i]);
+    }
+    peers_free(d->peers);
+    free(d);
+}
+
+size_t drives_count(const struct drives *d)
+{
+    return d->count;
+}
+
+struct peers *drives_peers(struct drives *d)
+{
+    return d->peers;
+}
+
+const char *drives_path(const struct drives *d, size_t i)
+{
+    CHECK(i < d->count);
+    return shard_store_path(d->stores[i]);
+}
+
+void drives_stats(struct drives *d, size_t i, struct shard_store_stats *out)
+{
+    CHECK(i < d->count);
+    shard_store_stats(d->stores[i], out);
+}
