@@ -1,0 +1,169 @@
+/* Goal: any k of k+m shards give back the rest, for every policy.
+ * Method: random data; every pattern of at most m losses for small policies,
+ * random patterns for all; lengths that are not multiples of anything.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "erasure/codec.h"
+
+#define LEN 1237
+
+struct shards {
+    uint8_t bytes[GEOMETRY_SLOTS_MAX][LEN];
+    uint8_t *p[GEOMETRY_SLOTS_MAX];
+};
+
+static uint32_t seed = 12345;
+
+static uint32_t next_random(void)
+{
+    seed = seed * 1664525 + 1013904223;
+    return seed >> 8;
+}
+
+static void fill(struct shards *s, unsigned k, unsigned m)
+{
+    const uint8_t *data[GEOMETRY_K_MAX];
+
+    for (unsigned i = 0; i < k + m; i++) {
+        s->p[i] = s->bytes[i];
+    }
+    for (unsigned i = 0; i < k; i++) {
+        data[i] = s->p[i];
+        for (size_t b = 0; b < LEN; b++) {
+            s->bytes[i][b] = (uint8_t)next_random();
+        }
+    }
+    codec_encode(codec_get(k, m), LEN, data, s->p + k);
+}
+
+static void check_loss(struct shards *s, unsigned k, unsigned m, uint32_t lost)
+{
+    static struct shards copy;
+    uint32_t all = (1u << (k + m)) - 1;
+    struct err err;
+
+    memcpy(&copy, s, sizeof copy);
+    for (unsigned i = 0; i < k + m; i++) {
+        copy.p[i] = copy.bytes[i];
+        if (lost >> i & 1) {
+            memset(copy.bytes[i], 0xee, LEN);
+        }
+    }
+    assert_int_equal(
+        codec_rebuild(codec_get(k, m), LEN, copy.p, all & ~lost, lost, &err),
+        0);
+    for (unsigned i = 0; i < k + m; i++) {
+        assert_memory_equal(copy.bytes[i], s->bytes[i], LEN);
+    }
+}
+
+static void every_loss_of_4_2_and_6_3_is_rebuilt(void **state)
+{
+    static const unsigned policies[][2] = {{4, 2}, {6, 3}, {2, 2}, {1, 2}};
+    static struct shards s;
+
+    (void)state;
+    for (size_t p = 0; p < 4; p++) {
+        unsigned k = policies[p][0], m = policies[p][1];
+        fill(&s, k, m);
+        for (uint32_t lost = 0; lost < 1u << (k + m); lost++) {
+            if ((unsigned)__builtin_popcount(lost) <= m) {
+                check_loss(&s, k, m, lost);
+            }
+        }
+    }
+}
+
+static void losses_at_random_of_every_policy_are_rebuilt(void **state)
+{
+    static struct shards s;
+
+    (void)state;
+    for (unsigned k = 1; k <= GEOMETRY_K_MAX; k++) {
+        for (unsigned m = 0; m <= GEOMETRY_M_MAX; m++) {
+            fill(&s, k, m);
+            for (unsigned round = 0; round < 10; round++) {
+                uint32_t lost = 0;
+                for (unsigned i = 0; i < m; i++) {
+                    lost |= 1u << next_random() % (k + m);
+                }
+                check_loss(&s, k, m, lost);
+            }
+        }
+    }
+}
+
+static void more_than_m_lost_is_refused(void **state)
+{
+    static struct shards s;
+    struct err err;
+
+    (void)state;
+    fill(&s, 4, 2);
+    assert_int_equal(codec_rebuild(codec_get(4, 2), LEN, s.p, 0x07, 0x38, &err),
+                     ERR_UNAVAILABLE);
+    assert_string_equal(err.text, "3 shards are left of the 4 that are needed");
+    assert_int_equal(codec_rebuild(codec_get(1, 2), LEN, s.p, 0, 7, &err),
+                     ERR_UNAVAILABLE);
+}
+
+static void one_piece_makes_copies(void **state)
+{
+    static struct shards s;
+
+    (void)state;
+    fill(&s, 1, 3);
+    for (int i = 1; i < 4; i++) {
+        assert_memory_equal(s.bytes[i], s.bytes[0], LEN);
+    }
+}
+
+static void long_shards_are_coded_slice_by_slice_alike(void **state)
+{
+    size_t len = 700001;
+    uint8_t *shards[6], *lost = malloc(len);
+    const uint8_t *data[4];
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        shards[i] = malloc(len);
+        for (size_t b = 0; b < len; b++) {
+            shards[i][b] = (uint8_t)next_random();
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        data[i] = shards[i];
+    }
+    codec_encode(codec_get(4, 2), len, data, shards + 4);
+    memcpy(lost, shards[2], len);
+    memset(shards[2], 0, len);
+    assert_int_equal(codec_rebuild(codec_get(4, 2), len, shards, 0x3b, 4, NULL),
+                     0);
+    assert_memory_equal(lost, shards[2], len);
+    for (int i = 0; i < 6; i++) {
+        free(shards[i]);
+    }
+    free(lost);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_loss_of_4_2_and_6_3_is_rebuilt),
+        cmocka_unit_test(losses_at_random_of_every_policy_are_rebuilt),
+        cmocka_unit_test(more_than_m_lost_is_refused),
+        cmocka_unit_test(one_piece_makes_copies),
+        cmocka_unit_test(long_shards_are_coded_slice_by_slice_alike),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
