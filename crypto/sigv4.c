@@ -11,89 +11,74 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "crypto/canonical.h"
 #include "crypto/digest.h"
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
 #define UNSIGNED "UNSIGNED-PAYLOAD"
 #define EMPTY_SHA256 \
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-#define PARAMS_MAX 128
-#define SIGNED_HEADERS_MAX 128
+#define CREDENTIAL_MAX \
+    (SIGV4_ACCESS_KEY_MAX + sizeof((struct sigv4_auth *)0)->region + 64)
 
 /* ---- looking things up ---- */
 
-static const char *header(const struct sigv4_request *r, const char *name)
-{
-    for (size_t i = 0; i < r->header_count; i++) {
-        if (strcasecmp(r->headers[i].name, name) == 0) {
-            return r->headers[i].value;
-        }
-    }
-    return NULL;
-}
+enum field { AUTHORIZATION, X_AMZ_DATE, DATE, CONTENT_SHA256, FIELDS };
 
-/* A raw query parameter: name and value as sent. */
-struct param {
-    const char *name;
-    size_t name_len;
-    const char *value;
-    size_t value_len;
+/* The headers that say how a request is signed. */
+struct fields {
+    const char *values[FIELDS]; /* NULL when missing */
+    int twice;                  /* one that comes more than once, or -1 */
 };
 
-static bool next_param(const char **p, struct param *out)
+static struct fields find_fields(const struct sigv4_request *r)
 {
-    const char *at = *p;
-    size_t len;
+    static const struct {
+        const char *name;
+        size_t len;
+    } names[FIELDS] = {[AUTHORIZATION] = {"authorization", 13},
+                       [X_AMZ_DATE] = {"x-amz-date", 10},
+                       [DATE] = {"date", 4},
+                       [CONTENT_SHA256] = {"x-amz-content-sha256", 20}};
+    struct fields f = {.twice = -1};
 
-    while (*at == '&') {
-        at++;
-    }
-    if (*at == '\0') {
-        *p = at;
-        return false;
-    }
-    len = strcspn(at, "&");
-    out->name = at;
-    out->name_len = strcspn(at, "=&");
-    if (out->name_len < len) {
-        out->value = at + out->name_len + 1;
-        out->value_len = len - out->name_len - 1;
-    } else {
-        out->value = at + len;
-        out->value_len = 0;
-    }
-    *p = at + len;
-    return true;
-}
-
-/* The decoded value of @name appended to @out; false when missing or badly
- * escaped. */
-static bool param(const struct sigv4_request *r, const char *name,
-                  struct buf *out)
-{
-    const char *p = r->query;
-    struct param q;
-
-    while (next_param(&p, &q)) {
-        if (q.name_len == strlen(name) &&
-            strncmp(q.name, name, q.name_len) == 0) {
-            buf_reserve(out, q.value_len);
-            return text_uri_decode(out, q.value, q.value_len);
+    for (size_t i = 0; i < r->header_count; i++) {
+        for (int k = 0; k < FIELDS; k++) {
+            if (canonical_same_name(r->headers[i].name, names[k].name,
+                                    names[k].len)) {
+                f.twice = f.values[k] != NULL ? k : f.twice;
+                f.values[k] = r->headers[i].value;
+            }
         }
     }
-    return false;
+    return f;
 }
 
-static bool has_param(const struct sigv4_request *r, const char *name)
+/* Decode a parameter's value; false when it is missing, empty, too long, badly
+ * escaped or holds a NUL. */
+static bool decode(const struct canonical_param *q, char *out, size_t size)
 {
-    struct buf b = {0};
-    bool found = param(r, name, &b);
+    size_t len = 0;
 
-    buf_free(&b);
-    return found;
+    for (size_t i = 0; i < q->value_len; i++, len++) {
+        if (len + 1 >= size) {
+            return false;
+        }
+        out[len] = q->value[i];
+        if (q->value[i] == '%') {
+            if (q->value_len - i < 3 ||
+                !text_unhex(q->value + i + 1, 2, out + len, 1) ||
+                out[len] == '\0') {
+                return false;
+            }
+            i += 2;
+        }
+    }
+    out[len] = '\0';
+    return len > 0;
 }
 
-/* ---- parsing ---- */
+/* ---- parsing: the header form ---- */
 
 static bool copy_text(char *out, size_t size, const char *p, size_t len)
 {
@@ -239,13 +224,19 @@ static enum sigv4_status parse_fields(const char *p, struct sigv4_auth *a,
     return SIGV4_OK;
 }
 
-static enum sigv4_status parse_header_form(const struct sigv4_request *r,
-                                           const char *authorization,
+static bool parse_date(const char *text, uint64_t *out)
+{
+    return text != NULL &&
+           (text_parse_basic8601(text, out) || text_parse_http_date(text, out));
+}
+
+static enum sigv4_status parse_header_form(const struct fields *f,
                                            struct sigv4_auth *a,
                                            struct err *err)
 {
-    const char *date = header(r, "x-amz-date");
-    const char *payload = header(r, "x-amz-content-sha256");
+    const char *authorization = f->values[AUTHORIZATION];
+    const char *date =
+        f->values[f->values[X_AMZ_DATE] != NULL ? X_AMZ_DATE : DATE];
     enum sigv4_status s;
 
     if (strncmp(authorization, ALGORITHM, strlen(ALGORITHM)) != 0 ||
@@ -257,277 +248,213 @@ static enum sigv4_status parse_header_form(const struct sigv4_request *r,
     if (s != SIGV4_OK) {
         return s;
     }
-    if (date == NULL) {
-        date = header(r, "date");
-    }
-    if (date == NULL || (!text_parse_basic8601(date, &a->time_ms) &&
-                         !text_parse_http_date(date, &a->time_ms))) {
+    if (!parse_date(date, &a->time_ms)) {
         err_set(err, 0, "x-amz-date or Date is missing or is not a date");
         return SIGV4_BAD_DATE;
     }
-    if (payload == NULL) {
+    if (f->values[CONTENT_SHA256] == NULL) {
         err_set(err, 0, "x-amz-content-sha256 is missing");
         return SIGV4_BAD_PAYLOAD;
     }
-    return parse_payload(payload, a, err);
+    return parse_payload(f->values[CONTENT_SHA256], a, err);
 }
 
-static enum sigv4_status parse_query_form(const struct sigv4_request *r,
-                                          struct sigv4_auth *a, struct err *err)
-{
-    struct buf b = {0};
-    enum sigv4_status s = SIGV4_MALFORMED;
-    uint64_t expires;
-    const char *payload = header(r, "x-amz-content-sha256");
+/* ---- parsing: the query form ---- */
 
-    a->presigned = true;
-    if (!param(r, "X-Amz-Algorithm", &b) ||
-        strcmp((char *)b.data, ALGORITHM) != 0) {
-        err_set(err, 0, "X-Amz-Algorithm must be " ALGORITHM);
-        goto out;
+enum query_field {
+    Q_ALGORITHM,
+    Q_CREDENTIAL,
+    Q_DATE,
+    Q_EXPIRES,
+    Q_SIGNED_HEADERS,
+    Q_SIGNATURE,
+    Q_CONTENT_SHA256,
+    Q_FIELDS,
+};
+
+static const char *const query_names[Q_FIELDS] = {
+    "Algorithm",     "Credential", "Date",          "Expires",
+    "SignedHeaders", "Signature",  "Content-Sha256"};
+
+struct query {
+    struct canonical_param params[Q_FIELDS]; /* name NULL when missing */
+    bool is_signed;
+    int twice; /* one that comes more than once, or -1 */
+};
+
+static int query_field_of(const struct canonical_param *q)
+{
+    if (q->name_len < 6 || memcmp(q->name, "X-Amz-", 6) != 0) {
+        return -1;
     }
-    buf_clear(&b);
-    if (!param(r, "X-Amz-Credential", &b)) {
-        err_set(err, 0, "X-Amz-Credential is missing");
-        goto out;
+    for (int i = 0; i < Q_FIELDS; i++) {
+        if (strlen(query_names[i]) == q->name_len - 6 &&
+            memcmp(query_names[i], q->name + 6, q->name_len - 6) == 0) {
+            return i;
+        }
     }
-    s = parse_credential((char *)b.data, b.len, a, err);
-    if (s != SIGV4_OK) {
-        goto out;
-    }
-    s = SIGV4_MALFORMED;
-    buf_clear(&b);
-    if (!param(r, "X-Amz-SignedHeaders", &b) ||
-        !copy_text(a->signed_headers, sizeof a->signed_headers, (char *)b.data,
-                   b.len)) {
-        err_set(err, 0, "X-Amz-SignedHeaders is missing or too long");
-        goto out;
-    }
-    buf_clear(&b);
-    if (!param(r, "X-Amz-Signature", &b) ||
-        !set_signature(a, (char *)b.data, b.len)) {
-        err_set(err, 0, "X-Amz-Signature must be 64 hex digits");
-        goto out;
-    }
-    buf_clear(&b);
-    if (!param(r, "X-Amz-Date", &b) ||
-        !text_parse_basic8601((char *)b.data, &a->time_ms)) {
-        err_set(err, 0, "X-Amz-Date must be in the form 20261123T010203Z");
-        goto out;
-    }
-    buf_clear(&b);
-    if (!param(r, "X-Amz-Expires", &b) || !text_u64((char *)b.data, &expires) ||
-        expires < 1 || expires > SIGV4_EXPIRES_MAX_S) {
-        err_set(err, 0, "X-Amz-Expires must be 1 to %d seconds",
-                SIGV4_EXPIRES_MAX_S);
-        goto out;
-    }
-    a->expires_ms = expires * 1000;
-    buf_clear(&b);
-    if (param(r, "X-Amz-Content-Sha256", &b)) {
-        payload = (char *)b.data;
-    }
-    s = parse_payload(payload != NULL ? payload : UNSIGNED, a, err);
-out:
-    buf_free(&b);
-    return s;
+    return -1;
 }
 
-enum sigv4_status sigv4_parse(const struct sigv4_request *r,
-                              struct sigv4_auth *out, struct err *err)
+static void find_query(const char *p, struct query *out)
 {
-    const char *authorization = header(r, "authorization");
-    bool query = has_param(r, "X-Amz-Signature") ||
-                 has_param(r, "X-Amz-Algorithm") ||
-                 has_param(r, "X-Amz-Credential");
+    struct canonical_param q;
 
     memset(out, 0, sizeof *out);
-    if (authorization != NULL && query) {
+    out->twice = -1;
+    while (canonical_next_param(&p, &q)) {
+        int i = query_field_of(&q);
+        if (i >= 0) {
+            out->twice = out->params[i].name != NULL ? i : out->twice;
+            out->params[i] = q;
+            out->is_signed |=
+                i == Q_ALGORITHM || i == Q_CREDENTIAL || i == Q_SIGNATURE;
+        }
+    }
+}
+
+static bool is_signed(const char *names, const char *name)
+{
+    size_t len = strlen(name);
+
+    while (*names != '\0') {
+        size_t n = strcspn(names, ";");
+        if (n == len && strncasecmp(names, name, len) == 0) {
+            return true;
+        }
+        names += n;
+        names += *names == ';';
+    }
+    return false;
+}
+
+/* What was signed of the body: as X-Amz-Content-Sha256 says in the query or in
+ * a signed header. A header that is not signed binds nothing: a hash in it is
+ * still a claim that the body must meet, but it does not count for the
+ * signature, and it cannot say that the body is framed. */
+static enum sigv4_status parse_query_payload(const struct query *q,
+                                             const char *header,
+                                             struct sigv4_auth *a,
+                                             struct err *err)
+{
+    char text[sizeof a->payload_text];
+    enum sigv4_status s;
+
+    if (q->params[Q_CONTENT_SHA256].name != NULL) {
+        if (!decode(&q->params[Q_CONTENT_SHA256], text, sizeof text)) {
+            err_set(err, 0, "X-Amz-Content-Sha256 is empty or too long");
+            return SIGV4_BAD_PAYLOAD;
+        }
+        return parse_payload(text, a, err);
+    }
+    if (header == NULL) {
+        return parse_payload(UNSIGNED, a, err);
+    }
+    s = parse_payload(header, a, err);
+    if (s != SIGV4_OK || is_signed(a->signed_headers, "x-amz-content-sha256")) {
+        return s;
+    }
+    if (a->payload != SIGV4_PAYLOAD_SHA256 &&
+        a->payload != SIGV4_PAYLOAD_UNSIGNED) {
+        err_set(err, 0,
+                "There were headers present in the request which were not "
+                "signed: x-amz-content-sha256");
+        return SIGV4_UNSIGNED_HEADER;
+    }
+    snprintf(a->payload_text, sizeof a->payload_text, "%s", UNSIGNED);
+    return SIGV4_OK;
+}
+
+static enum sigv4_status parse_query_form(const struct query *q,
+                                          const char *payload,
+                                          struct sigv4_auth *a, struct err *err)
+{
+    char text[CREDENTIAL_MAX];
+    uint64_t expires;
+    enum sigv4_status s;
+
+    a->presigned = true;
+    if (q->twice >= 0) {
+        err_set(err, 0, "X-Amz-%s comes twice", query_names[q->twice]);
+        return SIGV4_MALFORMED;
+    }
+    if (!decode(&q->params[Q_ALGORITHM], text, sizeof text) ||
+        strcmp(text, ALGORITHM) != 0) {
+        err_set(err, 0, "X-Amz-Algorithm must be " ALGORITHM);
+        return SIGV4_MALFORMED;
+    }
+    if (!decode(&q->params[Q_CREDENTIAL], text, sizeof text)) {
+        err_set(err, 0, "X-Amz-Credential is missing or too long");
+        return SIGV4_MALFORMED;
+    }
+    s = parse_credential(text, strlen(text), a, err);
+    if (s != SIGV4_OK) {
+        return s;
+    }
+    if (!decode(&q->params[Q_SIGNED_HEADERS], a->signed_headers,
+                sizeof a->signed_headers)) {
+        err_set(err, 0, "X-Amz-SignedHeaders is missing or too long");
+        return SIGV4_MALFORMED;
+    }
+    if (!decode(&q->params[Q_SIGNATURE], text, sizeof text) ||
+        !set_signature(a, text, strlen(text))) {
+        err_set(err, 0, "X-Amz-Signature must be 64 hex digits");
+        return SIGV4_MALFORMED;
+    }
+    if (!decode(&q->params[Q_DATE], text, sizeof text) ||
+        !text_parse_basic8601(text, &a->time_ms)) {
+        err_set(err, 0, "X-Amz-Date must be in the form 20261123T010203Z");
+        return SIGV4_MALFORMED;
+    }
+    if (!decode(&q->params[Q_EXPIRES], text, sizeof text) ||
+        !text_u64(text, &expires) || expires < 1 ||
+        expires > SIGV4_EXPIRES_MAX_S) {
+        err_set(err, 0, "X-Amz-Expires must be 1 to %d seconds",
+                SIGV4_EXPIRES_MAX_S);
+        return SIGV4_MALFORMED;
+    }
+    a->expires_ms = expires * 1000;
+    return parse_query_payload(q, payload, a, err);
+}
+
+static enum sigv4_status parse(const struct sigv4_request *r,
+                               struct sigv4_auth *a, struct err *err)
+{
+    static const enum sigv4_status status_twice[FIELDS] = {
+        SIGV4_MALFORMED, SIGV4_BAD_DATE, SIGV4_BAD_DATE, SIGV4_BAD_PAYLOAD};
+    struct fields f = find_fields(r);
+    struct query q;
+
+    find_query(r->query, &q);
+    if (f.values[AUTHORIZATION] != NULL && q.is_signed) {
         err_set(err, 0,
                 "a signature in the query and an Authorization header; send "
                 "one");
         return SIGV4_MALFORMED;
     }
-    if (query) {
-        return parse_query_form(r, out, err);
-    }
-    if (authorization == NULL) {
+    if (f.values[AUTHORIZATION] == NULL && !q.is_signed) {
         err_set(err, 0, "the request is not signed");
         return SIGV4_ANONYMOUS;
     }
-    return parse_header_form(r, authorization, out, err);
+    if (f.twice >= 0) {
+        err_set(err, 0,
+                "Authorization, a date or x-amz-content-sha256 comes twice");
+        return status_twice[f.twice];
+    }
+    if (q.is_signed) {
+        return parse_query_form(&q, f.values[CONTENT_SHA256], a, err);
+    }
+    return parse_header_form(&f, a, err);
 }
 
-/* ---- canonical request ---- */
-
-static void canonical_path(struct buf *out, const char *path)
+enum sigv4_status sigv4_parse(const struct sigv4_request *r,
+                              struct sigv4_auth *out, struct err *err)
 {
-    struct buf decoded = {0};
-
-    buf_reserve(&decoded, strlen(path));
-    if (path[0] == '\0') {
-        buf_char(out, '/');
-    } else if (text_uri_decode(&decoded, path, strlen(path))) {
-        text_uri_encode(out, decoded.data, decoded.len, true);
-    } else {
-        buf_str(out, path);
-    }
-    buf_free(&decoded);
+    memset(out, 0, sizeof *out);
+    return parse(r, out, err);
 }
 
-/* One parameter, decoded once and encoded once; offsets into a buf. */
-struct canonical_param {
-    const char *text; /* "name=value" */
-    size_t name_len;
-    size_t len;
-};
-
-static int compare_params(const void *a, const void *b)
-{
-    const struct canonical_param *x = a;
-    const struct canonical_param *y = b;
-    size_t n = x->name_len < y->name_len ? x->name_len : y->name_len;
-    int c = memcmp(x->text, y->text, n);
-
-    if (c != 0 || x->name_len != y->name_len) {
-        return c != 0 ? c : x->name_len < y->name_len ? -1 : 1;
-    }
-    n = x->len < y->len ? x->len : y->len;
-    c = memcmp(x->text, y->text, n);
-    return c != 0 ? c : x->len < y->len ? -1 : x->len > y->len;
-}
-
-static void encode_piece(struct buf *out, const char *p, size_t len)
-{
-    struct buf decoded = {0};
-
-    buf_reserve(&decoded, len);
-    if (text_uri_decode(&decoded, p, len)) {
-        text_uri_encode(out, decoded.data, decoded.len, false);
-    } else {
-        buf_append(out, p, len);
-    }
-    buf_free(&decoded);
-}
-
-/* False when there are too many parameters. */
-static bool canonical_query(struct buf *out, const char *query)
-{
-    struct canonical_param list[PARAMS_MAX];
-    size_t starts[PARAMS_MAX];
-    struct buf all = {0};
-    struct param q;
-    size_t count = 0;
-
-    while (next_param(&query, &q)) {
-        if (q.name_len == 15 && memcmp(q.name, "X-Amz-Signature", 15) == 0) {
-            continue;
-        }
-        if (count == PARAMS_MAX) {
-            buf_free(&all);
-            return false;
-        }
-        starts[count] = all.len;
-        encode_piece(&all, q.name, q.name_len);
-        list[count].name_len = all.len - starts[count];
-        buf_char(&all, '=');
-        encode_piece(&all, q.value, q.value_len);
-        list[count].len = all.len - starts[count];
-        count++;
-    }
-    for (size_t i = 0; i < count; i++) {
-        list[i].text = (const char *)all.data + starts[i];
-    }
-    qsort(list, count, sizeof list[0], compare_params);
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0) {
-            buf_char(out, '&');
-        }
-        buf_append(out, list[i].text, list[i].len);
-    }
-    buf_free(&all);
-    return true;
-}
-
-/* A value without outer blanks and with inner runs of blanks folded. */
-static void canonical_value(struct buf *out, const char *v)
-{
-    size_t len;
-
-    v += strspn(v, " \t");
-    len = strlen(v);
-    while (len > 0 && (v[len - 1] == ' ' || v[len - 1] == '\t')) {
-        len--;
-    }
-    for (size_t i = 0; i < len; i++) {
-        if (v[i] == ' ' && i > 0 && v[i - 1] == ' ') {
-            continue;
-        }
-        buf_char(out, v[i]);
-    }
-}
-
-/* "name:value[,value]\n" for one signed header; false when it is not there. */
-static bool canonical_header(struct buf *out, const struct sigv4_request *r,
-                             const char *name, size_t len)
-{
-    bool found = false;
-
-    buf_append(out, name, len);
-    buf_char(out, ':');
-    for (size_t i = 0; i < r->header_count; i++) {
-        if (strncasecmp(r->headers[i].name, name, len) == 0 &&
-            r->headers[i].name[len] == '\0') {
-            if (found) {
-                buf_char(out, ',');
-            }
-            canonical_value(out, r->headers[i].value);
-            found = true;
-        }
-    }
-    buf_char(out, '\n');
-    return found;
-}
-
-static void canonical_headers(struct buf *out, const struct sigv4_request *r,
-                              const char *names)
-{
-    while (*names != '\0') {
-        size_t len = strcspn(names, ";");
-        canonical_header(out, r, names, len);
-        names += len;
-        names += *names == ';';
-    }
-}
-
-/* Hash of the canonical request, in hex. */
-static bool request_hash(const struct sigv4_request *r, const char *names,
-                         const char *payload, char hex[65])
-{
-    struct buf b = {0};
-    uint8_t sum[DIGEST_MAX];
-    struct digest d;
-    bool ok;
-
-    buf_reserve(&b, 1024);
-    buf_str(&b, r->method);
-    buf_char(&b, '\n');
-    canonical_path(&b, r->path);
-    buf_char(&b, '\n');
-    ok = canonical_query(&b, r->query);
-    buf_char(&b, '\n');
-    canonical_headers(&b, r, names);
-    buf_char(&b, '\n');
-    buf_str(&b, names);
-    buf_char(&b, '\n');
-    buf_str(&b, payload);
-    digest_init(&d, DIGEST_SHA256);
-    digest_update(&d, b.data, b.len);
-    digest_final(&d, sum);
-    text_hex(sum, 32, hex);
-    buf_free(&b);
-    return ok;
-}
+/* ---- signing ---- */
 
 /* HMAC of the string to sign, in hex. */
 static void sign_hash(const uint8_t key[32], const char *time, const char *date,
@@ -546,21 +473,6 @@ static void sign_hash(const uint8_t key[32], const char *time, const char *date,
 }
 
 /* ---- judging ---- */
-
-static bool is_signed(const char *names, const char *name)
-{
-    size_t len = strlen(name);
-
-    while (*names != '\0') {
-        size_t n = strcspn(names, ";");
-        if (n == len && strncasecmp(names, name, len) == 0) {
-            return true;
-        }
-        names += n;
-        names += *names == ';';
-    }
-    return false;
-}
 
 /* Host and every x-amz-* header must be signed: an unsigned one could have been
  * added on the way. */
@@ -631,9 +543,9 @@ enum sigv4_status sigv4_verify(const struct sigv4_request *r,
     enum sigv4_status s;
 
     if (strcmp(auth->region, region) != 0) {
-        err_set(err, 0,
-                "the authorization header is malformed; the region '%s' is "
-                "wrong; expecting '%s'",
+        err_set(err, 0, "%s; the region '%s' is wrong; expecting '%s'",
+                auth->presigned ? "Error parsing the X-Amz-Credential parameter"
+                                : "The authorization header is malformed",
                 auth->region, region);
         return SIGV4_BAD_REGION;
     }
@@ -644,10 +556,7 @@ enum sigv4_status sigv4_verify(const struct sigv4_request *r,
     if (s != SIGV4_OK) {
         return s;
     }
-    if (!request_hash(r, auth->signed_headers, auth->payload_text, hash)) {
-        err_set(err, 0, "too many query parameters");
-        return SIGV4_MALFORMED;
-    }
+    canonical_hash(r, auth->signed_headers, auth->payload_text, hash);
     sign_hash(signing_key, text_basic8601(auth->time_ms, time), auth->date,
               auth->region, auth->service, hash, want);
     if (mem_diff(want, auth->signature, SIGV4_SIGNATURE_HEX) != 0) {
@@ -675,20 +584,22 @@ void sigv4_signing_key(const char *secret, const char *date, const char *region,
 }
 
 #define KEYS_MAX 64
+#define SECRET_MAX 128 /* longer ones are not kept */
 
 struct key_entry {
     char access_key[SIGV4_ACCESS_KEY_MAX + 1];
+    char secret[SECRET_MAX + 1]; /* a user may get a new one */
     char date[9];
     char region[64];
     char service[16];
     uint8_t key[32];
-    bool used;
 };
 
 struct sigv4_keys {
     pthread_mutex_t mutex;
     struct key_entry entries[KEYS_MAX];
-    unsigned next; /* to be replaced */
+    unsigned count; /* entries in use */
+    unsigned next;  /* to be replaced */
 };
 
 struct sigv4_keys *sigv4_keys_new(void)
@@ -709,30 +620,45 @@ void sigv4_keys_free(struct sigv4_keys *k)
     free(k);
 }
 
+static bool fits(const struct key_entry *e, const char *access_key,
+                 const char *secret, const char *date, const char *region,
+                 const char *service)
+{
+    return strlen(access_key) < sizeof e->access_key &&
+           strlen(secret) < sizeof e->secret && strlen(date) < sizeof e->date &&
+           strlen(region) < sizeof e->region &&
+           strlen(service) < sizeof e->service;
+}
+
 void sigv4_keys_get(struct sigv4_keys *k, const char *access_key,
                     const char *secret, const char *date, const char *region,
                     const char *service, uint8_t out[32])
 {
     struct key_entry *e = NULL;
 
+    if (!fits(k->entries, access_key, secret, date, region, service)) {
+        sigv4_signing_key(secret, date, region, service, out);
+        return;
+    }
     pthread_mutex_lock(&k->mutex);
-    for (unsigned i = 0; i < KEYS_MAX && e == NULL; i++) {
+    for (unsigned i = 0; i < k->count && e == NULL; i++) {
         struct key_entry *x = &k->entries[i];
-        if (x->used && strcmp(x->date, date) == 0 &&
-            strcmp(x->access_key, access_key) == 0 &&
-            strcmp(x->region, region) == 0 &&
-            strcmp(x->service, service) == 0) {
+        if (strcmp(x->access_key, access_key) == 0 &&
+            strcmp(x->date, date) == 0 && strcmp(x->region, region) == 0 &&
+            strcmp(x->service, service) == 0 &&
+            strcmp(x->secret, secret) == 0) {
             e = x;
         }
     }
     if (e == NULL) {
         e = &k->entries[k->next++ % KEYS_MAX];
-        snprintf(e->access_key, sizeof e->access_key, "%s", access_key);
-        snprintf(e->date, sizeof e->date, "%s", date);
-        snprintf(e->region, sizeof e->region, "%s", region);
-        snprintf(e->service, sizeof e->service, "%s", service);
+        k->count += k->count < KEYS_MAX;
+        strcpy(e->access_key, access_key);
+        strcpy(e->secret, secret);
+        strcpy(e->date, date);
+        strcpy(e->region, region);
+        strcpy(e->service, service);
         sigv4_signing_key(secret, date, region, service, e->key);
-        e->used = true;
     }
     memcpy(out, e->key, 32);
     pthread_mutex_unlock(&k->mutex);
@@ -780,42 +706,38 @@ void sigv4_trailer_signature(const struct sigv4_auth *auth,
 
 static int compare_names(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strcasecmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* All header names, lower case, sorted, once each, joined by ';'. */
 static void name_headers(const struct sigv4_request *r, struct buf *out)
 {
-    char *names[SIGNED_HEADERS_MAX];
-    size_t count = 0;
+    const char **names = mem_calloc(r->header_count, sizeof *names);
 
-    CHECK(r->header_count <= SIGNED_HEADERS_MAX);
     for (size_t i = 0; i < r->header_count; i++) {
-        char *name = mem_strdup(r->headers[i].name);
-        for (char *p = name; *p != '\0'; p++) {
-            *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+        names[i] = r->headers[i].name;
+    }
+    qsort(names, r->header_count, sizeof *names, compare_names);
+    buf_str(out, "");
+    for (size_t i = 0; i < r->header_count; i++) {
+        if (i > 0 && strcasecmp(names[i], names[i - 1]) == 0) {
+            continue;
         }
-        names[count++] = name;
-    }
-    qsort(names, count, sizeof names[0], compare_names);
-    for (size_t i = 0; i < count; i++) {
-        if (i == 0 || strcmp(names[i], names[i - 1]) != 0) {
-            if (out->len > 0) {
-                buf_char(out, ';');
-            }
-            buf_str(out, names[i]);
+        if (i > 0) {
+            buf_char(out, ';');
+        }
+        for (const char *p = names[i]; *p != '\0'; p++) {
+            buf_char(out, (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p));
         }
     }
-    for (size_t i = 0; i < count; i++) {
-        free(names[i]);
-    }
+    free(names);
 }
 
 void sigv4_sign(const struct sigv4_request *r, const char *access_key,
                 const char *secret, const char *region, uint64_t time_ms,
                 struct buf *out)
 {
-    const char *payload = header(r, "x-amz-content-sha256");
+    const char *payload = find_fields(r).values[CONTENT_SHA256];
     char time[TEXT_TIME_MAX], date[9], hash[65], signature[65];
     struct buf names = {0};
     uint8_t key[32];
@@ -825,7 +747,7 @@ void sigv4_sign(const struct sigv4_request *r, const char *access_key,
     snprintf(date, sizeof date, "%.8s", time);
     name_headers(r, &names);
     sigv4_signing_key(secret, date, region, "s3", key);
-    request_hash(r, (char *)names.data, payload, hash);
+    canonical_hash(r, (char *)names.data, payload, hash);
     sign_hash(key, time, date, region, "s3", hash, signature);
     buf_printf(out,
                ALGORITHM
@@ -858,7 +780,7 @@ void sigv4_presign(const struct sigv4_request *r, const char *access_key,
                date, region, time, (unsigned long long)expires_s);
     q.query = (const char *)query.data;
     sigv4_signing_key(secret, date, region, "s3", key);
-    request_hash(&q, "host", UNSIGNED, hash);
+    canonical_hash(&q, "host", UNSIGNED, hash);
     sign_hash(key, time, date, region, "s3", hash, signature);
     buf_append(out, query.data, query.len);
     buf_printf(out, "&X-Amz-Signature=%s", signature);

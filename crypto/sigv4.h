@@ -25,6 +25,8 @@ struct err;
 #define SIGV4_EXPIRES_MAX_S 604800 /* seven days */
 #define SIGV4_ACCESS_KEY_MAX 128
 #define SIGV4_SIGNATURE_HEX 64
+/* S3 takes at most 8 KiB of headers; a signed name stands in them twice. */
+#define SIGV4_SIGNED_HEADERS_MAX 4096
 
 struct sigv4_header {
     const char *name; /* any case */
@@ -72,13 +74,16 @@ struct sigv4_auth {
     uint64_t time_ms;
     uint64_t expires_ms; /* presigned: from time_ms */
     char signature[SIGV4_SIGNATURE_HEX + 1];
-    char signed_headers[1024];
+    char signed_headers[SIGV4_SIGNED_HEADERS_MAX + 1];
     enum sigv4_payload payload;
-    char payload_text[72]; /* x-amz-content-sha256 as sent */
+    char payload_text[72]; /* what was signed: x-amz-content-sha256 as sent */
     uint8_t payload_sha256[32];
 };
 
-/* Find and parse the signature of @r. The error says which field and why. */
+/* Find and parse the signature of @r. The error says which field and why.
+ * Presigned: UNSIGNED-PAYLOAD is what was signed unless X-Amz-Content-Sha256
+ * stands in the query or in a signed header; a hash in an unsigned header is
+ * still one that the body must have, a streaming form there is refused. */
 enum sigv4_status sigv4_parse(const struct sigv4_request *r,
                               struct sigv4_auth *out, struct err *err);
 
@@ -93,7 +98,8 @@ enum sigv4_status sigv4_verify(const struct sigv4_request *r,
 void sigv4_signing_key(const char *secret, const char *date, const char *region,
                        const char *service, uint8_t out[32]);
 
-/* A small cache of signing keys: 4 HMACs saved for each request. */
+/* A small cache of signing keys: 4 HMACs saved for each request. An entry is
+ * used only for the secret that it was made from. */
 struct sigv4_keys;
 struct sigv4_keys *sigv4_keys_new(void);
 void sigv4_keys_free(struct sigv4_keys *k); /* wipes */
