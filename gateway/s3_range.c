@@ -1,53 +1,73 @@
 #include "gateway/s3_range.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/text.h"
+struct number {
+    bool given;
+    uint64_t value; /* UINT64_MAX when it does not fit */
+};
 
-/* "-n": the last @n bytes. */
-static enum s3_range suffix(const char *text, uint64_t size, uint64_t *offset,
-                            uint64_t *length)
+/* Digits at *@p, if any. What does not fit is past the end of any object. */
+static struct number take_number(const char **p)
 {
-    uint64_t n;
+    struct number n = {false, 0};
 
-    if (!text_u64(text, &n)) {
-        return S3_RANGE_IGNORED;
+    for (; **p >= '0' && **p <= '9'; (*p)++) {
+        uint64_t digit = (uint64_t)(**p - '0');
+        n.given = true;
+        if (n.value > (UINT64_MAX - digit) / 10) {
+            n.value = UINT64_MAX;
+        } else {
+            n.value = n.value * 10 + digit;
+        }
     }
-    if (n == 0 || size == 0) {
-        return S3_RANGE_UNSATISFIABLE;
-    }
-    *length = n < size ? n : size;
-    *offset = size - *length;
-    return S3_RANGE_OK;
+    return n;
 }
 
-enum s3_range s3_range_parse(const char *header, uint64_t size,
-                             uint64_t *offset, uint64_t *length)
+/* "a-b" with one of both at least, blanks around it, and nothing more. */
+static bool take_range(const char *p, struct number *first, struct number *last)
 {
-    const char *p, *dash;
-    uint64_t first, last = UINT64_MAX;
+    p += strspn(p, " \t");
+    *first = take_number(&p);
+    if (*p != '-') {
+        return false;
+    }
+    p++;
+    *last = take_number(&p);
+    p += strspn(p, " \t");
+    return *p == '\0' && (first->given || last->given);
+}
 
-    if (strncasecmp(header, "bytes=", 6) != 0) {
+enum s3_range_result s3_range_parse(const char *text, uint64_t size,
+                                    uint64_t *offset, uint64_t *length)
+{
+    struct number first, last;
+
+    if (strncasecmp(text, "bytes=", 6) != 0 ||
+        !take_range(text + 6, &first, &last)) {
         return S3_RANGE_IGNORED;
     }
-    p = header + 6;
-    dash = strchr(p, '-');
-    if (dash == NULL || strchr(p, ',') != NULL) {
+    if (!first.given) { /* the last n bytes */
+        if (last.value == 0 || size == 0) {
+            return S3_RANGE_UNSATISFIABLE;
+        }
+        *length = last.value < size ? last.value : size;
+        *offset = size - *length;
+        return S3_RANGE_OK;
+    }
+    if (last.given && last.value < first.value) {
         return S3_RANGE_IGNORED;
     }
-    if (dash == p) {
-        return suffix(dash + 1, size, offset, length);
-    }
-    if (!text_u64_n(p, (size_t)(dash - p), &first) ||
-        (dash[1] != '\0' && !text_u64(dash + 1, &last)) || last < first) {
-        return S3_RANGE_IGNORED;
-    }
-    if (first >= size) {
+    if (first.value >= size) {
         return S3_RANGE_UNSATISFIABLE;
     }
-    *offset = first;
-    *length = (last < size - 1 ? last : size - 1) - first + 1;
+    if (!last.given || last.value >= size) {
+        last.value = size - 1;
+    }
+    *offset = first.value;
+    *length = last.value - first.value + 1;
     return S3_RANGE_OK;
 }
