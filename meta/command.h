@@ -180,14 +180,11 @@ struct command_item {
 
 /* Decode one whole command, items included; ERR_BAD_INPUT says what is wrong
  * and where. */
-int command_decode(const void *p,
-                   size_t len,
-                   struct command *out,
+int command_decode(const void *p, size_t len, struct command *out,
                    struct err *err);
 /* The next item; call it at most @c->count times on a decoded command, with
  * *@at 0 at first. */
-void command_item(const struct command *c,
-                  size_t *at,
+void command_item(const struct command *c, size_t *at,
                   struct command_item *out);
 /* The type of an encoded command without decoding it; 0 when empty. */
 int command_peek(const void *p, size_t len);
@@ -213,9 +210,7 @@ uint8_t *command_batch_head(uint8_t *p, size_t count);
 /* Write one command at @at; gives where the next one goes. */
 uint8_t *command_batch_put(uint8_t *at, const void *command, size_t len);
 /* ERR_CORRUPT when the entry is not one. */
-int command_batch_open(struct command_batch *b,
-                       const void *p,
-                       size_t len,
+int command_batch_open(struct command_batch *b, const void *p, size_t len,
                        struct err *err);
 /* The next command's bytes; false at the end. */
 bool command_batch_next(struct command_batch *b, struct command_bytes *out);

@@ -48,9 +48,8 @@ int meta_apply_rollback(struct meta_apply *a, struct err *err);
  * skipped. @results (may be NULL) has a place for each command. A command that
  * cannot be decoded has ERR_BAD_INPUT as its result and changes nothing; an
  * entry that is no batch is ERR_CORRUPT. */
-int meta_apply_entry(struct meta_apply *a, uint64_t index, uint64_t term,
-                     const void *entry, size_t len, struct meta_result *results,
-                     struct err *err);
+int meta_apply_entry(struct meta_apply *a, uint64_t index, const void *entry,
+                     size_t len, struct meta_result *results, struct err *err);
 /* An entry without commands (barrier, configuration). */
 void meta_apply_empty(struct meta_apply *a, uint64_t index);
 

@@ -70,10 +70,12 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_COMMIT] = "COMMIT",
     [STMT_ROLLBACK] = "ROLLBACK",
     [STMT_READ] = "BEGIN",
-    [STMT_STATE_GET] = "SELECT applied, buckets, objects, uploads, garbage"
-                       " FROM state",
-    [STMT_STATE_SET] = "UPDATE state SET applied = ?1, buckets = ?2,"
-                       " objects = ?3, uploads = ?4, garbage = ?5",
+    [STMT_STATE_GET] =
+        "SELECT applied, buckets, objects, uploads, garbage"
+        " FROM state",
+    [STMT_STATE_SET] =
+        "UPDATE state SET applied = ?1, buckets = ?2,"
+        " objects = ?3, uploads = ?4, garbage = ?5",
     [STMT_BUCKET_ID] = "SELECT id FROM bucket WHERE name = ?1",
     [STMT_BUCKET_GET] =
         "SELECT name, owner, created FROM bucket"

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -45,6 +46,8 @@ struct raft_disk {
     struct raft_vote vote;
     uint64_t last; /* index of the last entry given to the writer */
     size_t jobs;   /* on their way */
+    bool preparing;
+    bool spare_failed; /* and that was said */
     uint64_t entry_bytes;
     uint64_t snapshot_index;
     struct raft_snapshot *snapshot; /* until load() */
@@ -332,7 +335,6 @@ static int io_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
     (void)recv;
     d->tick = tick;
     d->tick_ms = msecs;
-    loop_timer_init(&d->timer, on_timer);
     loop_timer_set(d->loop, &d->timer, msecs);
     return 0;
 }
@@ -610,6 +612,36 @@ static int io_async_work(struct raft_io *io, struct raft_io_async_work *req,
     return 0;
 }
 
+static int spare_run(struct job *j, struct err *err)
+{
+    /* Not the end: the next segment is made when it is needed, or not. */
+    j->status = raft_log_prepare(j->disk->log, err);
+    if (j->status != 0 && !j->disk->spare_failed) {
+        log_errf(LOG_WARN, "no spare log segment", "%s", err->text);
+    }
+    return 0;
+}
+
+static void spare_done(struct job *j)
+{
+    j->disk->preparing = false;
+    j->disk->spare_failed = j->status != 0;
+}
+
+void raft_io_prepare(struct raft_disk *d)
+{
+    struct job *j;
+
+    if (d->preparing || raft_log_spares(d->log) > 0) {
+        return;
+    }
+    d->preparing = true;
+    j = job_new(d, "raft: spare segment");
+    j->run = spare_run;
+    j->done = spare_done;
+    job_start(d->keeper, j);
+}
+
 /* ---- opening ---- */
 
 static int on_entry(void *arg, const struct raft_log_entry *e, struct err *err)
@@ -696,6 +728,7 @@ int raft_io_open(const struct raft_io_options *options, struct raft_io *io,
     if (d->last > 0 && d->vote.term == 0) {
         d->vote.term = 1; /* the first start ended between entry and term */
     }
+    loop_timer_init(&d->timer, on_timer);
     d->writer = workers_new("raft-log", 1, QUEUE_MAX);
     fill(io, d);
     *out = d;

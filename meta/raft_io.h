@@ -55,6 +55,9 @@ uint64_t raft_io_last(const struct raft_disk *d); /* index given to the log */
 uint64_t raft_io_snapshot_index(const struct raft_disk *d);
 /* Bytes of the entries that a snapshot would let go of. */
 uint64_t raft_io_entry_bytes(const struct raft_disk *d);
+/* Let the keeper make a spare segment when there is none. Cheap when there is;
+ * a failure is logged once and tried again. */
+void raft_io_prepare(struct raft_disk *d);
 /* Files of the log. Any thread. */
 uint64_t raft_io_log_bytes(const struct raft_disk *d);
 size_t raft_io_segments(const struct raft_disk *d);

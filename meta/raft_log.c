@@ -879,6 +879,16 @@ size_t raft_log_segments(struct raft_log *l)
     return n;
 }
 
+size_t raft_log_spares(struct raft_log *l)
+{
+    size_t n;
+
+    pthread_mutex_lock(&l->mutex);
+    n = l->spare_count;
+    pthread_mutex_unlock(&l->mutex);
+    return n;
+}
+
 /* ---- term and vote ---- */
 
 static void vote_path(const struct raft_log *l, const char *suffix, char *out)

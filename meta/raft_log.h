@@ -15,8 +15,8 @@
  * docs/DISK.md gives the bytes.
  *
  * Threads: there MUST NOT be more than one thread in a raft_log at any time,
- * but for raft_log_prepare and raft_log_bytes, which any may call, and for
- * raft_vote_*, which may have a thread of their own.
+ * but for raft_log_prepare, _bytes, _segments and _spares, which any may call,
+ * and for raft_vote_*, which may have a thread of their own.
  */
 #ifndef GODWIT_META_RAFT_LOG_H
 #define GODWIT_META_RAFT_LOG_H
@@ -95,6 +95,7 @@ int raft_log_prepare(struct raft_log *l, struct err *err);
 
 uint64_t raft_log_bytes(struct raft_log *l); /* of all its files */
 size_t raft_log_segments(struct raft_log *l);
+size_t raft_log_spares(struct raft_log *l); /* ready ones */
 
 /* ---- term and vote ---- */
 

@@ -1,0 +1,60 @@
+/* meta_internal.h: what the files of meta.h share.
+ *
+ * Threads: struct meta is written by meta.c; the reading files use the pool of
+ * readers alone.
+ */
+#ifndef GODWIT_META_META_INTERNAL_H
+#define GODWIT_META_META_INTERNAL_H
+
+#include "meta/meta.h"
+#include "meta/meta_db.h"
+
+/* More in parallel only waits for the same cores and disk. */
+#define META_READERS_MAX 8
+
+struct meta_readers;
+
+struct meta_readers *meta_readers_new(const char *db_path); /* copies */
+void meta_readers_free(struct meta_readers *r); /* all must be back */
+struct meta_readers *meta_readers_of(struct meta *m);
+
+/* A connection in a read transaction: one snapshot of the database, which sees
+ * all that was acknowledged before. Waits when all are out. Give it back with
+ * meta_read_end on every path; NULL is nothing. */
+int meta_read_begin(struct meta *m, struct meta_db **out, struct err *err);
+void meta_read_end(struct meta *m, struct meta_db *db);
+
+/* As above on a pool without a struct meta, for tests. */
+int meta_readers_take(struct meta_readers *r, struct meta_db **out,
+                      struct err *err);
+void meta_readers_give(struct meta_readers *r, struct meta_db *db);
+
+/* Step a SELECT: 1 a row, 0 none, or -1 with *@rc and @err set. */
+int meta_read_step(struct meta_db *db, sqlite3_stmt *s, int *rc,
+                   struct err *err);
+
+/* Copies of a column; free(). */
+char *meta_column_text(sqlite3_stmt *s, int at);
+uint8_t *meta_column_bytes(sqlite3_stmt *s, int at, size_t *len);
+/* An etag into its array. */
+void meta_column_etag(sqlite3_stmt *s, int at, char out[META_ETAG_MAX + 1]);
+
+/* ERR_NO_BUCKET. */
+int meta_read_bucket(struct meta_db *db, const char *bucket, uint64_t *id,
+                     struct err *err);
+
+/* The lists of meta_list.c on one connection. */
+int meta_list_objects_on(struct meta_db *db, const struct meta_list_query *q,
+                         struct meta_list *out, struct err *err);
+int meta_list_uploads_on(struct meta_db *db, const struct meta_list_query *q,
+                         struct meta_list *out, struct err *err);
+
+/* The first bytes after all that begin with @p: *@len may become shorter.
+ * False when there are none (all 0xff, or empty). */
+bool meta_successor(uint8_t *p, size_t *len);
+
+/* The defects of one database, as meta_verify. */
+uint64_t meta_verify_on(struct meta_db *db,
+                        void (*report)(void *arg, const char *what), void *arg);
+
+#endif
