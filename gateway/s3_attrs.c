@@ -167,6 +167,24 @@ bool s3_attrs_checksum(const void *attrs, size_t len, enum digest_kind *kind,
     return c.found;
 }
 
+bool s3_part_check(const char *check, enum digest_kind *kind,
+                   const char **value)
+{
+    char header[32];
+    size_t len = check != NULL ? strcspn(check, ":") : 0;
+
+    if (len == 0 || len >= sizeof header || check[len] != ':') {
+        return false;
+    }
+    memcpy(header, check, len);
+    header[len] = '\0';
+    if (!s3_checksum_kind(header, kind)) {
+        return false;
+    }
+    *value = check + len + 1;
+    return true;
+}
+
 /* ---- from a request ---- */
 
 /* Headers that ask for what is not there: to take the object without it would

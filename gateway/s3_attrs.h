@@ -59,4 +59,9 @@ bool s3_checksum_kind(const char *header, enum digest_kind *out);
 bool s3_attrs_checksum(const void *attrs, size_t len, enum digest_kind *kind,
                        char *value);
 
+/* A part's checksum as the catalogue keeps it, "x-amz-checksum-crc32:VALUE":
+ * *@value points into @check. False when @check is NULL or not one. */
+bool s3_part_check(const char *check, enum digest_kind *kind,
+                   const char **value);
+
 #endif

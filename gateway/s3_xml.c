@@ -1,5 +1,6 @@
 #include "gateway/s3_xml.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "crypto/digest.h"
 #include "gateway/s3_attrs.h"
 
 #define NAME_MAX_BYTES 128
@@ -117,6 +117,14 @@ void xml_owner(struct buf *b, const char *name, const char *access_key)
     xml_open(b, name);
     xml_owner_fields(b, access_key);
     xml_close(b, name);
+}
+
+void xml_checksum(struct buf *b, enum digest_kind kind, const char *value)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "Checksum%s", digest_name(kind));
+    xml_text(b, name, value);
 }
 
 /* ---- reading: elements as paths ----

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crypto/digest.h"
 #include "meta/command.h"
 
 struct buf;
@@ -40,6 +41,9 @@ void xml_etag(struct buf *b, const char *name, const char *etag);
  * The ID is 64 hex digits, as S3's canonical user ids are. */
 void xml_owner(struct buf *b, const char *name, const char *access_key);
 void xml_owner_fields(struct buf *b, const char *access_key); /* just inside */
+
+/* <ChecksumCRC32C>value</ChecksumCRC32C> */
+void xml_checksum(struct buf *b, enum digest_kind kind, const char *value);
 
 /* ---- read ---- */
 

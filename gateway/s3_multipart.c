@@ -1,0 +1,570 @@
+/* Multipart uploads: create, list parts, complete, abort.
+ *
+ * Completion reads the parts from the catalogue page by page and merges them
+ * with the client's list in one pass: linear in the parts. The object's ETag
+ * and checksum are computed from those of the parts, no byte is read again; the
+ * command carries the parts' ETags, so that apply refuses when one was replaced
+ * meanwhile.
+ *
+ *     ETag        hex(MD5(MD5 of part 1, MD5 of part 2, ...)) "-" parts
+ *     COMPOSITE   base64(H(H of part 1, H of part 2, ...)) "-" parts
+ *     FULL_OBJECT the CRC of all bytes, combined from the parts' CRCs
+ *
+ * Source: AWS S3 API Reference, CreateMultipartUpload, ListParts,
+ * CompleteMultipartUpload, AbortMultipartUpload; "Checking object integrity for
+ * multipart uploads".
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/request.h"
+#include "gateway/s3_attrs.h"
+#include "gateway/s3_conditions.h"
+#include "gateway/s3_xml.h"
+
+#define PAGE_MAX 1000
+#define OBJECT_MAX ((uint64_t)5 << 40) /* AWS: 5 TiB */
+#define ALGORITHM "x-amz-checksum-algorithm"
+#define TYPE "x-amz-checksum-type"
+#define COMPOSITE "COMPOSITE"
+#define FULL_OBJECT "FULL_OBJECT"
+
+/* ---- CreateMultipartUpload ---- */
+
+static bool is_hash(enum digest_kind kind)
+{
+    return kind == DIGEST_SHA1 || kind == DIGEST_SHA256;
+}
+
+/* The checksum that parts and object will have: kept with the upload, and shown
+ * in the reply. False: a reply was made. */
+static bool choose_checksum(struct request *r, struct buf *attrs,
+                            const char **algorithm, const char **type)
+{
+    const char *name = request_header(r, ALGORITHM);
+    enum digest_kind kind;
+
+    *type = request_header(r, TYPE);
+    *algorithm = NULL;
+    if (name == NULL) {
+        if (*type != NULL) {
+            reply_error(r, S3_InvalidRequest, TYPE " needs " ALGORITHM);
+            return false;
+        }
+        return true;
+    }
+    if (!digest_kind_parse(name, &kind) || s3_checksum_header(kind) == NULL) {
+        reply_error(r, S3_InvalidRequest,
+                    "Checksum algorithm provided is unsupported. Please try "
+                    "again with any of the valid types: [CRC32, CRC32C, "
+                    "CRC64NVME, SHA1, SHA256]");
+        return false;
+    }
+    *algorithm = digest_name(kind);
+    if (*type == NULL) {
+        *type = kind == DIGEST_CRC64NVME ? FULL_OBJECT : COMPOSITE;
+    }
+    if (strcmp(*type, COMPOSITE) != 0 && strcmp(*type, FULL_OBJECT) != 0) {
+        reply_error(r, S3_InvalidRequest,
+                    TYPE " must be COMPOSITE or FULL_OBJECT");
+        return false;
+    }
+    if ((is_hash(kind) && strcmp(*type, FULL_OBJECT) == 0) ||
+        (kind == DIGEST_CRC64NVME && strcmp(*type, COMPOSITE) == 0)) {
+        reply_error(r, S3_InvalidRequest,
+                    "The %s checksum type cannot be used with the %s checksum "
+                    "algorithm.",
+                    *type, *algorithm);
+        return false;
+    }
+    s3_attrs_add(attrs, ALGORITHM, *algorithm);
+    s3_attrs_add(attrs, TYPE, *type);
+    return true;
+}
+
+void s3_create_upload(struct request *r)
+{
+    uint8_t id[META_UPLOAD_ID];
+    char hex[2 * META_UPLOAD_ID + 1];
+    struct buf attrs = {0};
+    struct err err = {{0}};
+    const char *algorithm, *type;
+    struct buf *b;
+    int rc;
+
+    if (!s3_attrs_from(r, &attrs) ||
+        !choose_checksum(r, &attrs, &algorithm, &type)) {
+        goto out;
+    }
+    rng_bytes(id, sizeof id);
+    command_upload_create(&r->command, r->bucket, r->key, id, attrs.data,
+                          attrs.len, r->time_ms);
+    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+        goto out;
+    }
+    b = reply_xml(r, 200, "InitiateMultipartUploadResult");
+    if (algorithm != NULL) {
+        reply_header(r, ALGORITHM, "%s", algorithm);
+        reply_header(r, TYPE, "%s", type);
+    }
+    xml_text(b, "Bucket", r->bucket);
+    xml_text(b, "Key", r->key);
+    xml_text(b, "UploadId", text_hex(id, sizeof id, hex));
+    xml_close(b, "InitiateMultipartUploadResult");
+
+out:
+    buf_free(&attrs);
+}
+
+/* ---- ListParts ---- */
+
+static void parts_free(struct meta_part *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        meta_part_free(&parts[i]);
+    }
+    free(parts);
+}
+
+static void show_part(struct buf *b, const struct meta_part *p)
+{
+    enum digest_kind kind;
+    const char *value;
+
+    xml_open(b, "Part");
+    xml_u64(b, "PartNumber", p->number);
+    xml_time(b, "LastModified", p->modified_ms);
+    xml_etag(b, "ETag", p->etag);
+    xml_u64(b, "Size", p->size_bytes);
+    if (s3_part_check(p->check, &kind, &value)) {
+        xml_checksum(b, kind, value);
+    }
+    xml_close(b, "Part");
+}
+
+static void show_parts(struct request *r, const struct meta_upload *u,
+                       uint64_t after, uint64_t max,
+                       const struct meta_part *parts, size_t count,
+                       bool truncated)
+{
+    struct buf *b = reply_xml(r, 200, "ListPartsResult");
+    const char *access_key = r->gateway->access_key;
+    char hex[2 * META_UPLOAD_ID + 1];
+    char *algorithm = s3_attrs_get(u->attrs, u->attrs_len, ALGORITHM);
+    char *type = s3_attrs_get(u->attrs, u->attrs_len, TYPE);
+
+    xml_text(b, "Bucket", r->bucket);
+    xml_text(b, "Key", r->key);
+    xml_text(b, "UploadId", text_hex(u->id, META_UPLOAD_ID, hex));
+    xml_owner(b, "Initiator", access_key);
+    xml_owner(b, "Owner", access_key);
+    xml_text(b, "StorageClass", "STANDARD");
+    xml_u64(b, "PartNumberMarker", after);
+    xml_u64(b, "NextPartNumberMarker",
+            count > 0 ? parts[count - 1].number : after);
+    xml_u64(b, "MaxParts", max);
+    xml_bool(b, "IsTruncated", truncated);
+    if (algorithm != NULL && type != NULL) {
+        xml_text(b, "ChecksumAlgorithm", algorithm);
+        xml_text(b, "ChecksumType", type);
+    }
+    for (size_t i = 0; i < count; i++) {
+        show_part(b, &parts[i]);
+    }
+    xml_close(b, "ListPartsResult");
+    free(algorithm);
+    free(type);
+}
+
+void s3_list_parts(struct request *r)
+{
+    struct meta_upload u = {.key = NULL};
+    struct meta_part *parts = NULL;
+    struct err err = {{0}};
+    uint8_t id[META_UPLOAD_ID];
+    uint64_t max, after;
+    size_t count = 0;
+    size_t shown;
+    int rc;
+
+    if (!request_upload_id(r, id) ||
+        !request_param_u64(r, "max-parts", PAGE_MAX, 0, INT32_MAX, &max) ||
+        !request_param_u64(r, "part-number-marker", 0, 0, INT32_MAX, &after)) {
+        return;
+    }
+    max = max < PAGE_MAX ? max : PAGE_MAX;
+    rc = meta_upload_get(r->gateway->meta, r->bucket, r->key, id, &u, &err);
+    if (rc == 0 && max > 0) { /* one more tells whether there are more */
+        rc = meta_upload_parts(r->gateway->meta, id, (uint32_t)after,
+                               (size_t)max + 1, false, &parts, &count, &err);
+    }
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+    } else {
+        shown = count < max ? count : (size_t)max;
+        show_parts(r, &u, after, max, parts, shown, count > shown);
+        parts_free(parts, count);
+    }
+    meta_upload_free(&u);
+}
+
+/* ---- CompleteMultipartUpload ---- */
+
+/* What the object will be, computed as the parts go by. */
+struct completion {
+    struct request *request;
+    uint8_t id[META_UPLOAD_ID];
+    struct meta_upload upload;
+    struct xml_complete wanted;
+    size_t next; /* of the wanted ones, to be met */
+    uint64_t size_bytes;
+    struct digest etag;
+
+    enum digest_kind kind;
+    bool has_kind;  /* kind is known */
+    bool told_kind; /* ... because the upload was created with it */
+    bool composite;
+    bool no_check;       /* a part has none of that kind: nor has the object */
+    struct digest check; /* COMPOSITE */
+    uint8_t crc[DIGEST_MAX]; /* FULL_OBJECT, so far */
+    char value[64];          /* the object's; "" for none */
+};
+
+static void completion_free(struct completion *c)
+{
+    meta_upload_free(&c->upload);
+    xml_complete_free(&c->wanted);
+    digest_free(&c->etag);
+    if (c->has_kind && c->composite) {
+        digest_free(&c->check);
+    }
+}
+
+static void begin_check(struct completion *c, enum digest_kind kind,
+                        bool composite)
+{
+    c->kind = kind;
+    c->has_kind = true;
+    c->composite = composite;
+    if (composite) {
+        digest_init(&c->check, kind);
+    }
+}
+
+/* The kind of checksum that the upload was created with, if any. */
+static void told_check(struct completion *c)
+{
+    const struct meta_upload *u = &c->upload;
+    char *algorithm = s3_attrs_get(u->attrs, u->attrs_len, ALGORITHM);
+    char *type = s3_attrs_get(u->attrs, u->attrs_len, TYPE);
+    enum digest_kind kind;
+
+    if (algorithm != NULL && type != NULL &&
+        digest_kind_parse(algorithm, &kind)) {
+        begin_check(c, kind, strcmp(type, COMPOSITE) == 0);
+        c->told_kind = true;
+    }
+    free(algorithm);
+    free(type);
+}
+
+/* Take one part's checksum into the object's. An upload that was created
+ * without a kind takes that of its parts, when they all have the same CRC. */
+static void add_check(struct completion *c, const struct meta_part *p)
+{
+    uint8_t raw[DIGEST_MAX * 2];
+    enum digest_kind kind = DIGEST_MD5;
+    const char *value = "";
+    size_t len = 0;
+    bool has = s3_part_check(p->check, &kind, &value);
+
+    if (has && !c->has_kind && c->next == 0 && !is_hash(kind)) {
+        begin_check(c, kind, false);
+    }
+    if (!c->has_kind || !has || kind != c->kind ||
+        strlen(value) > TEXT_BASE64_MAX(DIGEST_MAX) ||
+        !text_unbase64(value, strlen(value), raw, &len) ||
+        len != digest_size(kind)) {
+        c->no_check = true;
+    } else if (c->composite) {
+        digest_update(&c->check, raw, len);
+    } else if (c->next == 0) {
+        memcpy(c->crc, raw, len);
+    } else {
+        digest_crc_combine(kind, c->crc, raw, p->size_bytes, c->crc);
+    }
+}
+
+/* A part that the client named is there. False: a reply was made. */
+static bool take_part(struct completion *c, const struct meta_part *p)
+{
+    const char *check = c->wanted.checks[c->next];
+    bool last = c->next == c->wanted.count - 1;
+    struct request *r = c->request;
+    uint8_t md5[16];
+
+    if (strcmp(c->wanted.parts[c->next].etag, p->etag) != 0 ||
+        !text_unhex(p->etag, strlen(p->etag), md5, sizeof md5) ||
+        (check != NULL && (p->check == NULL || strcmp(check, p->check) != 0))) {
+        reply_error(r, S3_InvalidPart, NULL);
+        return false;
+    }
+    if (!last && p->size_bytes < r->gateway->part_min_bytes) {
+        reply_error(r, S3_EntityTooSmall, NULL);
+        return false;
+    }
+    digest_update(&c->etag, md5, sizeof md5);
+    add_check(c, p);
+    c->size_bytes += p->size_bytes;
+    c->next++;
+    return true;
+}
+
+/* Walk the upload's parts beside the wanted ones. False: a reply was made. */
+static bool merge(struct completion *c)
+{
+    struct request *r = c->request;
+    uint32_t after = 0;
+    bool more = true;
+    bool good = true;
+
+    while (good && more && c->next < c->wanted.count) {
+        struct meta_part *parts = NULL;
+        struct err err = {{0}};
+        size_t count = 0;
+        int rc = meta_upload_parts(r->gateway->meta, c->id, after, PAGE_MAX,
+                                   false, &parts, &count, &err);
+        if (rc != 0) {
+            reply_err(r, rc, &err);
+            return false;
+        }
+        more = count == PAGE_MAX;
+        for (size_t i = 0; good && i < count; i++) {
+            after = parts[i].number;
+            if (c->next < c->wanted.count &&
+                parts[i].number == c->wanted.parts[c->next].number) {
+                good = take_part(c, &parts[i]);
+            }
+        }
+        parts_free(parts, count);
+    }
+    if (good && c->next < c->wanted.count) {
+        reply_error(r, S3_InvalidPart, NULL);
+        good = false;
+    }
+    return good;
+}
+
+static bool in_order(struct completion *c)
+{
+    for (size_t i = 1; i < c->wanted.count; i++) {
+        if (c->wanted.parts[i].number <= c->wanted.parts[i - 1].number) {
+            reply_error(c->request, S3_InvalidPartOrder, NULL);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Write the object's checksum to c->value and judge what the client said of
+ * it. False: a reply was made. */
+static bool end_check(struct completion *c)
+{
+    struct request *r = c->request;
+    uint8_t sum[DIGEST_MAX];
+    size_t size;
+
+    if (c->no_check && c->told_kind) {
+        reply_error(r, S3_InvalidRequest,
+                    "The upload was created using a %s checksum. A part has "
+                    "none.",
+                    digest_name(c->kind));
+        return false;
+    }
+    if (c->has_kind && !c->no_check) {
+        size = digest_size(c->kind);
+        if (c->composite) {
+            digest_final(&c->check, sum);
+            text_base64(sum, size, c->value);
+            size = strlen(c->value);
+            snprintf(c->value + size, sizeof c->value - size, "-%zu",
+                     c->wanted.count);
+        } else {
+            text_base64(c->crc, size, c->value);
+        }
+    }
+    for (size_t i = 0; i < r->header_count; i++) {
+        enum digest_kind kind;
+        if (!s3_checksum_kind(r->headers[i].name, &kind)) {
+            continue;
+        }
+        if (c->value[0] == '\0' || kind != c->kind) {
+            reply_error(r, S3_InvalidRequest,
+                        "%s: the parts have no such checksum",
+                        r->headers[i].name);
+            return false;
+        }
+        if (strcmp(r->headers[i].value, c->value) != 0) {
+            reply_error(r, S3_BadDigest,
+                        "The %s you specified did not match the calculated "
+                        "checksum.",
+                        digest_name(kind));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Size and type as the client thinks they are. False: a reply was made. */
+static bool judge_claims(struct completion *c)
+{
+    struct request *r = c->request;
+    const char *size = request_header(r, "x-amz-mp-object-size");
+    const char *type = request_header(r, TYPE);
+    uint64_t v;
+
+    if (c->size_bytes > OBJECT_MAX) {
+        reply_error(r, S3_EntityTooLarge, NULL);
+        return false;
+    }
+    if (size != NULL && (!text_u64(size, &v) || v != c->size_bytes)) {
+        reply_error(r, S3_InvalidRequest,
+                    "The provided 'x-amz-mp-object-size' header value does "
+                    "not match what was computed.");
+        return false;
+    }
+    if (type != NULL && c->has_kind &&
+        strcmp(type, c->composite ? COMPOSITE : FULL_OBJECT) != 0) {
+        reply_error(r, S3_InvalidRequest,
+                    "The upload was created using the %s checksum mode.",
+                    c->composite ? COMPOSITE : FULL_OBJECT);
+        return false;
+    }
+    return true;
+}
+
+static void reply_completed(struct completion *c, const char *etag)
+{
+    struct request *r = c->request;
+    const char *host = request_header(r, "host");
+    const char *endpoint = r->gateway->endpoint;
+    bool tls = endpoint != NULL && text_starts(endpoint, "https:");
+    struct buf location = {0};
+    struct buf *b = reply_xml(r, 200, "CompleteMultipartUploadResult");
+
+    buf_printf(&location, "%s://%s%s", tls ? "https" : "http",
+               host != NULL ? host : "", r->path);
+    xml_text(b, "Location", (const char *)location.data);
+    xml_text(b, "Bucket", r->bucket);
+    xml_text(b, "Key", r->key);
+    xml_etag(b, "ETag", etag);
+    if (c->value[0] != '\0') {
+        xml_checksum(b, c->kind, c->value);
+        xml_text(b, "ChecksumType", c->composite ? COMPOSITE : FULL_OBJECT);
+    }
+    xml_close(b, "CompleteMultipartUploadResult");
+    buf_free(&location);
+}
+
+/* The parts are right: make them the object. */
+static void propose_object(struct completion *c,
+                           const struct meta_condition *condition)
+{
+    struct request *r = c->request;
+    struct buf attrs = {0};
+    struct err err = {{0}};
+    uint8_t sum[DIGEST_MAX];
+    char etag[META_ETAG_MAX + 1];
+    int rc;
+
+    digest_final(&c->etag, sum);
+    text_hex(sum, 16, etag);
+    snprintf(etag + 32, sizeof etag - 32, "-%zu", c->wanted.count);
+    s3_attrs_begin(&attrs);
+    s3_attrs_copy(c->upload.attrs, c->upload.attrs_len, false, &attrs);
+    if (c->value[0] != '\0') {
+        s3_attrs_add(&attrs, s3_checksum_header(c->kind), c->value);
+        s3_attrs_add(&attrs, TYPE, c->composite ? COMPOSITE : FULL_OBJECT);
+    }
+    command_upload_complete(&r->command, r->bucket, r->key, c->id,
+                            c->wanted.parts, c->wanted.count,
+                            r->gateway->part_min_bytes, condition, etag,
+                            attrs.data, attrs.len, r->time_ms);
+    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    if (rc == 0) {
+        reply_completed(c, etag);
+    } else {
+        reply_err(r, rc, &err);
+    }
+    buf_free(&attrs);
+}
+
+/* Read the client's list and the upload. False: a reply was made. */
+static bool read_wanted(struct completion *c)
+{
+    struct request *r = c->request;
+    struct err err = {{0}};
+    int rc = meta_upload_get(r->gateway->meta, r->bucket, r->key, c->id,
+                             &c->upload, &err);
+
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+        return false;
+    }
+    rc = xml_read_complete(r->document.data, r->document.len, &c->wanted, &err);
+    if (rc != 0) {
+        r->err = err;
+        reply_error(r, S3_MalformedXML, NULL);
+        return false;
+    }
+    return in_order(c);
+}
+
+void s3_complete_upload(struct request *r)
+{
+    struct completion c = {.request = r};
+    struct s3_put_conditions held = {NULL, NULL};
+    struct meta_condition condition = {NULL, NULL};
+
+    if (!request_upload_id(r, c.id) || !s3_put_conditions(r, &held)) {
+        return;
+    }
+    condition.if_match = held.if_match;
+    condition.if_none_match = held.if_none_match;
+    digest_init(&c.etag, DIGEST_MD5);
+    if (read_wanted(&c)) {
+        told_check(&c);
+        if (merge(&c) && end_check(&c) && judge_claims(&c)) {
+            propose_object(&c, &condition);
+        }
+    }
+    completion_free(&c);
+    s3_put_conditions_free(&held);
+}
+
+/* ---- AbortMultipartUpload ---- */
+
+void s3_abort_upload(struct request *r)
+{
+    struct err err = {{0}};
+    uint8_t id[META_UPLOAD_ID];
+    int rc;
+
+    if (!request_upload_id(r, id)) {
+        return;
+    }
+    command_upload_abort(&r->command, r->bucket, r->key, id, r->time_ms);
+    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+        return;
+    }
+    reply(r, 204);
+}
