@@ -173,7 +173,7 @@ void request_resume(struct request *r)
     r->rate_mark_us = clock_mono_us();
     r->rate_bytes = 0;
     MHD_resume_connection(r->connection);
-    r->http->resumed = true;
+    r->http->run_owed = true;
 }
 
 /* ---- reading the request ---- */
@@ -825,18 +825,21 @@ static void on_mhd(struct loop_fd *f, uint32_t events)
     MHD_run(l->daemon);
 }
 
+/* MHD is run when its descriptor is ready, after a resume, and when it says
+ * that it has work left (a timeout of zero), which no descriptor shows. */
 static void before_wait(void *arg, int *timeout_ms)
 {
     struct http_loop *l = arg;
     MHD_UNSIGNED_LONG_LONG wait;
 
-    while (l->resumed) {
-        l->resumed = false;
+    while (l->run_owed) {
+        l->run_owed = false;
         MHD_run(l->daemon);
     }
     if (MHD_get_timeout(l->daemon, &wait) == MHD_YES &&
         (*timeout_ms < 0 || wait < (unsigned)*timeout_ms)) {
         *timeout_ms = (int)wait;
+        l->run_owed = wait == 0;
     }
 }
 
