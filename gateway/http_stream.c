@@ -33,9 +33,10 @@ struct stream {
     uint64_t left; /* bytes not yet filled */
     size_t window_bytes;
     struct window windows[2];
-    unsigned current;
-    bool filling; /* a worker has the other window */
-    bool waiting; /* the connection is suspended for it */
+    unsigned current; /* being sent */
+    unsigned target;  /* being filled */
+    bool filling;     /* a worker has the target */
+    bool waiting;     /* the connection is suspended for it */
     int status;
     struct work work;
     struct loop_call call;
@@ -92,7 +93,7 @@ static void on_filled(struct loop_call *call)
 
     CHECK_OBJ(s, STREAM_MAGIC);
     s->filling = false;
-    s->windows[1 - s->current].ready = s->status == 0;
+    s->windows[s->target].ready = s->status == 0;
     if (s->waiting) {
         s->waiting = false;
         request_resume(r);
@@ -105,7 +106,7 @@ static void fill_in_worker(struct work *w)
     struct stream *s = LIST_OF(w, struct stream, work);
     struct request *r = s->request;
 
-    s->status = fill_window(s, &s->windows[1 - s->current], &r->err);
+    s->status = fill_window(s, &s->windows[s->target], &r->err);
     s->call.fn = on_filled;
     loop_post(r->http->loop, &s->call);
 }
@@ -119,6 +120,7 @@ static void fill_ahead(struct stream *s)
         return;
     }
     s->filling = true;
+    s->target = 1 - s->current;
     s->work.fn = fill_in_worker;
     request_hold(r);
     if (!workers_run(r->gateway->workers, &s->work)) {
