@@ -19,6 +19,9 @@ static void reply_stored(struct request *r)
     char value[64];
 
     if (r->proposal.status != 0) {
+        /* Unknown: the catalogue may yet name the shards, so they stay; if it
+         * does not, they are orphans. */
+        s3_upload_close(r->upload, r->proposal.status == ERR_UNKNOWN);
         reply_err(r, r->proposal.status, &r->proposal.err);
         request_done(r);
         return;
@@ -64,6 +67,37 @@ void s3_put_object(struct request *r)
 out:
     buf_free(&attrs);
     s3_put_conditions_free(&held);
+}
+
+bool s3_put_target_exists(struct request *r)
+{
+    struct meta_upload upload = {0};
+    struct meta_bucket bucket = {0};
+    uint8_t id[META_UPLOAD_ID];
+    uint64_t number;
+    int rc;
+
+    if (r->op != S3_OP_UploadPart) {
+        rc = meta_bucket_get(r->gateway->meta, r->bucket, &bucket, &r->err);
+        meta_bucket_free(&bucket);
+    } else {
+        if (!request_upload_id(r, id) ||
+            !request_param_u64(r, "partNumber", 0, 1, META_PARTS_MAX,
+                               &number)) {
+            return false;
+        }
+        if (number == 0) {
+            reply_error(r, S3_InvalidArgument, "partNumber is empty");
+            return false;
+        }
+        rc = meta_upload_get(r->gateway->meta, r->bucket, r->key, id, &upload,
+                             &r->err);
+        meta_upload_free(&upload);
+    }
+    if (rc != 0) {
+        reply_err(r, rc, NULL);
+    }
+    return rc == 0;
 }
 
 void s3_put_part(struct request *r)

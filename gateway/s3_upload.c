@@ -225,7 +225,8 @@ bool s3_upload_new(struct request *r)
     r->upload = u;
     atomic_fetch_add(&u->gateway->uploads, 1);
     u->want_sha256 = r->auth.payload == SIGV4_PAYLOAD_SHA256;
-    if (!parse_length(r, u) || !parse_md5(r, u) || !parse_checks(r, u)) {
+    if (!parse_length(r, u) || !parse_md5(r, u) || !parse_checks(r, u) ||
+        !s3_put_target_exists(r)) {
         return false;
     }
     digest_init(&u->md5, DIGEST_MD5);

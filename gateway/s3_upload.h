@@ -40,7 +40,13 @@ void s3_upload_end(struct request *r);
 /* Forget; shards that nothing names are deleted. */
 void s3_upload_free(struct s3_upload *u);
 
-/* For handlers: */
+/* ---- s3_put.c ---- */
+
+/* Is there the bucket, or the upload, that the bytes are for? Asked before
+ * they come. False: a reply was made. */
+bool s3_put_target_exists(struct request *r);
+
+/* ---- for handlers ---- */
 const struct meta_content *s3_upload_content(const struct s3_upload *u);
 const char *s3_upload_etag(const struct s3_upload *u); /* hex, no quotes */
 /* The checksum computed, in base64; false when none was asked for. */
