@@ -1,0 +1,161 @@
+#include "meta/apply_step.h"
+
+#include <string.h>
+
+#include "base/err.h"
+
+int step_run(struct step *s, enum meta_statement name, sqlite3_stmt *stmt)
+{
+    int rc = sqlite3_step(stmt);
+
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW) {
+        return meta_db_error(s->db, command_name((int)s->c->type), s->err);
+    }
+    meta_db_done(s->db, name);
+    return 0;
+}
+
+int step_find(struct step *s, sqlite3_stmt *stmt, bool *found)
+{
+    int rc = sqlite3_step(stmt);
+
+    *found = rc == SQLITE_ROW;
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW) {
+        return meta_db_error(s->db, command_name((int)s->c->type), s->err);
+    }
+    return 0;
+}
+
+/* ---- names ---- */
+
+int step_bucket(struct step *s, const struct command_bytes *name, uint64_t *id)
+{
+    sqlite3_stmt *q = meta_db_stmt(s->db, STMT_BUCKET_ID);
+    bool found;
+    int rc;
+
+    bind_text(q, 1, name->p, name->len);
+    rc = step_find(s, q, &found);
+    if (rc != 0) {
+        return rc;
+    }
+    if (found) {
+        *id = column_u64(q, 0);
+    } else {
+        s->status = ERR_NO_BUCKET;
+    }
+    meta_db_done(s->db, STMT_BUCKET_ID);
+    return 0;
+}
+
+int step_version(struct step *s, uint64_t bucket,
+                 const struct command_bytes *key, struct version_row *v)
+{
+    sqlite3_stmt *q = meta_db_stmt(s->db, STMT_VERSION_HEAD);
+    int rc;
+
+    bind_u64(q, 1, bucket);
+    bind_bytes(q, 2, key->p, key->len);
+    rc = step_find(s, q, &v->there);
+    if (rc != 0) {
+        return rc;
+    }
+    if (v->there) {
+        v->etag_len = (size_t)sqlite3_column_bytes(q, 0);
+        if (v->etag_len > sizeof v->etag) {
+            v->etag_len = sizeof v->etag;
+        }
+        if (v->etag_len > 0) {
+            memcpy(v->etag, sqlite3_column_text(q, 0), v->etag_len);
+        }
+        v->body = column_u64(q, 1);
+        v->size_bytes = column_u64(q, 2);
+    }
+    meta_db_done(s->db, STMT_VERSION_HEAD);
+    return 0;
+}
+
+static bool etag_holds(const struct command_bytes *want,
+                       const struct version_row *v)
+{
+    if (want->len == 1 && want->p[0] == '*') {
+        return true;
+    }
+    return want->len == v->etag_len &&
+           memcmp(want->p, v->etag, v->etag_len) == 0;
+}
+
+int step_judge(const struct command_bytes *if_match,
+               const struct command_bytes *if_none_match,
+               const struct version_row *v)
+{
+    if (if_match->p != NULL) {
+        if (!v->there) {
+            return ERR_NO_KEY;
+        }
+        if (!etag_holds(if_match, v)) {
+            return ERR_PRECONDITION;
+        }
+    }
+    if (if_none_match->p != NULL && v->there && etag_holds(if_none_match, v)) {
+        return ERR_PRECONDITION;
+    }
+    return 0;
+}
+
+int step_place(struct step *s, uint64_t *bucket, struct version_row *old)
+{
+    int rc = step_bucket(s, &s->c->bucket, bucket);
+
+    if (rc != 0 || s->status != 0) {
+        return rc;
+    }
+    rc = step_version(s, *bucket, &s->c->key, old);
+    if (rc == 0) {
+        s->status = step_judge(&s->c->if_match, &s->c->if_none_match, old);
+    }
+    return rc;
+}
+
+int step_version_put(struct step *s, uint64_t bucket,
+                     const struct version_row *old, uint64_t size_bytes,
+                     uint64_t body, const struct command_bytes *attrs)
+{
+    sqlite3_stmt *q = meta_db_stmt(s->db, STMT_VERSION_PUT);
+    int rc;
+
+    bind_u64(q, 1, bucket);
+    bind_bytes(q, 2, s->c->key.p, s->c->key.len);
+    bind_u64(q, 3, size_bytes);
+    bind_text(q, 4, s->c->etag.p, s->c->etag.len);
+    bind_u64(q, 5, s->c->time_ms);
+    bind_u64(q, 6, body);
+    bind_bytes(q, 7, attrs->p, attrs->len);
+    rc = step_run(s, STMT_VERSION_PUT, q);
+    if (rc != 0) {
+        return rc;
+    }
+    s->body = body;
+    if (old->there) {
+        return apply_body_release(s, old->body);
+    }
+    s->a->state.objects++;
+    return 0;
+}
+
+int step_version_remove(struct step *s, uint64_t bucket,
+                        const struct command_bytes *key,
+                        const struct version_row *old)
+{
+    sqlite3_stmt *q = meta_db_stmt(s->db, STMT_VERSION_REMOVE);
+    int rc;
+
+    bind_u64(q, 1, bucket);
+    bind_bytes(q, 2, key->p, key->len);
+    rc = step_run(s, STMT_VERSION_REMOVE, q);
+    if (rc != 0) {
+        return rc;
+    }
+    s->a->state.objects--;
+    return apply_body_release(s, old->body);
+}

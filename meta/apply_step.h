@@ -1,0 +1,101 @@
+/* apply_step.h: one command on its way into the database.
+ *
+ * What the files of apply share. Functions return 0 or a failure of the
+ * database; what the command comes to (0, or a refusal that meta/command.h
+ * names) is left in status. A command is judged whole before its first write.
+ *
+ * Threads: the apply thread.
+ */
+#ifndef GODWIT_META_APPLY_STEP_H
+#define GODWIT_META_APPLY_STEP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "meta/command.h"
+#include "meta/meta_apply.h"
+
+#define APPLY_RUN_LOW_BITS 0xffffffu /* of a chunk id: place in its run */
+#define APPLY_BODY_PARTS 3           /* kind after enum command_content */
+
+_Static_assert(COMMAND_MANIFEST + 1 == APPLY_BODY_PARTS, "kept in rows");
+
+struct step {
+    struct meta_apply *a;
+    struct meta_db *db;
+    const struct command *c;
+    uint64_t id; /* free for what this command makes */
+    int status;
+    uint64_t body;
+    uint8_t *codes;
+    struct err *err;
+};
+
+/* ---- apply_step.c: statements and names ---- */
+
+/* Step a statement that gives no row, or is done with one. */
+int step_run(struct step *s, enum meta_statement name, sqlite3_stmt *stmt);
+/* Step a SELECT; *@found tells whether there is a row, which stays readable
+ * until meta_db_done. */
+int step_find(struct step *s, sqlite3_stmt *stmt, bool *found);
+
+/* The bucket's id, or status ERR_NO_BUCKET. */
+int step_bucket(struct step *s, const struct command_bytes *name, uint64_t *id);
+
+struct version_row {
+    bool there;
+    char etag[META_ETAG_MAX];
+    size_t etag_len;
+    uint64_t body;
+    uint64_t size_bytes;
+};
+int step_version(struct step *s, uint64_t bucket,
+                 const struct command_bytes *key, struct version_row *v);
+/* 0, ERR_NO_KEY or ERR_PRECONDITION. */
+int step_judge(const struct command_bytes *if_match,
+               const struct command_bytes *if_none_match,
+               const struct version_row *v);
+/* Where an object is to be named: its bucket, and what the key names now.
+ * Status is ERR_NO_BUCKET or that of the condition. */
+int step_place(struct step *s, uint64_t *bucket, struct version_row *old);
+/* Let the key name @body, then let go of what it named. The new name comes
+ * first: an object copied onto itself keeps its body. */
+int step_version_put(struct step *s, uint64_t bucket,
+                     const struct version_row *old, uint64_t size_bytes,
+                     uint64_t body, const struct command_bytes *attrs);
+int step_version_remove(struct step *s, uint64_t bucket,
+                        const struct command_bytes *key,
+                        const struct version_row *old);
+
+/* ---- apply_body.c: bytes, and who names them ---- */
+
+/* May new content name this run? Not once it is garbage: its chunks may be
+ * gone from the drives already (a retry of a put whose first try was applied
+ * and replaced meanwhile). Status ERR_BUSY then. */
+int apply_content_check(struct step *s);
+/* One more row names the run of the command's content. */
+int apply_content_keep(struct step *s);
+/* A row that named this manifest is going; the last one makes garbage. */
+int apply_manifest_release(struct step *s, const uint8_t *manifest, size_t len);
+/* Release every part of @body and remove their rows. */
+int apply_parts_release(struct step *s, uint64_t body);
+int apply_body_insert(struct step *s, uint64_t id, unsigned kind,
+                      uint64_t parts, const struct command_bytes *content);
+int apply_body_refs(struct step *s, uint64_t body, int64_t more);
+/* One name of @body is going; with the last one go its bytes. */
+int apply_body_release(struct step *s, uint64_t body);
+
+/* ---- apply_object.c, apply_upload.c: a command each ---- */
+
+int apply_bucket_create(struct step *s);
+int apply_bucket_delete(struct step *s);
+int apply_object_put(struct step *s);
+int apply_object_delete(struct step *s);
+int apply_objects_delete(struct step *s);
+int apply_object_copy(struct step *s);
+int apply_upload_create(struct step *s);
+int apply_part_put(struct step *s);
+int apply_upload_complete(struct step *s);
+int apply_upload_abort(struct step *s);
+
+#endif

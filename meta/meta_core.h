@@ -1,0 +1,139 @@
+/* meta_core.h: struct meta, for the files that run it.
+ *
+ * The life of a proposal:
+ *
+ *     any thread    meta_propose: checked, queued
+ *     loop          pump: all at hand become one entry -> raft_apply
+ *     log writer    one pwrite, one fdatasync
+ *     loop          libraft commits -> fsm_apply: handed to the apply thread
+ *     apply thread  all entries at hand in one transaction -> COMMIT -> done()
+ *
+ * One entry is in the log's hands at a time (libraft's commit index starves
+ * otherwise); what comes meanwhile is the next entry, so nothing is lost by it.
+ * The entry's memory stays with libraft until a snapshot, and a snapshot waits
+ * for the apply thread: entries cross to it without a copy.
+ *
+ * Threads: the struct says which on each part.
+ */
+#ifndef GODWIT_META_META_CORE_H
+#define GODWIT_META_META_CORE_H
+
+#include <pthread.h>
+#include <raft.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "base/workers.h"
+#include "meta/meta.h"
+#include "meta/meta_apply.h"
+#include "meta/raft_io.h"
+
+#define META_MAGIC 0x6174656du
+/* Bytes logged and not yet applied; above it nothing more is proposed. */
+#define META_BEHIND_BYTES_MAX (16u << 20)
+
+struct meta_readers;
+
+/* An entry on its way to the apply thread. */
+struct meta_entry {
+    struct meta_entry *next;
+    uint64_t index;
+    const void *data; /* libraft's; NULL: nothing to apply */
+    size_t len;
+    struct meta_proposal *proposals; /* NULL when replayed */
+    size_t count;
+};
+
+struct meta {
+    unsigned magic;
+    char *dir;
+    char *db_path;
+    uint64_t reserve_bytes;
+    uint32_t snapshot_entries;
+    struct meta_readers *readers;
+    struct workers *keeper;
+
+    /* Any thread, under queue_mutex. */
+    pthread_mutex_t queue_mutex;
+    struct meta_proposal *queue, **queue_tail;
+    size_t queue_count, queue_bytes;
+    bool pump_posted;
+    bool closing;
+    struct loop_call pump_call;
+    atomic_bool full;
+
+    /* The loop's. */
+    struct loop *loop;
+    pthread_t loop_thread;
+    struct raft raft;
+    struct raft_io io;
+    struct raft_fsm fsm;
+    struct raft_disk *disk;
+    struct raft_barrier barrier; /* of the election */
+    struct raft_barrier nudge;   /* lets libraft take a snapshot */
+    bool leading;
+    bool barrier_out, nudge_out;
+    struct raft_apply request;
+    struct meta_entry *flight; /* in the log's hands */
+    unsigned idle_ticks;
+    struct loop_call close_call;
+    struct loop_timer close_timer;
+    bool raft_closed;
+
+    /* The apply thread's. */
+    pthread_t apply_thread;
+    struct meta_db db;
+    struct meta_apply apply;
+    struct meta_result results[COMMAND_BATCH_MAX];
+
+    /* Between loop, apply thread and keeper, under apply_mutex. */
+    pthread_mutex_t apply_mutex;
+    pthread_cond_t apply_more; /* the apply thread waits */
+    pthread_cond_t apply_done; /* others wait for applied */
+    struct meta_entry *entries, **entries_tail;
+    struct meta_proposal *refused, **refused_tail;
+    size_t behind_bytes; /* handed over, not yet applied */
+    uint64_t handed;     /* index of the last entry handed over */
+    uint64_t applied;    /* ... of the last one done */
+    struct meta_state shown;
+    uint64_t shown_commands, shown_entries;
+    uint64_t term;
+    bool is_leader;
+    bool ready;
+    bool stopping;
+    bool finish_checkpoint; /* the keeper has done its part */
+    bool checkpointing;
+    int wal_pages;
+
+    /* The keeper's. */
+    struct meta_db checkpoint_db;
+    struct work checkpoint_work;
+};
+
+/* ---- meta_worker.c: the apply thread, and what it shares with the keeper ----
+ */
+
+void *meta_apply_main(void *arg);
+int meta_on_wal(void *arg, sqlite3 *db, const char *name, int pages);
+void meta_checkpoint_run(struct work *w); /* keeper */
+/* raft_io's make_durable: the database holds all up to @index, and what a power
+ * cut leaves of it does, too. Keeper. */
+int meta_make_durable(void *arg, uint64_t index, struct err *err);
+/* Takes @e. Loop. */
+void meta_hand_over(struct meta *m, struct meta_entry *e);
+/* Answer without the log, on the apply thread as always. Any thread. */
+void meta_refuse(struct meta *m, struct meta_proposal *p);
+/* Ask the loop to pump, once. Any thread. */
+void meta_post_pump(struct meta *m);
+
+/* ---- meta_lead.c: the loop, which owns libraft ---- */
+
+void meta_on_pump(struct loop_call *call);
+void meta_on_tick(void *arg);
+void meta_check_space(struct meta *m);
+int meta_open_raft(struct meta *m, struct err *err);
+
+#endif
