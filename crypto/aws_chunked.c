@@ -20,6 +20,7 @@ enum state {
     DATA_LF,
     TRAILER_LINE, /* name:value CRLF, or the empty line */
     DONE,
+    FAILED,
 };
 
 struct aws_chunked {
@@ -34,7 +35,8 @@ struct aws_chunked {
 
     char line[AWS_CHUNKED_LINE_MAX + 1]; /* gathered so far, without CRLF */
     size_t line_len;
-    bool line_cr; /* a CR was seen: LF must follow */
+    bool line_cr;   /* a CR was seen: LF must follow */
+    bool line_bare; /* the line before ended in LF alone: a CRLF is owed */
 
     uint64_t chunk_left;
     bool last_chunk;
@@ -53,10 +55,13 @@ struct aws_chunked *aws_chunked_new(const struct sigv4_auth *auth,
 {
     struct aws_chunked *c = mem_alloc(sizeof *c);
 
+    CHECK(auth->payload >= SIGV4_PAYLOAD_CHUNKED);
     c->is_signed = auth->payload != SIGV4_PAYLOAD_UNSIGNED_TRAILER;
     c->has_trailers = auth->payload != SIGV4_PAYLOAD_CHUNKED;
     c->auth = *auth;
-    memcpy(c->signing_key, signing_key, sizeof c->signing_key);
+    if (c->is_signed) {
+        memcpy(c->signing_key, signing_key, sizeof c->signing_key);
+    }
     memcpy(c->previous, auth->signature, sizeof c->previous);
     c->declared = trailers != NULL ? mem_strdup(trailers) : NULL;
     return c;
@@ -80,7 +85,7 @@ void aws_chunked_free(struct aws_chunked *c)
 
 /* ---- lines ---- */
 
-/* Gather bytes up to CRLF; *@complete when the line is there. */
+/* Gather bytes up to the end of the line; *@complete when it is there. */
 static int take_line(struct aws_chunked *c, const uint8_t *in, size_t len,
                      size_t *used, bool *complete, struct err *err)
 {
@@ -101,7 +106,14 @@ static int take_line(struct aws_chunked *c, const uint8_t *in, size_t len,
         if (byte == '\r') {
             c->line_cr = true;
         } else if (byte == '\n') {
-            return err_set(err, ERR_BAD_INPUT, "aws-chunked: LF without CR");
+            if (c->state != TRAILER_LINE || c->line_len == 0) {
+                return err_set(err, ERR_BAD_INPUT,
+                               "aws-chunked: LF without CR");
+            }
+            c->line_bare = true;
+            c->line[c->line_len] = '\0';
+            *complete = true;
+            return 0;
         } else if (byte == '\0') {
             return err_set(err, ERR_BAD_INPUT, "aws-chunked: NUL in a line");
         } else if (c->line_len == AWS_CHUNKED_LINE_MAX) {
@@ -254,6 +266,9 @@ static int on_trailer(struct aws_chunked *c, struct err *err)
                        "x-amz-trailer, or comes twice",
                        c->line);
     }
+    for (char *p = c->line; *p != '\0'; p++) {
+        *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+    }
     c->names[c->trailers] = mem_strdup(c->line);
     c->values[c->trailers] = mem_strdup(value);
     c->trailers++;
@@ -261,9 +276,14 @@ static int on_trailer(struct aws_chunked *c, struct err *err)
     return 0;
 }
 
-/* The empty line: is all there that must be? */
-static int on_end(struct aws_chunked *c, struct err *err)
+/* The empty line: the CRLF that a bare LF owes, or the end, when all must be
+ * there. */
+static int on_empty_line(struct aws_chunked *c, struct err *err)
 {
+    if (c->line_bare) {
+        c->line_bare = false;
+        return 0;
+    }
     if (c->is_signed && c->has_trailers && !c->trailer_signed) {
         return err_set(err, ERR_BAD_INPUT,
                        "aws-chunked: x-amz-trailer-signature is missing");
@@ -279,7 +299,7 @@ static int on_line(struct aws_chunked *c, struct err *err)
     int rc;
 
     if (c->state == TRAILER_LINE) {
-        return c->line_len == 0 ? on_end(c, err) : on_trailer(c, err);
+        return c->line_len == 0 ? on_empty_line(c, err) : on_trailer(c, err);
     }
     rc = on_size_line(c, err);
     if (rc != 0) {
@@ -325,6 +345,42 @@ static int take_crlf(struct aws_chunked *c, uint8_t byte, struct err *err)
     return check_chunk(c, err);
 }
 
+/* One step: the bytes used go to *@used, those made are added to *@made. */
+static int step(struct aws_chunked *c, const uint8_t *in, size_t len,
+                uint8_t *out, size_t room, size_t *used, size_t *made,
+                struct err *err)
+{
+    bool complete;
+    int rc;
+
+    *used = 1;
+    switch (c->state) {
+        case DATA:
+            *used = take_data(c, in, len, out, room);
+            *made += *used;
+            if (c->chunk_left == 0) {
+                c->state = DATA_CR;
+            }
+            return 0;
+        case DATA_CR:
+        case DATA_LF:
+            return take_crlf(c, *in, err);
+        case DONE:
+            return err_set(err, ERR_BAD_INPUT,
+                           "aws-chunked: bytes after the end");
+        case FAILED:
+            return err_set(err, ERR_BAD_INPUT,
+                           "aws-chunked: it has failed before");
+        default:
+            rc = take_line(c, in, len, used, &complete, err);
+            if (rc == 0 && complete) {
+                rc = on_line(c, err);
+                c->line_len = 0;
+            }
+            return rc;
+    }
+}
+
 int aws_chunked_decode(struct aws_chunked *c, const void *in, size_t *len,
                        void *out, size_t out_max, size_t *out_len,
                        struct err *err)
@@ -332,44 +388,24 @@ int aws_chunked_decode(struct aws_chunked *c, const void *in, size_t *len,
     const uint8_t *p = in;
     size_t left = *len;
     size_t made = 0;
-    int rc = 0;
 
-    while (left > 0 && rc == 0) {
-        size_t used = 1;
-        bool complete;
-        switch (c->state) {
-            case DATA:
-                used = take_data(c, p, left, (uint8_t *)out + made,
-                                 out_max - made);
-                made += used;
-                if (c->chunk_left == 0) {
-                    c->state = DATA_CR;
-                } else if (used == 0) {
-                    goto full;
-                }
-                break;
-            case DATA_CR:
-            case DATA_LF:
-                rc = take_crlf(c, *p, err);
-                break;
-            case DONE:
-                rc = err_set(err, ERR_BAD_INPUT,
-                             "aws-chunked: bytes after the end");
-                break;
-            default:
-                rc = take_line(c, p, left, &used, &complete, err);
-                if (rc == 0 && complete) {
-                    rc = on_line(c, err);
-                    c->line_len = 0;
-                }
+    while (left > 0) {
+        size_t used;
+        int rc = step(c, p, left, (uint8_t *)out + made, out_max - made, &used,
+                      &made, err);
+        if (rc != 0) {
+            c->state = FAILED;
+            return rc;
+        }
+        if (used == 0) {
+            break; /* @out is full */
         }
         p += used;
         left -= used;
     }
-full:
     *len -= left;
     *out_len = made;
-    return rc;
+    return 0;
 }
 
 bool aws_chunked_done(const struct aws_chunked *c)
