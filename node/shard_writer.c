@@ -293,11 +293,12 @@ static void close_tombstones(struct batch *b)
 {
     struct record_header *h = &b->header;
     uint32_t length = b->tomb_count * TOMBSTONE_BYTES;
-    uint8_t *list = b->tombs + record_header_bytes(length);
+    uint8_t *list;
 
     if (b->tombs == NULL) {
         return;
     }
+    list = b->tombs + record_header_bytes(length);
     memset(h, 0, sizeof *h);
     h->type = RECORD_TOMBSTONES;
     h->length = length;

@@ -7,7 +7,8 @@
  * reuse take part. Each version of a shard carries its number, so that after
  * a crash what is read tells which put it is; a model keeps what may be there.
  * Then sweeps: let the nth call fail, for n = 0, 1, ... until none fails.
- * GODWIT_SEEDS=n runs more histories; a failure names its seed.
+ * GODWIT_SEEDS=n runs n histories and every n of the sweeps, of which else
+ * some are left out; GODWIT_SEED=n begins there. A failure names its seed.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -115,8 +116,6 @@ static void settle(struct history *h, struct op *op)
                                 other->wait.del.turn > op->wait.put.turn;
         }
     }
-    mem_pages_free(op->data, LENGTH_MAX);
-    op->data = NULL;
 }
 
 static void ask(struct history *h, struct op *op)
@@ -128,7 +127,6 @@ static void ask(struct history *h, struct op *op)
     op->key = (unsigned)(draw(h) % KEYS);
     k = &h->keys[op->key];
     op->busy = true;
-    op->data = mem_pages(LENGTH_MAX);
     if (draw(h) % 4 == 0) {
         op->version = 0;
         k->deleted_since = true;
@@ -263,10 +261,16 @@ static void history_init(struct history *h, uint64_t seed)
     h->random = seed * 0x9e3779b97f4a7c15u + 99;
     h->disk = fake_disk_new(seed);
     h->out = mem_pages(LENGTH_MAX);
+    for (unsigned i = 0; i < FLIGHT; i++) {
+        h->ops[i].data = mem_pages(LENGTH_MAX);
+    }
 }
 
 static void history_close(struct history *h)
 {
+    for (unsigned i = 0; i < FLIGHT; i++) {
+        mem_pages_free(h->ops[i].data, LENGTH_MAX);
+    }
     mem_pages_free(h->out, LENGTH_MAX);
     fake_disk_free(h->disk);
 }
@@ -312,7 +316,7 @@ static void a_power_cut_loses_nothing_acknowledged(void **state)
     const char *more = getenv("GODWIT_SEEDS");
     const char *first = getenv("GODWIT_SEED");
     uint64_t begin = first != NULL ? strtoull(first, NULL, 10) : 1;
-    uint64_t seeds = more != NULL ? strtoull(more, NULL, 10) : 60;
+    uint64_t seeds = more != NULL ? strtoull(more, NULL, 10) : 40;
     static struct history h;
 
     (void)state;
@@ -357,6 +361,9 @@ static void sweep(int code, bool sticky, long step)
     static struct history h;
     bool reached = true;
 
+    if (getenv("GODWIT_SEEDS") != NULL) {
+        step = 1;
+    }
     for (long n = 0; reached && n < 400; n += step) {
         history_init(&h, 77 + (uint64_t)n);
         reached = run_with_fault(&h, n, code, sticky);
@@ -367,19 +374,19 @@ static void sweep(int code, bool sticky, long step)
 static void any_one_call_may_fail(void **state)
 {
     (void)state;
-    sweep(ERR_IO, false, 1);
+    sweep(ERR_IO, false, 2);
 }
 
 static void any_one_call_may_find_the_disk_full(void **state)
 {
     (void)state;
-    sweep(ERR_FULL, false, 1);
+    sweep(ERR_FULL, false, 5);
 }
 
 static void the_disk_may_stay_full_from_any_call_on(void **state)
 {
     (void)state;
-    sweep(ERR_FULL, true, 13);
+    sweep(ERR_FULL, true, 50);
 }
 
 static void quiet(const char *line, void *arg)
