@@ -23,7 +23,7 @@
 struct options {
     struct cli_options common;
     bool recursive;
-    bool no_clobber;
+    bool clobber;
     bool quiet;
     uint64_t parallel;
     uint64_t part_bytes;
@@ -38,13 +38,13 @@ static const struct config_row table[] = {
             UPLOAD_PARALLEL_MAX, "N", "Parts or files at a time."),
     CLI_ROW(struct options, "part-size", SIZE, part_bytes, "16MiB", 5 * MIB,
             1024 * MIB, "BYTES", "Size of the parts of large files."),
-    CLI_ROW(struct options, "multipart-min", SIZE, multipart_min, "64MiB",
+    CLI_ROW(struct options, "multipart-min", SIZE, multipart_min, "32MiB",
             5 * MIB, 5120 * MIB, "BYTES",
             "Files of this size and more are sent in parts."),
     CLI_ROW(struct options, "content-type", STRING, content_type, NULL, 0, 0,
             "TYPE", "Type of the objects. Default: by the key's ending."),
-    CLI_ROW(struct options, "no-clobber", BOOL, no_clobber, NULL, 0, 0, NULL,
-            "Refuse to replace what is there."),
+    CLI_ROW(struct options, "clobber", BOOL, clobber, "true", 0, 0, NULL,
+            "Replace what is there."),
     CLI_ROW(struct options, "quiet", BOOL, quiet, NULL, 0, 0, NULL,
             "Show no progress."),
     CLI_ROWS(struct options),
@@ -87,7 +87,7 @@ static struct upload_options upload_options(const struct copy *c,
                                    .part_bytes = c->o->part_bytes,
                                    .multipart_min = c->o->multipart_min,
                                    .content_type = c->o->content_type,
-                                   .no_clobber = c->o->no_clobber,
+                                   .no_clobber = !c->o->clobber,
                                    .progress = c->progress};
 }
 
@@ -95,7 +95,7 @@ static struct download_options download_options(const struct copy *c)
 {
     return (struct download_options){.client = c->client,
                                      .endpoint = c->endpoint,
-                                     .no_clobber = c->o->no_clobber,
+                                     .no_clobber = !c->o->clobber,
                                      .progress = c->progress};
 }
 
@@ -105,7 +105,7 @@ static int copy_across(const struct copy *c, const struct item *i,
     struct s3_info info;
     int rc = 0;
 
-    if (c->o->no_clobber) {
+    if (!c->o->clobber) {
         rc = s3_client_head_object(c->client, c->to_bucket, i->to, &info, err);
         if (rc == 0) {
             s3_info_free(&info);

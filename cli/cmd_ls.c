@@ -141,13 +141,16 @@ static int list(const struct options *o, const char *name, struct err *err)
     } else {
         rc = list_keys(c, o, &target, &t, err);
         if (rc == 0 && t.lines == 0 && target.key[0] != '\0') {
-            rc = err_set(err, ERR_NOT_FOUND, "%s: nothing there", name);
+            rc = err_set(err, ERR_NOT_FOUND, "nothing there");
         }
     }
     if (rc == 0 && o->summary && target.bucket[0] != '\0') {
         printf("%llu object%s, %s%s\n", (unsigned long long)t.objects,
                t.objects == 1 ? "" : "s", cli_size(t.bytes, o->human, size),
                o->human ? "" : " bytes");
+    }
+    if (rc != 0 && *name != '\0') {
+        err_wrap(err, rc, "%s", name);
     }
     s3_client_free(c);
 err_after_target:

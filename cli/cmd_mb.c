@@ -39,6 +39,9 @@ static int make_bucket(const struct options *o, const char *name,
     if (rc == ERR_BUCKET_EXISTS && o->ignore_existing) {
         rc = 0;
     }
+    if (rc != 0) {
+        err_wrap(err, rc, "%s", name);
+    }
     s3_client_free(c);
 err_after_target:
     cli_target_free(&t);

@@ -190,26 +190,26 @@ static enum kind kind_of(const struct load_options *o, uint64_t turn)
     return turn % 4 == 3 ? PUT : GET;
 }
 
-/* No two connections have the same number at a time while there are at least
- * as many objects as connections. */
-static uint64_t number_of(const struct load_options *o, const struct conn *c)
-{
-    uint64_t n = c->turn * o->connections + c->index;
-
-    return o->objects != 0 ? n % o->objects : n;
-}
-
-/* May another request begin? */
-static bool take_turn(struct load *load, uint64_t now_us)
+/* Begin another request? *@number is its key's: with a bound on requests each
+ * number once, in order; else no two connections have the same at a time while
+ * there are at least as many objects as connections. */
+static bool take_turn(struct load *load, const struct conn *c, uint64_t now_us,
+                      uint64_t *number)
 {
     const struct load_options *o = load->o;
+    uint64_t n = c->turn * o->connections + c->index;
 
     if (load->stop_us != 0 && now_us >= load->stop_us) {
         return false;
     }
-    return o->requests == 0 ||
-           atomic_fetch_add_explicit(&load->taken, 1, memory_order_relaxed) <
-               o->requests;
+    if (o->requests != 0) {
+        n = atomic_fetch_add_explicit(&load->taken, 1, memory_order_relaxed);
+        if (n >= o->requests) {
+            return false;
+        }
+    }
+    *number = o->objects != 0 ? n % o->objects : n;
+    return true;
 }
 
 /* ---- connections ---- */
@@ -294,14 +294,15 @@ static bool begin(struct loader *l, struct conn *c, uint64_t now_us)
 {
     const struct load_options *o = l->load->o;
     struct load_request *t;
+    uint64_t number;
 
-    if (!take_turn(l->load, now_us)) {
+    if (!take_turn(l->load, c, now_us, &number)) {
         c->busy = false;
         return true;
     }
     c->kind = kind_of(o, c->turn);
     t = &l->templates[c->kind];
-    load_request_set(t, number_of(o, c));
+    load_request_set(t, number);
     c->turn++;
     c->busy = true;
     l->busy++;
