@@ -170,7 +170,6 @@ static int open_store(struct gateway *g, struct err *err)
 static void close_store(struct gateway *g)
 {
     workers_free(g->workers); /* first: jobs use all the rest */
-    workers_free(g->workers);
     if (g->objects != NULL) {
         object_store_close(g->objects);
     }

@@ -982,7 +982,8 @@ static int check_port_free(const struct sockaddr_storage *address,
         return err_errno(err, "socket");
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, (const struct sockaddr *)address, len) != 0) {
+    if (bind(fd, (const struct sockaddr *)address, len) != 0 ||
+        listen(fd, 1) != 0) {
         rc = err_errno(err, "listen on %s", listen);
     }
     close(fd);
