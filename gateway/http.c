@@ -972,7 +972,7 @@ static void learn_address(struct http *h, struct sockaddr_storage *address)
 /* SO_REUSEPORT lets a second server share the port in silence: see that nobody
  * answers there first. */
 static int check_port_free(const struct sockaddr_storage *address,
-                           socklen_t len, const char *listen, struct err *err)
+                           socklen_t len, const char *where, struct err *err)
 {
     int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int on = 1;
@@ -984,7 +984,7 @@ static int check_port_free(const struct sockaddr_storage *address,
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, (const struct sockaddr *)address, len) != 0 ||
         listen(fd, 1) != 0) {
-        rc = err_errno(err, "listen on %s", listen);
+        rc = err_errno(err, "listen on %s", where);
     }
     close(fd);
     return rc;
