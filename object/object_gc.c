@@ -9,6 +9,7 @@
 #include "base/latch.h"
 #include "base/mem.h"
 #include "node/peers.h"
+#include "object/drive_pulse.h"
 #include "object/manifest.h"
 #include "object/object_internal.h"
 
@@ -26,6 +27,7 @@ struct deletes {
     unsigned count;
     struct shard_delete_item {
         struct shard_delete del;
+        struct pulse_ask pulse;
         struct deletes *all;
     } items[DELETES_MAX];
 };
@@ -56,6 +58,7 @@ static void on_deleted(struct shard_delete *del, int status,
     struct deletes *d = item->all;
     struct object_store *s = d->store;
 
+    pulse_answered(&item->pulse);
     (void)status; /* a shard that stays is an orphan */
     (void)err;
     latch_signal(&d->latch);
@@ -68,7 +71,11 @@ static struct deletes *deletes_flush(struct deletes *d)
 {
     struct object_store *s = d->store;
 
-    latch_wait(&d->latch, d->count, s->options.put_timeout_ms);
+    if (!latch_wait(&d->latch, d->count, s->options.put_timeout_ms)) {
+        for (unsigned i = 0; i < d->count; i++) {
+            pulse_abandon(&d->items[i].pulse);
+        }
+    }
     deletes_unref(d);
     return deletes_new(s);
 }
@@ -78,6 +85,9 @@ static struct deletes *deletes_add(struct deletes *d, uint16_t drive,
 {
     struct shard_delete_item *item;
 
+    if (drive_is_hung(d->store->pulse, drive, PULSE_WRITE)) {
+        return d; /* an orphan */
+    }
     if (d->count == DELETES_MAX) {
         d = deletes_flush(d);
     }
@@ -86,8 +96,31 @@ static struct deletes *deletes_add(struct deletes *d, uint16_t drive,
     item->del = (struct shard_delete){.key = *key, .done = on_deleted};
     atomic_fetch_add(&d->refs, 1);
     atomic_fetch_add(&d->store->pending, 1);
+    pulse_begin(d->store->pulse, &item->pulse, drive, PULSE_WRITE);
     peers_delete(d->store->options.peers, drive, &item->del);
     return d;
+}
+
+static struct deletes *delete_slots(struct deletes *d,
+                                    const struct chunk_ref *chunk,
+                                    uint32_t slots)
+{
+    for (unsigned slot = 0; slot < GEOMETRY_SLOTS_MAX; slot++) {
+        struct shard_key key = chunk_key(chunk, slot);
+        if (slots >> slot & 1) {
+            d = deletes_add(d, object_drive(d->store, chunk, slot), &key);
+        }
+    }
+    return d;
+}
+
+void object_delete_shards(struct object_store *s, const struct chunk_ref *chunk,
+                          uint32_t slots)
+{
+    if (slots != 0) {
+        deletes_unref(
+            deletes_flush(delete_slots(deletes_new(s), chunk, slots)));
+    }
 }
 
 int object_delete(struct object_store *s, const void *manifest, size_t len,
@@ -104,11 +137,12 @@ int object_delete(struct object_store *s, const void *manifest, size_t len,
     for (uint32_t i = 0; i < m.count; i++) {
         struct chunk_ref chunk = object_chunk_ref(&m, i);
         struct chunk_shape shape = geometry_shape(m.policy, chunk.bytes);
+        uint32_t slots = 0;
         for (unsigned n = 0; n < (unsigned)shape.pieces + shape.m; n++) {
-            unsigned slot = shard_slot(&shape, n);
-            struct shard_key key = chunk_key(&chunk, slot);
-            d = deletes_add(d, object_drive(s, &chunk, slot), &key);
+            slots |= 1u << shard_slot(&shape, n);
         }
+        object_repair_forget(s, chunk.id_hi, chunk.id_lo);
+        d = delete_slots(d, &chunk, slots);
     }
     deletes_unref(deletes_flush(d));
     manifest_free(&m);
@@ -154,7 +188,8 @@ static uint64_t collect_drive(struct orphan_walk *w, uint16_t drive,
     uint64_t collected = 0;
     size_t n;
 
-    while ((n = shard_store_list(store, from, page, PAGE)) > 0) {
+    while (!drive_is_hung(w->store->pulse, drive, PULSE_WRITE) &&
+           (n = shard_store_list(store, from, page, PAGE)) > 0) {
         w->judged = false; /* a page is listed anew: judge anew */
         for (size_t i = 0; i < n; i++) {
             if (is_orphan(w, &page[i].key)) {
@@ -204,24 +239,64 @@ struct verify {
     uint64_t defects;
 };
 
+static uint32_t slot_bytes(const struct chunk_ref *chunk, unsigned slot)
+{
+    struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
+
+    return geometry_shard_bytes(&shape, slot);
+}
+
+/* Read a shard past the system's cache, once the drive is known to answer:
+ * that read has no deadline. */
+static int check_shard(struct object_store *s, const struct chunk_ref *chunk,
+                       unsigned slot, uint16_t drive, struct err *err)
+{
+    struct shard_store *store = peers_store(s->options.peers, drive);
+    struct shard_key key = chunk_key(chunk, slot);
+    struct shard_info info;
+    int rc;
+
+    if (store == NULL) {
+        return err_set(err, ERR_IO, "drive %u is not known here",
+                       (unsigned)drive);
+    }
+    if (drive_is_hung(s->pulse, drive, PULSE_READ)) {
+        return err_set(err, ERR_TIMEOUT, "drive %u does not answer",
+                       (unsigned)drive);
+    }
+    rc = object_probe_shard(s, chunk, slot, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (shard_store_stat(store, &key, &info) &&
+        info.length != slot_bytes(chunk, slot)) {
+        return err_set(err, ERR_CORRUPT, "drive %u: the shard has %u bytes",
+                       (unsigned)drive, info.length);
+    }
+    return shard_store_verify(store, &key, err);
+}
+
 static bool verify_shard(struct verify *v, const struct chunk_ref *chunk,
                          unsigned slot)
 {
-    struct object_store *s = v->store;
-    uint16_t drive = object_drive(s, chunk, slot);
-    struct shard_store *store = peers_store(s->options.peers, drive);
+    uint16_t drive = object_drive(v->store, chunk, slot);
     struct shard_key key = chunk_key(chunk, slot);
-    enum object_defect defect;
+    enum object_defect defect = OBJECT_SHARD_UNREADABLE;
     struct err err = {{0}};
-    int rc = store != NULL ? shard_store_verify(store, &key, &err)
-                           : err_set(&err, ERR_NOT_FOUND, "no such drive");
 
-    if (rc == 0) {
-        return true;
+    switch (check_shard(v->store, chunk, slot, drive, &err)) {
+        case 0:
+            return true;
+        case ERR_NOT_FOUND:
+            defect = OBJECT_SHARD_MISSING;
+            break;
+        case ERR_CORRUPT:
+        case ERR_RANGE: /* shorter than it should be */
+            defect = OBJECT_SHARD_CORRUPT;
+            break;
+        default:
+            break;
     }
-    defect = store == NULL || rc == ERR_IO ? OBJECT_SHARD_UNREADABLE
-             : rc == ERR_NOT_FOUND         ? OBJECT_SHARD_MISSING
-                                           : OBJECT_SHARD_CORRUPT;
     v->defects++;
     v->report(v->arg, defect, &key, drive, err.text);
     return false;

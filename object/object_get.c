@@ -17,6 +17,8 @@ struct object_get {
     uint32_t chunk; /* where the next byte is */
     uint32_t in_chunk;
     uint64_t left;
+    struct chunk_read *ahead; /* asked before it is wanted, or NULL */
+    uint32_t ahead_bytes;
 };
 
 int object_get_open(struct object_store *s, const void *manifest,
@@ -55,33 +57,80 @@ int object_get_open(struct object_store *s, const void *manifest,
     return 0;
 }
 
+/* The bytes that come next: at most @max, within one chunk. */
+static uint32_t next_bytes(const struct object_get *g, size_t max)
+{
+    uint32_t n = g->manifest.chunks[g->chunk].bytes - g->in_chunk;
+
+    n = n < max ? n : (uint32_t)max;
+    return n < g->left ? n : (uint32_t)g->left;
+}
+
+static struct chunk_read *start(struct object_get *g, uint32_t n,
+                                bool only_pool)
+{
+    struct chunk_ref chunk = object_chunk_ref(&g->manifest, g->chunk);
+
+    return object_read_start(g->store, &chunk, g->in_chunk, n, only_pool);
+}
+
+/* What was asked ahead, when it is what is wanted now. */
+static struct chunk_read *take_ahead(struct object_get *g, size_t max,
+                                     uint32_t *n)
+{
+    struct chunk_read *r = g->ahead;
+
+    g->ahead = NULL;
+    if (r != NULL && g->ahead_bytes > max) {
+        object_read_drop(r);
+        return NULL;
+    }
+    *n = r != NULL ? g->ahead_bytes : *n;
+    return r;
+}
+
+/* Ask for the next window while the caller sends this one, if the pool has
+ * memory to spare: it keeps drives busy and costs others nothing. */
+static void ask_ahead(struct object_get *g, size_t max)
+{
+    if (g->left > 0) {
+        g->ahead_bytes = next_bytes(g, max);
+        g->ahead = start(g, g->ahead_bytes, true);
+    }
+}
+
 int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
                     struct err *err)
 {
-    struct chunk_ref chunk;
+    struct chunk_read *r;
     uint32_t n;
     int rc;
 
     CHECK_OBJ(g, GET_MAGIC);
     CHECK(max > 0);
-    *got = 0;
     if (g->left == 0) {
+        *got = 0;
         return 0;
     }
-    chunk = object_chunk_ref(&g->manifest, g->chunk);
-    n = chunk.bytes - g->in_chunk;
-    n = n < max ? n : (uint32_t)max;
-    n = n < g->left ? n : (uint32_t)g->left;
-    rc = object_read_chunk(g->store, &chunk, g->in_chunk, n, out, err);
+    n = next_bytes(g, max);
+    r = take_ahead(g, max, &n);
+    if (r == NULL) {
+        r = start(g, n, false);
+    }
+    if (r == NULL) {
+        return err_set(err, ERR_NOMEM, "no memory for a read");
+    }
+    rc = object_read_finish(r, out, err);
     if (rc != 0) {
         return rc;
     }
     g->left -= n;
     g->in_chunk += n;
-    if (g->in_chunk == chunk.bytes) {
+    if (g->in_chunk == g->manifest.chunks[g->chunk].bytes) {
         g->chunk++;
         g->in_chunk = 0;
     }
+    ask_ahead(g, max);
     *got = n;
     return 0;
 }
@@ -95,6 +144,7 @@ void object_get_close(struct object_get *g)
     }
     CHECK_OBJ(g, GET_MAGIC);
     s = g->store;
+    object_read_drop(g->ahead);
     pthread_mutex_lock(&s->mutex);
     s->gets--;
     pthread_mutex_unlock(&s->mutex);

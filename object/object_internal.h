@@ -16,9 +16,14 @@
 #include "object/manifest.h"
 #include "object/object_store.h"
 
+struct chunk_read;
+struct drive_pulse;
 struct err;
+struct repair;
 
 #define OBJECT_REPAIRS_MAX 20000
+#define OBJECT_REPAIR_BUCKETS 4096 /* of the table that finds them */
+#define OBJECT_REPAIR_LEVELS 8     /* by tries: each waits longer */
 
 /* One chunk, as much of it as finding and checking it needs. */
 struct chunk_ref {
@@ -37,16 +42,18 @@ struct object_store {
     pthread_mutex_t mutex; /* guards all below but the counters */
     pthread_cond_t cond;
     struct list_node puts; /* in flight: struct object_put */
-    struct list_node repairs;
+    struct list_node repairs[OBJECT_REPAIR_LEVELS]; /* struct repair */
+    struct repair *repair_table[OBJECT_REPAIR_BUCKETS];
+    struct repair *repairing; /* what the thread works on */
     size_t repair_count;
     unsigned gets;
     bool stopping;
     pthread_t repair_thread;
 
+    struct drive_pulse *pulse;
     atomic_uint pending; /* shard requests that drives still hold */
-    atomic_uint next_group;
     atomic_ullong chunks_written, shards_missed, reads_degraded, reads_hedged,
-        shards_repaired, orphans_collected;
+        shards_repaired, repairs_dropped, orphans_collected;
 };
 
 struct chunk_ref object_chunk_ref(const struct manifest *m, uint32_t chunk);
@@ -73,22 +80,47 @@ bool object_put_in_flight(struct object_store *s, uint64_t hi, uint64_t lo);
 
 /* ---- object_read.c ---- */
 
-/* Read bytes [@offset, @offset + @length) of a chunk into @out, by any means.
- * Blocks for at most get_timeout_ms. */
+/* Read bytes [@offset, @offset + @length) of a chunk into @out, by any means;
+ * the chunk's CRC64NVME is checked when that is all of it. Blocks for at most
+ * get_timeout_ms. */
 int object_read_chunk(struct object_store *s, const struct chunk_ref *chunk,
                       uint32_t offset, uint32_t length, uint8_t *out,
                       struct err *err);
 
+/* The same in two steps: ask the drives now, and later wait for the bytes, or
+ * drop them. Start gives NULL when there is no memory; with @only_pool also
+ * when the pool has none to spare. */
+struct chunk_read *object_read_start(struct object_store *s,
+                                     const struct chunk_ref *chunk,
+                                     uint32_t offset, uint32_t length,
+                                     bool only_pool);
+int object_read_finish(struct chunk_read *r, uint8_t *out, struct err *err);
+void object_read_drop(struct chunk_read *r); /* NULL is nothing */
+
+/* Can the drive of @slot be asked, and is its shard good? As a get of the
+ * whole shard; ERR_TIMEOUT when the drive does not answer in time. Blocks. */
+int object_probe_shard(struct object_store *s, const struct chunk_ref *chunk,
+                       unsigned slot, struct err *err);
+
 /* ---- object_repair.c ---- */
 
-/* Queue the rebuilding of shards (bit mask of slots). Any thread; forgets what
- * is over OBJECT_REPAIRS_MAX. */
+/* Queue the rebuilding of shards (bit mask of slots). Any thread; counts and
+ * forgets what is over OBJECT_REPAIRS_MAX. */
 void object_repair_queue(struct object_store *s, const struct chunk_ref *chunk,
                          uint32_t slots);
+/* A chunk is about to be deleted: what is queued for it is forgotten, and what
+ * is just being written for it will be deleted again. Any thread. */
+void object_repair_forget(struct object_store *s, uint64_t hi, uint64_t lo);
 /* Rebuild and write one shard now. Blocks. */
 int object_repair_shard(struct object_store *s, const struct chunk_ref *chunk,
                         unsigned slot, struct err *err);
 void object_repair_start(struct object_store *s);
 void object_repair_stop(struct object_store *s);
+
+/* ---- object_gc.c ---- */
+
+/* Delete the shards in @slots of a chunk; waits for drives that answer. */
+void object_delete_shards(struct object_store *s, const struct chunk_ref *chunk,
+                          uint32_t slots);
 
 #endif

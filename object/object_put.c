@@ -1,5 +1,6 @@
 #include "object/object_put.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +12,11 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "crypto/digest.h"
 #include "erasure/codec.h"
 #include "node/peers.h"
+#include "object/drive_pulse.h"
 #include "object/manifest.h"
 #include "object/object_gc.h"
 #include "object/object_internal.h"
@@ -22,15 +25,20 @@
 #define IN_FLIGHT_MAX 2
 /* How long stragglers are waited for once the quorum stands. */
 #define GRACE_MS 2000
+/* Groups looked at to find one whose drives are all up. */
+#define GROUP_TRIES_MAX 16
 
 struct chunk_write;
 
 struct shard_write {
     struct shard_put put;
+    struct pulse_ask pulse;
     struct chunk_write *chunk;
     unsigned slot;
+    uint16_t drive;
     bool done;
     int status;
+    char *why; /* of a failure */
 };
 
 /* One chunk on its way to the drives. Lives until the last drive has answered:
@@ -46,7 +54,6 @@ struct chunk_write {
     pthread_cond_t cond;
     unsigned refs; /* drives that have not answered, and the put */
     unsigned sent, answered, stored, full;
-    struct err err; /* of the last that failed */
     struct shard_write shards[GEOMETRY_SLOTS_MAX];
 };
 
@@ -72,22 +79,23 @@ static bool is_up(struct object_store *s, uint16_t drive)
     struct shard_store *store = peers_store(s->options.peers, drive);
     struct shard_store_stats stats;
 
-    if (store == NULL) {
+    if (store == NULL || drive_is_hung(s->pulse, drive, PULSE_WRITE)) {
         return false;
     }
     shard_store_stats(store, &stats);
     return stats.state == DRIVE_UP;
 }
 
-/* The next group in turn whose drives are all up, else the one with most. */
+/* A group at random whose drives are all up, else the one with most of those
+ * looked at. */
 static uint32_t choose_group(struct object_store *s)
 {
     uint32_t count = s->options.group_count;
-    uint32_t first = atomic_fetch_add(&s->next_group, 1) % count;
+    uint32_t first = (uint32_t)(rng_u64() % count);
     uint32_t best = first;
     unsigned most = 0;
 
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && i < GROUP_TRIES_MAX; i++) {
         const struct placement_group *g = &s->groups[(first + i) % count];
         unsigned slots = (unsigned)g->policy.k + g->policy.m;
         unsigned up = 0;
@@ -147,9 +155,28 @@ static void chunk_write_unref(struct chunk_write *w)
         return;
     }
     pool_put(w->store->options.pool, w->buffer, w->buffer_bytes);
+    for (unsigned i = 0; i < w->sent; i++) {
+        free(w->shards[i].why);
+    }
     pthread_cond_destroy(&w->cond);
     pthread_mutex_destroy(&w->mutex);
     free(w);
+}
+
+/* Lock held. */
+static void answer(struct shard_write *shard, int status, const char *why)
+{
+    struct chunk_write *w = shard->chunk;
+
+    CHECK(!shard->done);
+    shard->done = true;
+    shard->status = status;
+    w->answered++;
+    w->stored += status == 0;
+    w->full += status == ERR_FULL;
+    if (status != 0) {
+        shard->why = mem_strdup(why);
+    }
 }
 
 static void on_stored(struct shard_put *put, int status, const struct err *err)
@@ -158,16 +185,9 @@ static void on_stored(struct shard_put *put, int status, const struct err *err)
     struct chunk_write *w = shard->chunk;
     struct object_store *s = w->store;
 
+    pulse_answered(&shard->pulse);
     pthread_mutex_lock(&w->mutex);
-    CHECK(!shard->done);
-    shard->done = true;
-    shard->status = status;
-    w->answered++;
-    w->stored += status == 0;
-    w->full += status == ERR_FULL;
-    if (status != 0 && err != NULL) {
-        w->err = *err;
-    }
+    answer(shard, status, err != NULL ? err->text : err_text(status));
     pthread_cond_signal(&w->cond);
     pthread_mutex_unlock(&w->mutex);
     chunk_write_unref(w);
@@ -199,20 +219,39 @@ static void encode(struct chunk_write *w, uint8_t *shards[])
                  shards + shape->pieces);
 }
 
+/* Shards of hung drives, as many as the quorum can do without: they would hold
+ * the buffer, and the pool would run dry. As a mask of codec numbers. */
+static uint32_t hopeless(struct chunk_write *w, unsigned count)
+{
+    unsigned spare = count - geometry_write_quorum(&w->shape);
+    uint32_t mask = 0;
+
+    for (unsigned i = 0; i < count && spare > 0; i++) {
+        uint16_t drive =
+            object_drive(w->store, &w->ref, shard_slot(&w->shape, i));
+        if (drive_is_hung(w->store->pulse, drive, PULSE_WRITE)) {
+            mask |= 1u << i;
+            spare--;
+        }
+    }
+    return mask;
+}
+
 static void send_shards(struct chunk_write *w)
 {
     struct object_store *s = w->store;
     unsigned count = (unsigned)w->shape.pieces + w->shape.m;
+    uint32_t skip = hopeless(w, count);
     uint8_t *shards[GEOMETRY_SLOTS_MAX];
 
     encode(w, shards);
     w->sent = count;
-    w->refs = 1 + count;
-    atomic_fetch_add(&s->pending, count);
+    w->refs = 1 + count - (unsigned)__builtin_popcount(skip);
     for (unsigned i = 0; i < count; i++) {
         struct shard_write *shard = &w->shards[i];
         shard->slot = shard_slot(&w->shape, i);
         shard->chunk = w;
+        shard->drive = object_drive(s, &w->ref, shard->slot);
         shard->put = (struct shard_put){
             .key = chunk_key(&w->ref, shard->slot),
             .group = w->ref.group,
@@ -220,8 +259,17 @@ static void send_shards(struct chunk_write *w)
             .length = geometry_shard_bytes(&w->shape, shard->slot),
             .done = on_stored,
         };
-        peers_put(s->options.peers, object_drive(s, &w->ref, shard->slot),
-                  &shard->put);
+        if (skip >> i & 1) {
+            answer(shard, ERR_TIMEOUT, "does not answer");
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!(skip >> i & 1)) {
+            struct shard_write *shard = &w->shards[i];
+            atomic_fetch_add(&s->pending, 1);
+            pulse_begin(s->pulse, &shard->pulse, shard->drive, PULSE_WRITE);
+            peers_put(s->options.peers, shard->drive, &shard->put);
+        }
     }
 }
 
@@ -244,6 +292,9 @@ static uint32_t wait_for_drives(struct chunk_write *w, unsigned quorum)
         now = clock_mono_ms();
     }
     for (unsigned i = 0; i < w->sent; i++) {
+        if (!w->shards[i].done) {
+            pulse_abandon(&w->shards[i].pulse);
+        }
         if (!w->shards[i].done || w->shards[i].status != 0) {
             missed |= 1u << w->shards[i].slot;
         }
@@ -252,8 +303,39 @@ static uint32_t wait_for_drives(struct chunk_write *w, unsigned quorum)
     return missed;
 }
 
-/* End a chunk: durable on its quorum, or an error. */
-static int settle(struct chunk_write *w, struct err *err)
+/* Which drives did not store their shard, and why. */
+static int explain(struct chunk_write *w, uint32_t missed, unsigned quorum,
+                   struct err *err)
+{
+    struct buf why = {0};
+    int rc;
+
+    pthread_mutex_lock(&w->mutex);
+    rc = w->full > 0 && w->full == w->answered - w->stored ? ERR_FULL
+                                                           : ERR_UNAVAILABLE;
+    for (unsigned i = 0; i < w->sent; i++) {
+        const struct shard_write *shard = &w->shards[i];
+        const char *text = shard->done ? shard->why : "no answer in time";
+        char name[24];
+        if (!(missed >> shard->slot & 1)) {
+            continue;
+        }
+        snprintf(name, sizeof name, "drive %u: ", (unsigned)shard->drive);
+        buf_printf(&why, "%s%s%.60s", why.len > 0 ? "; " : "",
+                   text != NULL && text_starts(text, "drive ") ? "" : name,
+                   text != NULL ? text : "came too late");
+    }
+    pthread_mutex_unlock(&w->mutex);
+    err_set(err, rc, "%u of %u shards stored, %u needed: %s",
+            w->sent - (unsigned)__builtin_popcount(missed), w->sent, quorum,
+            (const char *)why.data);
+    buf_free(&why);
+    return rc;
+}
+
+/* End a chunk: durable on its quorum, or an error. What was missed is repaired
+ * unless the chunk is @unwanted. */
+static int settle(struct chunk_write *w, bool unwanted, struct err *err)
 {
     unsigned quorum = geometry_write_quorum(&w->shape);
     uint32_t missed = wait_for_drives(w, quorum);
@@ -261,17 +343,8 @@ static int settle(struct chunk_write *w, struct err *err)
     int rc = 0;
 
     if (stored < quorum) {
-        pthread_mutex_lock(&w->mutex);
-        rc = w->full > 0 && w->full == w->answered - w->stored
-                 ? ERR_FULL
-                 : ERR_UNAVAILABLE;
-        if (w->err.text[0] == '\0') {
-            err_set(&w->err, rc, "no answer in time");
-        }
-        err_set(err, rc, "%u of %u shards stored, %u needed: %s", stored,
-                w->sent, quorum, w->err.text);
-        pthread_mutex_unlock(&w->mutex);
-    } else {
+        rc = explain(w, missed, quorum, err);
+    } else if (!unwanted) {
         atomic_fetch_add(&w->store->chunks_written, 1);
         if (missed != 0) {
             atomic_fetch_add(&w->store->shards_missed, w->sent - stored);
@@ -282,7 +355,7 @@ static int settle(struct chunk_write *w, struct err *err)
     return rc;
 }
 
-static void settle_oldest(struct object_put *p)
+static void settle_oldest(struct object_put *p, bool unwanted)
 {
     struct chunk_write *w = p->in_flight[0];
     struct err err = {{0}};
@@ -291,7 +364,7 @@ static void settle_oldest(struct object_put *p)
     CHECK(p->in_flight_count > 0);
     memmove(&p->in_flight[0], &p->in_flight[1],
             sizeof p->in_flight[0] * --p->in_flight_count);
-    rc = settle(w, &err);
+    rc = settle(w, unwanted, &err);
     if (rc != 0 && p->status == 0) {
         p->status = rc;
         p->err = err;
@@ -329,7 +402,7 @@ int object_put_write(struct object_put *p, void *buffer, uint32_t buffer_for,
     CHECK(p->state == PUT_OPEN);
     CHECK(bytes >= 1 && bytes <= buffer_for);
     if (p->in_flight_count == IN_FLIGHT_MAX) {
-        settle_oldest(p);
+        settle_oldest(p, false);
     }
     if (p->status != 0) {
         return failed(p, err);
@@ -359,7 +432,7 @@ int object_put_commit(struct object_put *p, struct buf *manifest,
     CHECK(p->state == PUT_OPEN);
     CHECK(p->manifest.count > 0);
     while (p->in_flight_count > 0) {
-        settle_oldest(p);
+        settle_oldest(p, false);
     }
     if (p->status != 0) {
         return failed(p, err);
@@ -387,7 +460,7 @@ static void undo(struct object_put *p)
     struct buf manifest = {0};
 
     while (p->in_flight_count > 0) {
-        settle_oldest(p);
+        settle_oldest(p, true);
     }
     if (p->manifest.count > 0) {
         manifest_encode(&p->manifest, &manifest);

@@ -1,10 +1,11 @@
 /* Read part of one chunk, by any means.
  *
- * Each piece that the range touches is asked of its own drive. When one is
- * missing, bad, or slower than hedge_ms, the same bytes of the chunk's other
- * shards are asked too, and the first `pieces` answers give it back. Answers
- * come into buffers that live until the last drive has answered, so a drive
- * that hangs never writes into memory that the caller has left.
+ * All pieces that the range touches are asked of their drives at once. When
+ * some are missing, bad, or slower than hedge_ms, a rescue asks for the same
+ * bytes of just as many of the chunk's other shards as are needed to decode,
+ * and for one more whenever one fails or hedge_ms passes again. Answers come
+ * into buffers that live until the last drive has answered, so a drive that
+ * hangs never writes into memory that the caller has left.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,56 +15,88 @@
 #include "base/err.h"
 #include "base/latch.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "crypto/digest.h"
 #include "erasure/codec.h"
 #include "node/peers.h"
+#include "object/drive_pulse.h"
 #include "object/object_internal.h"
 
-struct read;
+/* Buffers of reads come in powers of two, so that the pool has few classes. */
+#define BUFFER_BYTES_MIN ((size_t)65536)
 
-/* One range of one shard. */
+/* Memory of the pool, or, when that has none, of the system. */
+struct span {
+    uint8_t *p;
+    size_t bytes;
+    bool pooled;
+};
+
+/* A range of one shard, asked of its drive. */
 struct fetch {
     struct shard_get get;
-    struct read *read;
-    uint8_t *data;  /* range bytes; what the shard lacks is zeros */
-    unsigned shard; /* codec number: data, then parity */
-    bool asked, done;
+    struct pulse_ask pulse;
+    struct chunk_read *read;
+    uint32_t begin, end; /* within the shard; end is cut at the shard's end */
+    uint8_t *data;       /* where begin is */
+    bool asked;          /* the reader's */
+    bool done;           /* guarded by read->mutex, as is status */
     int status;
 };
 
-/* The same byte range of the shards of one chunk. */
-struct read {
-    struct object_store *store;
-    struct chunk_shape shape;
-    uint32_t begin, length; /* within the shards */
-    size_t buffer_bytes;
-
-    pthread_mutex_t mutex; /* guards all below, and fetch.done, .status */
-    pthread_cond_t cond;
-    unsigned refs; /* drives that have not answered, and the reader */
-    unsigned answers;
-    struct err err; /* of the last that failed */
+/* What is asked for more when pieces are bad: the same range of all shards. */
+struct rescue {
+    uint32_t begin, end;
     struct fetch fetches[GEOMETRY_SLOTS_MAX];
+    struct span spans[GEOMETRY_SLOTS_MAX];
 };
 
-static struct read *read_new(struct object_store *s,
-                             const struct chunk_shape *shape, uint32_t begin,
-                             uint32_t length)
-{
-    struct read *r = mem_alloc(sizeof *r);
+struct chunk_read {
+    struct object_store *store;
+    struct chunk_ref chunk;
+    struct chunk_shape shape;
+    uint32_t offset, length; /* within the chunk */
+    unsigned first, last;    /* pieces that the range touches */
+    uint64_t start_ms;
+    struct span window;    /* length bytes, in the chunk's order */
+    struct rescue *rescue; /* the reader's; NULL while all goes well */
 
-    r->store = s;
-    r->shape = *shape;
-    r->begin = begin;
-    r->length = length;
-    r->buffer_bytes = mem_round_up(length, MEM_PAGE);
-    r->refs = 1;
-    CHECK(pthread_mutex_init(&r->mutex, NULL) == 0);
-    latch_cond_init(&r->cond);
-    return r;
+    pthread_mutex_t mutex; /* guards all below, and done, status of fetches */
+    pthread_cond_t cond;
+    unsigned refs;  /* drives that have not answered, and the reader */
+    struct err err; /* of the last that failed */
+    struct fetch pieces[GEOMETRY_K_MAX];
+};
+
+/* ---- memory ---- */
+
+static bool span_new(struct object_store *s, size_t need, bool only_pool,
+                     struct span *out)
+{
+    struct span span = {.bytes = BUFFER_BYTES_MIN};
+
+    while (span.bytes < need) {
+        span.bytes *= 2;
+    }
+    span.p = pool_get(s->options.pool, span.bytes);
+    span.pooled = span.p != NULL;
+    if (span.p == NULL && !only_pool) {
+        span.p = mem_pages(span.bytes);
+    }
+    *out = span;
+    return span.p != NULL;
 }
 
-static void read_unref(struct read *r)
+static void span_free(struct object_store *s, struct span *span)
+{
+    if (span->pooled) {
+        pool_put(s->options.pool, span->p, span->bytes);
+    } else {
+        mem_pages_free(span->p, span->bytes);
+    }
+}
+
+static void read_unref(struct chunk_read *r)
 {
     bool last;
 
@@ -73,25 +106,29 @@ static void read_unref(struct read *r)
     if (!last) {
         return;
     }
-    for (unsigned i = 0; i < GEOMETRY_SLOTS_MAX; i++) {
-        mem_pages_free(r->fetches[i].data, r->buffer_bytes);
+    for (unsigned i = 0; r->rescue != NULL && i < GEOMETRY_SLOTS_MAX; i++) {
+        span_free(r->store, &r->rescue->spans[i]);
     }
+    free(r->rescue);
+    span_free(r->store, &r->window);
     pthread_cond_destroy(&r->cond);
     pthread_mutex_destroy(&r->mutex);
     free(r);
 }
 
+/* ---- asking ---- */
+
 static void on_fetched(struct shard_get *get, int status, const struct err *err)
 {
     struct fetch *f = LIST_OF(get, struct fetch, get);
-    struct read *r = f->read;
+    struct chunk_read *r = f->read;
     struct object_store *s = r->store;
 
+    pulse_answered(&f->pulse);
     pthread_mutex_lock(&r->mutex);
     CHECK(!f->done);
     f->done = true;
     f->status = status;
-    r->answers++;
     if (status != 0 && err != NULL) {
         r->err = *err;
     }
@@ -101,209 +138,558 @@ static void on_fetched(struct shard_get *get, int status, const struct err *err)
     atomic_fetch_sub(&s->pending, 1);
 }
 
-/* Ask shard @i for the range. A shard shorter than the range gives what it
- * has; the rest is zeros, as it was coded. */
-static void ask(struct read *r, const struct chunk_ref *chunk, unsigned i)
+static uint16_t drive_of(const struct chunk_read *r, unsigned shard)
 {
-    struct fetch *f = &r->fetches[i];
-    unsigned slot = shard_slot(&r->shape, i);
-    uint32_t bytes = geometry_shard_bytes(&r->shape, slot);
-    uint32_t have = r->begin >= bytes ? 0 : bytes - r->begin;
+    return object_drive(r->store, &r->chunk, shard_slot(&r->shape, shard));
+}
 
-    have = have < r->length ? have : r->length;
+static bool is_hung(const struct chunk_read *r, unsigned shard)
+{
+    return drive_is_hung(r->store->pulse, drive_of(r, shard), PULSE_READ);
+}
+
+static uint32_t shard_bytes(const struct chunk_read *r, unsigned shard)
+{
+    return geometry_shard_bytes(&r->shape, shard_slot(&r->shape, shard));
+}
+
+/* An answer without a question. */
+static void settle(struct chunk_read *r, struct fetch *f, int status,
+                   const struct err *err)
+{
+    pthread_mutex_lock(&r->mutex);
     f->asked = true;
-    f->shard = i;
+    f->done = true;
+    f->status = status;
+    if (status != 0) {
+        r->err = *err;
+    }
+    pthread_mutex_unlock(&r->mutex);
+}
+
+/* Ask for [f->begin, f->end) of @shard into f->data. */
+static void ask(struct chunk_read *r, struct fetch *f, unsigned shard)
+{
+    f->asked = true;
     f->read = r;
-    f->data = mem_pages(r->buffer_bytes); /* zeroed by the system */
+    f->get = (struct shard_get){
+        .key = chunk_key(&r->chunk, shard_slot(&r->shape, shard)),
+        .offset = f->begin,
+        .length = f->end - f->begin,
+        .out = f->data,
+        .done = on_fetched,
+    };
     pthread_mutex_lock(&r->mutex);
     r->refs++;
     pthread_mutex_unlock(&r->mutex);
     atomic_fetch_add(&r->store->pending, 1);
-    f->get = (struct shard_get){
-        .key = chunk_key(chunk, slot),
-        .offset = r->begin,
-        .length = have,
-        .out = f->data,
-        .done = on_fetched,
-    };
-    if (f->data == NULL) {
-        struct err err;
-        err_set(&err, ERR_NOMEM, "no memory for a read");
-        on_fetched(&f->get, ERR_NOMEM, &err);
-    } else if (have == 0) {
-        on_fetched(&f->get, 0, NULL);
-    } else {
-        peers_get(r->store->options.peers, object_drive(r->store, chunk, slot),
-                  &f->get);
+    pulse_begin(r->store->pulse, &f->pulse, drive_of(r, shard), PULSE_READ);
+    peers_get(r->store->options.peers, drive_of(r, shard), &f->get);
+}
+
+static void ask_pieces(struct chunk_read *r)
+{
+    uint32_t s = r->shape.piece_bytes;
+    uint8_t *data = r->window.p;
+
+    for (unsigned i = r->first; i <= r->last; i++) {
+        struct fetch *f = &r->pieces[i];
+        uint32_t end = r->offset + r->length - i * s;
+        f->begin = i == r->first ? r->offset - i * s : 0;
+        f->end = end < s ? end : s;
+        f->data = data;
+        data += f->end - f->begin;
+        if (is_hung(r, i)) {
+            struct err err;
+            err_set(&err, ERR_TIMEOUT, "drive %u does not answer",
+                    (unsigned)drive_of(r, i));
+            settle(r, f, ERR_TIMEOUT, &err);
+        } else {
+            ask(r, f, i);
+        }
     }
 }
+
+static struct chunk_read *read_new(struct object_store *s,
+                                   const struct chunk_ref *chunk,
+                                   const struct chunk_shape *shape,
+                                   uint32_t window_bytes, bool only_pool)
+{
+    struct chunk_read *r;
+    struct span window;
+
+    if (!span_new(s, window_bytes, only_pool, &window)) {
+        return NULL;
+    }
+    r = mem_alloc(sizeof *r);
+    r->store = s;
+    r->chunk = *chunk;
+    r->shape = *shape;
+    r->start_ms = clock_mono_ms();
+    r->window = window;
+    r->refs = 1;
+    CHECK(pthread_mutex_init(&r->mutex, NULL) == 0);
+    latch_cond_init(&r->cond);
+    return r;
+}
+
+struct chunk_read *object_read_start(struct object_store *s,
+                                     const struct chunk_ref *chunk,
+                                     uint32_t offset, uint32_t length,
+                                     bool only_pool)
+{
+    struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
+    struct chunk_read *r = read_new(s, chunk, &shape, length, only_pool);
+
+    CHECK(length > 0);
+    CHECK(offset < chunk->bytes && length <= chunk->bytes - offset);
+    if (r == NULL) {
+        return NULL;
+    }
+    r->offset = offset;
+    r->length = length;
+    r->first = offset / shape.piece_bytes;
+    r->last = (offset + length - 1) / shape.piece_bytes;
+    ask_pieces(r);
+    return r;
+}
+
+/* ---- rescue ---- */
 
 static bool is_good(const struct fetch *f)
 {
     return f->done && f->status == 0;
 }
 
-/* Shards that answered well, as a mask; *@open: those still asked. */
-static uint32_t good_mask(const struct read *r, unsigned *open)
+/* Lock held. Pieces of the range that did not come (yet). */
+static uint32_t bad_pieces(const struct chunk_read *r)
 {
-    uint32_t mask = 0;
+    uint32_t bad = 0;
 
-    *open = 0;
-    for (unsigned i = 0; i < (unsigned)r->shape.pieces + r->shape.m; i++) {
-        const struct fetch *f = &r->fetches[i];
-        mask |= is_good(f) ? 1u << i : 0;
-        *open += f->asked && !f->done;
+    for (unsigned i = r->first; i <= r->last; i++) {
+        bad |= is_good(&r->pieces[i]) ? 0 : 1u << i;
     }
-    return mask;
+    return bad;
 }
 
-/* Wait until @want answered well, or enough others did, or nobody is left to
- * answer, or the deadline. Gives the good ones. */
-static uint32_t wait_for(struct read *r, unsigned want, bool others,
-                         uint64_t deadline)
+/* Does @f have all that @shard has of the rescue's range? */
+static bool covers(const struct chunk_read *r, const struct fetch *f,
+                   unsigned shard)
 {
+    uint32_t bytes = shard_bytes(r, shard);
+    uint32_t end = r->rescue->end < bytes ? r->rescue->end : bytes;
+
+    return is_good(f) && f->begin <= r->rescue->begin && f->end >= end;
+}
+
+/* Lock held. Shards that can serve as input, as a mask. */
+static uint32_t sources(const struct chunk_read *r)
+{
+    uint32_t have = 0;
+
+    for (unsigned i = 0; i < (unsigned)r->shape.pieces + r->shape.m; i++) {
+        if (is_good(&r->rescue->fetches[i]) ||
+            (i < r->shape.pieces && covers(r, &r->pieces[i], i))) {
+            have |= 1u << i;
+        }
+    }
+    return have;
+}
+
+/* Ask one more shard for the rescue's range. */
+static void rescue_ask(struct chunk_read *r, unsigned shard)
+{
+    struct rescue *x = r->rescue;
+    struct fetch *f = &x->fetches[shard];
+    uint32_t bytes = shard_bytes(r, shard);
+    uint32_t length = x->end - x->begin;
+
+    if (!span_new(r->store, length, false, &x->spans[shard])) {
+        struct err err;
+        err_set(&err, ERR_NOMEM, "no memory for a read");
+        settle(r, f, ERR_NOMEM, &err);
+        return;
+    }
+    f->begin = x->begin;
+    f->end = x->end < bytes ? x->end : bytes;
+    f->data = x->spans[shard].p;
+    if (f->end <= f->begin) { /* all of it is padding */
+        f->end = f->begin;
+        memset(f->data, 0, length);
+        settle(r, f, 0, NULL);
+        return;
+    }
+    memset(f->data + (f->end - f->begin), 0, length - (f->end - f->begin));
+    ask(r, f, shard);
+}
+
+/* The next shard worth asking, or -1. Those of hung drives come only as a last
+ * resort, as do pieces that are slow; what failed is not asked again. */
+static int next_shard(const struct chunk_read *r, bool last_resort)
+{
+    for (unsigned i = 0; i < (unsigned)r->shape.pieces + r->shape.m; i++) {
+        const struct fetch *f = i < r->shape.pieces ? &r->pieces[i] : NULL;
+        if (r->rescue->fetches[i].asked || is_hung(r, i) != last_resort) {
+            continue;
+        }
+        if (f != NULL && f->asked && (!f->done || f->status == 0)) {
+            if (!f->done || covers(r, f, i)) {
+                continue;
+            }
+        } else if (f != NULL && f->asked && f->status != ERR_TIMEOUT) {
+            continue;
+        }
+        return (int)i;
+    }
+    return -1;
+}
+
+/* How a rescue stands. */
+struct rescue_view {
+    uint32_t bad;  /* pieces still wanted */
+    uint32_t have; /* shards at hand */
+    unsigned open; /* asked in the rescue, not answered */
+    bool slow;     /* a piece may still come */
+};
+
+static struct rescue_view view(const struct chunk_read *r)
+{
+    struct rescue_view v = {.bad = bad_pieces(r), .have = sources(r)};
+
+    for (unsigned i = 0; i < GEOMETRY_SLOTS_MAX; i++) {
+        v.open += r->rescue->fetches[i].asked && !r->rescue->fetches[i].done;
+    }
+    for (unsigned i = r->first; i <= r->last; i++) {
+        v.slow = v.slow || !r->pieces[i].done;
+    }
+    return v;
+}
+
+/* Lock held, let go to ask. Keep as many open as are needed, and @spare. */
+static bool ask_enough(struct chunk_read *r, struct rescue_view *v,
+                       unsigned spare)
+{
+    unsigned have = (unsigned)__builtin_popcount(v->have);
+    unsigned want = r->shape.pieces - have + spare;
+    bool asked = false;
+
+    while (v->open < want) {
+        int shard = next_shard(r, false);
+        if (shard < 0 && v->open + have < r->shape.pieces) {
+            shard = next_shard(r, true);
+        }
+        if (shard < 0) {
+            break;
+        }
+        pthread_mutex_unlock(&r->mutex);
+        rescue_ask(r, (unsigned)shard);
+        pthread_mutex_lock(&r->mutex);
+        v->open++;
+        asked = true;
+    }
+    return asked;
+}
+
+static int too_few(struct chunk_read *r, uint32_t have, int rc, struct err *err)
+{
+    return err_set(err, rc, "%d of %u shards needed can be read: %s",
+                   __builtin_popcount(have), r->shape.pieces,
+                   r->err.text[0] != '\0' ? r->err.text : "no answer in time");
+}
+
+/* Ask and wait until nothing is bad any more or enough is at hand to decode. */
+static int gather(struct chunk_read *r, uint64_t deadline,
+                  struct rescue_view *out, struct err *err)
+{
+    uint64_t hedge_ms = r->store->options.hedge_ms + 1; /* never a spin */
     uint64_t now = clock_mono_ms();
-    uint32_t good;
-    unsigned open;
+    uint64_t hedge_at = now + hedge_ms;
+    unsigned spare = 0;
+    int rc = 0;
 
     pthread_mutex_lock(&r->mutex);
     for (;;) {
-        good = good_mask(r, &open);
-        if (good >> want & 1 ||
-            (others && (unsigned)__builtin_popcount(good) >= r->shape.pieces) ||
-            open == 0 || now >= deadline ||
-            (!others && r->fetches[want].done)) {
+        struct rescue_view v = view(r);
+        *out = v;
+        if (v.bad == 0 ||
+            (unsigned)__builtin_popcount(v.have) >= r->shape.pieces) {
             break;
         }
-        latch_cond_wait(&r->cond, &r->mutex, deadline - now);
+        if (now >= deadline) {
+            rc = too_few(r, v.have, ERR_TIMEOUT, err);
+            break;
+        }
+        if (ask_enough(r, &v, spare)) {
+            continue; /* some may have answered already */
+        }
+        if (v.open == 0 && !v.slow) {
+            rc = too_few(r, v.have, ERR_UNAVAILABLE, err);
+            break;
+        }
+        latch_cond_wait(&r->cond, &r->mutex,
+                        (hedge_at < deadline ? hedge_at : deadline) - now);
         now = clock_mono_ms();
+        if (now >= hedge_at) {
+            spare++;
+            hedge_at = now + hedge_ms;
+        }
     }
     pthread_mutex_unlock(&r->mutex);
-    return good;
+    return rc;
 }
 
-/* Rebuild piece @want from @pieces of the good shards. */
-static int decode(struct read *r, unsigned want, uint32_t good, uint8_t *out,
-                  struct err *err)
+/* The rescue's range of a shard at hand, padded. */
+static uint8_t *source_data(struct chunk_read *r, unsigned shard)
 {
-    uint8_t *shards[GEOMETRY_SLOTS_MAX] = {NULL};
+    struct rescue *x = r->rescue;
+    struct fetch *f = &r->pieces[shard];
+    uint32_t length = x->end - x->begin;
+
+    if (is_good(&x->fetches[shard])) {
+        return x->fetches[shard].data;
+    }
+    if (f->end >= x->end) {
+        return f->data + (x->begin - f->begin);
+    }
+    if (x->spans[shard].p == NULL &&
+        !span_new(r->store, length, false, &x->spans[shard])) {
+        return NULL;
+    }
+    memset(x->spans[shard].p, 0, length);
+    if (f->end > x->begin) {
+        memcpy(x->spans[shard].p, f->data + (x->begin - f->begin),
+               f->end - x->begin);
+    }
+    return x->spans[shard].p;
+}
+
+/* Make the bad pieces' part of the range from the shards at hand. */
+static int decode(struct chunk_read *r, const struct rescue_view *v,
+                  uint8_t *out, struct err *err)
+{
+    uint8_t *inputs[GEOMETRY_SLOTS_MAX] = {NULL};
+    uint32_t base = r->rescue->begin;
 
     for (unsigned i = 0; i < (unsigned)r->shape.pieces + r->shape.m; i++) {
-        shards[i] = r->fetches[i].data;
+        if (v->have >> i & 1) {
+            inputs[i] = source_data(r, i);
+            if (inputs[i] == NULL) {
+                return err_set(err, ERR_NOMEM, "no memory for a read");
+            }
+        }
     }
-    shards[want] = out;
-    return codec_rebuild(codec_get(r->shape.pieces, r->shape.m), r->length,
-                         shards, good, 1u << want, err);
+    for (unsigned i = r->first; i <= r->last; i++) {
+        const struct fetch *f = &r->pieces[i];
+        uint8_t *shards[GEOMETRY_SLOTS_MAX];
+        uint8_t *to = out + (f->data - r->window.p);
+        int rc;
+        if (!(v->bad >> i & 1)) {
+            continue;
+        }
+        if (inputs[i] != NULL) { /* its drive was asked again and answered */
+            memcpy(to, inputs[i] + (f->begin - base), f->end - f->begin);
+            continue;
+        }
+        for (unsigned j = 0; j < GEOMETRY_SLOTS_MAX; j++) {
+            shards[j] =
+                inputs[j] != NULL ? inputs[j] + (f->begin - base) : NULL;
+        }
+        shards[i] = to;
+        rc = codec_rebuild(codec_get(r->shape.pieces, r->shape.m),
+                           f->end - f->begin, shards, v->have, 1u << i, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    atomic_fetch_add(&r->store->reads_degraded, 1);
+    return 0;
+}
+
+/* Get the pieces in @bad by other means, straight to their place in @out, but
+ * for those that came by themselves meanwhile: gives what is not in the
+ * window. */
+static int rescue(struct chunk_read *r, uint32_t bad, uint64_t deadline,
+                  uint8_t *out, uint32_t *made, struct err *err)
+{
+    struct rescue *x = mem_alloc(sizeof *x);
+    struct rescue_view v;
+    int rc;
+
+    x->begin = r->shape.piece_bytes;
+    for (unsigned i = r->first; i <= r->last; i++) {
+        const struct fetch *f = &r->pieces[i];
+        if (bad >> i & 1) {
+            x->begin = f->begin < x->begin ? f->begin : x->begin;
+            x->end = f->end > x->end ? f->end : x->end;
+        }
+    }
+    r->rescue = x;
+    rc = gather(r, deadline, &v, err);
+    if (rc != 0) {
+        return rc;
+    }
+    *made = v.bad;
+    return v.bad != 0 ? decode(r, &v, out, err) : 0;
+}
+
+/* ---- the end ---- */
+
+/* Wait until all pieces of the range are there, or hedge_ms; gives the bad
+ * ones, and counts when some are just slow. */
+static uint32_t wait_for_pieces(struct chunk_read *r)
+{
+    uint64_t hedge_at = r->start_ms + r->store->options.hedge_ms;
+    uint64_t now = clock_mono_ms();
+    uint32_t bad;
+    bool open;
+
+    pthread_mutex_lock(&r->mutex);
+    for (;;) {
+        open = false;
+        for (unsigned i = r->first; i <= r->last; i++) {
+            open = open || !r->pieces[i].done;
+        }
+        if (!open || now >= hedge_at) {
+            break;
+        }
+        latch_cond_wait(&r->cond, &r->mutex, hedge_at - now);
+        now = clock_mono_ms();
+    }
+    bad = bad_pieces(r);
+    pthread_mutex_unlock(&r->mutex);
+    if (open) {
+        atomic_fetch_add(&r->store->reads_hedged, 1);
+    }
+    return bad;
 }
 
 /* A drive that has the shard no more, or has it wrong, gets it again. One that
- * does not answer at all may still have it. */
-static void queue_repairs(struct read *r, const struct chunk_ref *chunk)
+ * does not answer at all may still have it. Lock held. */
+static uint32_t repairs_of(struct chunk_read *r, struct fetch *f,
+                           unsigned shard)
+{
+    if (!f->asked) {
+        return 0;
+    }
+    if (!f->done) {
+        pulse_abandon(&f->pulse);
+        return 0;
+    }
+    return f->status == ERR_NOT_FOUND || f->status == ERR_CORRUPT
+               ? 1u << shard_slot(&r->shape, shard)
+               : 0;
+}
+
+/* Leave; what is still open is abandoned. */
+static void leave(struct chunk_read *r)
 {
     uint32_t slots = 0;
 
     pthread_mutex_lock(&r->mutex);
-    for (unsigned i = 0; i < (unsigned)r->shape.pieces + r->shape.m; i++) {
-        const struct fetch *f = &r->fetches[i];
-        if (f->done &&
-            (f->status == ERR_NOT_FOUND || f->status == ERR_CORRUPT)) {
-            slots |= 1u << shard_slot(&r->shape, i);
-        }
+    for (unsigned i = r->first; i <= r->last; i++) {
+        slots |= repairs_of(r, &r->pieces[i], i);
+    }
+    for (unsigned i = 0; r->rescue != NULL && i < GEOMETRY_SLOTS_MAX; i++) {
+        slots |= repairs_of(r, &r->rescue->fetches[i], i);
     }
     pthread_mutex_unlock(&r->mutex);
     if (slots != 0) {
-        object_repair_queue(r->store, chunk, slots);
+        object_repair_queue(r->store, &r->chunk, slots);
     }
+    read_unref(r);
 }
 
-static int too_few(struct read *r, uint32_t good, bool timed_out,
-                   struct err *err)
+static int check_whole(const struct chunk_read *r, const uint8_t *out,
+                       struct err *err)
 {
-    int rc = timed_out ? ERR_TIMEOUT : ERR_UNAVAILABLE;
-
-    pthread_mutex_lock(&r->mutex);
-    err_set(err, rc, "%d of %u shards needed can be read: %s",
-            __builtin_popcount(good), r->shape.pieces,
-            r->err.text[0] != '\0' ? r->err.text : "no answer in time");
-    pthread_mutex_unlock(&r->mutex);
-    return rc;
+    if (r->length < r->chunk.bytes ||
+        crc64nvme(0, out, r->length) == r->chunk.crc64) {
+        return 0;
+    }
+    return err_set(
+        err, ERR_CORRUPT, "chunk %016llx%016llx: its CRC64NVME does not match",
+        (unsigned long long)r->chunk.id_hi, (unsigned long long)r->chunk.id_lo);
 }
 
-/* One more read that needed others: because its drive was slow, or failed. */
-static void count_why(struct read *r, unsigned want)
+int object_read_finish(struct chunk_read *r, uint8_t *out, struct err *err)
 {
-    bool slow;
-
-    pthread_mutex_lock(&r->mutex);
-    slow = !r->fetches[want].done;
-    pthread_mutex_unlock(&r->mutex);
-    atomic_fetch_add(slow ? &r->store->reads_hedged : &r->store->reads_degraded,
-                     1);
-}
-
-/* Bytes [@begin, @begin + @length) of piece @want, into @out. */
-static int read_piece(struct object_store *s, const struct chunk_ref *chunk,
-                      const struct chunk_shape *shape, unsigned want,
-                      uint32_t begin, uint32_t length, uint8_t *out,
-                      struct err *err)
-{
-    struct read *r = read_new(s, shape, begin, length);
-    uint64_t start = clock_mono_ms();
-    uint32_t good;
+    uint64_t deadline = clock_mono_ms() + r->store->options.get_timeout_ms;
+    uint32_t bad = wait_for_pieces(r);
+    uint32_t made = 0;
     int rc = 0;
 
-    ask(r, chunk, want);
-    good = wait_for(r, want, false, start + s->options.hedge_ms);
-    if (!(good >> want & 1)) {
-        count_why(r, want);
-        for (unsigned i = 0; i < (unsigned)shape->pieces + shape->m; i++) {
-            if (i != want) {
-                ask(r, chunk, i);
+    if (bad != 0) {
+        rc = rescue(r, bad, deadline, out, &made, err);
+    }
+    if (rc == 0) {
+        for (unsigned i = r->first; i <= r->last; i++) {
+            const struct fetch *f = &r->pieces[i];
+            if (!(made >> i & 1)) {
+                memcpy(out + (f->data - r->window.p), f->data,
+                       f->end - f->begin);
             }
         }
-        good = wait_for(r, want, true, start + s->options.get_timeout_ms);
+        rc = check_whole(r, out, err);
     }
-    if (good >> want & 1) {
-        memcpy(out, r->fetches[want].data, length);
-    } else if ((unsigned)__builtin_popcount(good) >= shape->pieces) {
-        rc = decode(r, want, good, out, err);
-    } else {
-        rc = too_few(r, good,
-                     clock_mono_ms() >= start + s->options.get_timeout_ms, err);
-    }
-    queue_repairs(r, chunk);
-    read_unref(r);
+    leave(r);
     return rc;
+}
+
+void object_read_drop(struct chunk_read *r)
+{
+    if (r != NULL) {
+        leave(r);
+    }
 }
 
 int object_read_chunk(struct object_store *s, const struct chunk_ref *chunk,
                       uint32_t offset, uint32_t length, uint8_t *out,
                       struct err *err)
 {
-    struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
-    uint32_t at = offset;
-    uint32_t end = offset + length;
+    struct chunk_read *r = object_read_start(s, chunk, offset, length, false);
 
-    CHECK(end <= chunk->bytes);
-    while (at < end) {
-        unsigned piece = at / shape.piece_bytes;
-        uint32_t begin = at % shape.piece_bytes;
-        uint32_t n = shape.piece_bytes - begin;
-        int rc;
-        n = n < end - at ? n : end - at;
-        rc = read_piece(s, chunk, &shape, piece, begin, n, out + (at - offset),
-                        err);
-        if (rc != 0) {
-            return rc;
-        }
-        at += n;
+    if (r == NULL) {
+        return err_set(err, ERR_NOMEM, "no memory for a read");
     }
-    if (offset == 0 && length == chunk->bytes &&
-        crc64nvme(0, out, length) != chunk->crc64) {
-        return err_set(err, ERR_CORRUPT,
-                       "chunk %016llx%016llx: its CRC64NVME does not match",
-                       (unsigned long long)chunk->id_hi,
-                       (unsigned long long)chunk->id_lo);
+    return object_read_finish(r, out, err);
+}
+
+/* ---- one shard ---- */
+
+int object_probe_shard(struct object_store *s, const struct chunk_ref *chunk,
+                       unsigned slot, struct err *err)
+{
+    struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
+    unsigned shard = slot < shape.k ? slot : slot - shape.k + shape.pieces;
+    struct chunk_read *r = read_new(s, chunk, &shape, shape.piece_bytes, false);
+    uint64_t now = clock_mono_ms();
+    uint64_t deadline = now + s->options.get_timeout_ms;
+    struct rescue *x;
+    struct fetch *f;
+    int rc;
+
+    if (r == NULL) {
+        return err_set(err, ERR_NOMEM, "no memory for a read");
     }
-    return 0;
+    r->rescue = x = mem_alloc(sizeof *x);
+    f = &x->fetches[shard];
+    f->end = shard_bytes(r, shard);
+    f->data = r->window.p;
+    ask(r, f, shard);
+    pthread_mutex_lock(&r->mutex);
+    while (!f->done && now < deadline) {
+        latch_cond_wait(&r->cond, &r->mutex, deadline - now);
+        now = clock_mono_ms();
+    }
+    rc = f->done ? f->status : ERR_TIMEOUT;
+    if (!f->done) {
+        pulse_abandon(&f->pulse);
+        err_set(err, rc, "drive %u does not answer",
+                (unsigned)drive_of(r, shard));
+    } else if (rc != 0 && err != NULL) {
+        *err = r->err;
+    }
+    pthread_mutex_unlock(&r->mutex);
+    read_unref(r);
+    return rc;
 }

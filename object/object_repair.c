@@ -1,7 +1,7 @@
 /* Rebuild shards that drives miss: one thread, one queue with a bound.
  *
- * What is forgotten at the bound or at a stop is found again by the next read,
- * by scrub, or by godwit verify.
+ * What is forgotten at the bound or at a stop is found again by the next read
+ * or by godwit verify.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,41 +14,116 @@
 #include "base/mem.h"
 #include "erasure/codec.h"
 #include "node/peers.h"
+#include "object/drive_pulse.h"
 #include "object/object_internal.h"
 
-#define RETRY_MS 2000
-#define TRIES_MAX 1000
+#define RETRY_MS_MIN 1000
+#define RETRY_MS_MAX 60000
+#define TRIES_MAX 2000 /* a day and more */
+#define LOST_TRIES 8   /* of a chunk that cannot be read at all; 3 minutes */
 
 struct repair {
     struct chunk_ref chunk;
     uint32_t slots;
     unsigned tries;
     uint64_t not_before_ms;
-    struct list_node node;
+    bool forgotten;        /* while it is worked on: its chunk was deleted */
+    struct repair *next;   /* in its bucket; waiting ones only */
+    struct list_node node; /* in store->repairs */
 };
+
+/* ---- the queue; lock held ---- */
+
+/* Repairs of as many tries wait equally long, so each list is in the order in
+ * which they are due. */
+static unsigned level_of(const struct repair *r)
+{
+    return r->tries < OBJECT_REPAIR_LEVELS ? r->tries
+                                           : OBJECT_REPAIR_LEVELS - 1;
+}
+
+/* Nothing, then 1 s doubled with each try, at most a minute. */
+static uint64_t delay_ms(unsigned level)
+{
+    uint64_t ms = level > 0 ? (uint64_t)RETRY_MS_MIN << (level - 1) : 0;
+
+    return ms < RETRY_MS_MAX ? ms : RETRY_MS_MAX;
+}
+
+static struct repair **bucket_of(struct object_store *s, uint64_t hi,
+                                 uint64_t lo)
+{
+    uint64_t h = (hi ^ lo * 0x9e3779b97f4a7c15u) * 0x9e3779b97f4a7c15u;
+
+    return &s->repair_table[(h >> 32) % OBJECT_REPAIR_BUCKETS];
+}
+
+static struct repair *find(struct object_store *s, uint64_t hi, uint64_t lo)
+{
+    struct repair *r = *bucket_of(s, hi, lo);
+
+    while (r != NULL && (r->chunk.id_hi != hi || r->chunk.id_lo != lo)) {
+        r = r->next;
+    }
+    return r;
+}
+
+static void enqueue(struct object_store *s, struct repair *r)
+{
+    struct repair **bucket = bucket_of(s, r->chunk.id_hi, r->chunk.id_lo);
+
+    r->next = *bucket;
+    *bucket = r;
+    list_push(&s->repairs[level_of(r)], &r->node);
+    s->repair_count++;
+}
+
+static void dequeue(struct object_store *s, struct repair *r)
+{
+    struct repair **at = bucket_of(s, r->chunk.id_hi, r->chunk.id_lo);
+
+    while (*at != r) {
+        at = &(*at)->next;
+    }
+    *at = r->next;
+    list_remove(&r->node);
+    s->repair_count--;
+}
 
 void object_repair_queue(struct object_store *s, const struct chunk_ref *chunk,
                          uint32_t slots)
 {
-    struct repair *r = NULL;
+    struct repair *r;
 
     pthread_mutex_lock(&s->mutex);
-    LIST_EACH (node, &s->repairs) {
-        struct repair *known = LIST_OF(node, struct repair, node);
-        if (known->chunk.id_hi == chunk->id_hi &&
-            known->chunk.id_lo == chunk->id_lo) {
-            known->slots |= slots;
-            r = known;
-            break;
-        }
-    }
-    if (r == NULL && s->repair_count < OBJECT_REPAIRS_MAX && !s->stopping) {
+    r = find(s, chunk->id_hi, chunk->id_lo);
+    if (r != NULL) {
+        r->slots |= slots;
+    } else if (s->repair_count >= OBJECT_REPAIRS_MAX) {
+        atomic_fetch_add(&s->repairs_dropped, 1);
+    } else if (!s->stopping) {
         r = mem_alloc(sizeof *r);
         r->chunk = *chunk;
         r->slots = slots;
-        list_push(&s->repairs, &r->node);
-        s->repair_count++;
+        enqueue(s, r);
         pthread_cond_signal(&s->cond);
+    }
+    pthread_mutex_unlock(&s->mutex);
+}
+
+void object_repair_forget(struct object_store *s, uint64_t hi, uint64_t lo)
+{
+    struct repair *r;
+
+    pthread_mutex_lock(&s->mutex);
+    r = find(s, hi, lo);
+    if (r != NULL) {
+        dequeue(s, r);
+        free(r);
+    }
+    r = s->repairing;
+    if (r != NULL && r->chunk.id_hi == hi && r->chunk.id_lo == lo) {
+        r->forgotten = true;
     }
     pthread_mutex_unlock(&s->mutex);
 }
@@ -59,6 +134,7 @@ void object_repair_queue(struct object_store *s, const struct chunk_ref *chunk,
 struct shard_job {
     struct object_store *store;
     struct shard_put put;
+    struct pulse_ask pulse;
     uint8_t *data;
     size_t data_bytes;
     struct latch latch;
@@ -81,6 +157,7 @@ static void on_put(struct shard_put *put, int status, const struct err *err)
     struct shard_job *j = LIST_OF(put, struct shard_job, put);
     struct object_store *s = j->store;
 
+    pulse_answered(&j->pulse);
     j->status = status;
     if (err != NULL) {
         j->err = *err;
@@ -109,8 +186,10 @@ static int put_shard(struct object_store *s, const struct chunk_ref *chunk,
                                 .length = length,
                                 .done = on_put};
     atomic_fetch_add(&s->pending, 1);
+    pulse_begin(s->pulse, &j->pulse, object_drive(s, chunk, slot), PULSE_WRITE);
     peers_put(s->options.peers, object_drive(s, chunk, slot), &j->put);
     if (!latch_wait(&j->latch, 1, s->options.put_timeout_ms)) {
+        pulse_abandon(&j->pulse);
         rc = err_set(err, ERR_TIMEOUT, "no answer in time");
     } else {
         rc = j->status;
@@ -122,17 +201,38 @@ static int put_shard(struct object_store *s, const struct chunk_ref *chunk,
     return rc;
 }
 
+/* The bytes of the shard in @slot of a chunk that stands, padded, in @data. */
+static void make_shard(const struct chunk_shape *shape, uint8_t *data,
+                       unsigned slot, uint8_t *shard)
+{
+    size_t s = shape->piece_bytes;
+    uint8_t *shards[GEOMETRY_SLOTS_MAX] = {NULL};
+    unsigned i = slot < shape->k ? slot : slot - shape->k + shape->pieces;
+
+    if (slot < shape->k || shape->pieces == 1) {
+        memcpy(shard, slot < shape->k ? data + slot * s : data,
+               geometry_shard_bytes(shape, slot));
+        return;
+    }
+    for (unsigned piece = 0; piece < shape->pieces; piece++) {
+        shards[piece] = data + piece * s;
+    }
+    shards[i] = shard;
+    /* All pieces are there: it cannot fail. */
+    CHECK(codec_rebuild(codec_get(shape->pieces, shape->m), s, shards,
+                        (1u << shape->pieces) - 1, 1u << i, NULL) == 0);
+}
+
 int object_repair_shard(struct object_store *s, const struct chunk_ref *chunk,
                         unsigned slot, struct err *err)
 {
     struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
     size_t whole = (size_t)shape.piece_bytes * shape.pieces;
-    uint32_t length = geometry_shard_bytes(&shape, slot);
     size_t shard_bytes = mem_round_up(shape.piece_bytes, MEM_PAGE);
     uint8_t *data, *shard;
     int rc;
 
-    CHECK(length > 0);
+    CHECK(geometry_shard_bytes(&shape, slot) > 0);
     data = mem_pages(whole);
     shard = mem_pages(shard_bytes);
     if (data == NULL || shard == NULL) {
@@ -140,35 +240,16 @@ int object_repair_shard(struct object_store *s, const struct chunk_ref *chunk,
         mem_pages_free(shard, shard_bytes);
         return err_set(err, ERR_NOMEM, "no memory for a repair");
     }
-    /* Zeros behind the chunk: mem_pages gives them. */
     rc = object_read_chunk(s, chunk, 0, chunk->bytes, data, err);
-    if (rc != 0) {
-        mem_pages_free(shard, shard_bytes);
-        goto out;
-    }
-    if (slot < shape.k || shape.pieces == 1) {
-        size_t at = slot < shape.k ? (size_t)slot * shape.piece_bytes : 0;
-        memcpy(shard, data + at, length);
-    } else {
-        const uint8_t *pieces[GEOMETRY_K_MAX];
-        uint8_t *parity[GEOMETRY_M_MAX];
-        uint8_t *scratch = mem_alloc((size_t)shape.piece_bytes * shape.m);
-        for (unsigned i = 0; i < shape.pieces; i++) {
-            pieces[i] = data + (size_t)i * shape.piece_bytes;
-        }
-        for (unsigned j = 0; j < shape.m; j++) {
-            parity[j] = scratch + (size_t)j * shape.piece_bytes;
-        }
-        codec_encode(codec_get(shape.pieces, shape.m), shape.piece_bytes,
-                     pieces, parity);
-        memcpy(shard, parity[slot - shape.k], length);
-        free(scratch);
-    }
-    rc = put_shard(s, chunk, slot, shard, shard_bytes, length, err);
     if (rc == 0) {
-        atomic_fetch_add(&s->shards_repaired, 1);
+        memset(data + chunk->bytes, 0, whole - chunk->bytes);
+        make_shard(&shape, data, slot, shard);
+        rc = put_shard(s, chunk, slot, shard, shard_bytes,
+                       geometry_shard_bytes(&shape, slot), err);
+        atomic_fetch_add(&s->shards_repaired, rc == 0);
+    } else {
+        mem_pages_free(shard, shard_bytes);
     }
-out:
     mem_pages_free(data, whole);
     return rc;
 }
@@ -181,26 +262,34 @@ enum shard_need { SHARD_GOOD, SHARD_OWED, SHARD_LATER };
 static enum shard_need shard_need(struct object_store *s,
                                   const struct chunk_ref *chunk, unsigned slot)
 {
-    struct shard_store *store =
-        peers_store(s->options.peers, object_drive(s, chunk, slot));
-    struct shard_key key = chunk_key(chunk, slot);
+    uint16_t drive = object_drive(s, chunk, slot);
+    struct shard_store *store = peers_store(s->options.peers, drive);
     struct shard_store_stats stats;
 
-    if (store == NULL) {
+    if (store == NULL || drive_is_hung(s->pulse, drive, PULSE_WRITE) ||
+        drive_is_hung(s->pulse, drive, PULSE_READ)) {
         return SHARD_LATER;
     }
     shard_store_stats(store, &stats);
     if (stats.state != DRIVE_UP) {
         return SHARD_LATER;
     }
-    return shard_store_verify(store, &key, NULL) == 0 ? SHARD_GOOD : SHARD_OWED;
+    switch (object_probe_shard(s, chunk, slot, NULL)) {
+        case 0:
+            return SHARD_GOOD;
+        case ERR_NOT_FOUND:
+        case ERR_CORRUPT:
+        case ERR_RANGE: /* of another length: not ours */
+            return SHARD_OWED;
+        default:
+            return SHARD_LATER;
+    }
 }
 
-/* Rebuild what can be; gives the slots still owed. */
-static uint32_t try_repair(struct object_store *s, struct repair *r)
+/* Rebuild what can be; gives the slots still owed and those *@written. */
+static uint32_t try_repair(struct object_store *s, const struct repair *r,
+                           uint32_t owed, uint32_t *written)
 {
-    uint32_t owed = r->slots;
-
     for (unsigned slot = 0; slot < GEOMETRY_SLOTS_MAX; slot++) {
         struct err err = {{0}};
         enum shard_need need;
@@ -218,26 +307,31 @@ static uint32_t try_repair(struct object_store *s, struct repair *r)
         rc = object_repair_shard(s, &r->chunk, slot, &err);
         if (rc == 0) {
             owed &= ~(1u << slot);
-        } else if (rc == ERR_UNAVAILABLE || rc == ERR_CORRUPT) {
-            /* Deleted meanwhile, or lost: not ours to mend. */
-            log_errf(LOG_DEBUG, "repair", "%s", err.text);
+            *written |= 1u << slot;
+        } else if (rc == ERR_UNAVAILABLE && r->tries >= LOST_TRIES) {
+            return 0; /* deleted meanwhile, most likely */
+        } else if (rc == ERR_CORRUPT) {
+            log_errf(LOG_ERROR, "repair", "%s", err.text);
             return 0;
         }
     }
     return owed;
 }
 
-/* The first repair that is due; else NULL, and *@wait_ms until one may be. */
+/* The repair that is due first; NULL when none is yet, and *@wait_ms until one
+ * may be. */
 static struct repair *next_repair(struct object_store *s, uint64_t *wait_ms)
 {
     uint64_t now = clock_mono_ms();
 
     *wait_ms = 60000;
-    LIST_EACH (node, &s->repairs) {
-        struct repair *r = LIST_OF(node, struct repair, node);
+    for (unsigned level = 0; level < OBJECT_REPAIR_LEVELS; level++) {
+        struct repair *r;
+        if (list_empty(&s->repairs[level])) {
+            continue;
+        }
+        r = LIST_OF(s->repairs[level].next, struct repair, node);
         if (r->not_before_ms <= now) {
-            list_remove(node);
-            s->repair_count--;
             return r;
         }
         if (r->not_before_ms - now < *wait_ms) {
@@ -245,6 +339,38 @@ static struct repair *next_repair(struct object_store *s, uint64_t *wait_ms)
         }
     }
     return NULL;
+}
+
+/* Lock held, let go for the work. */
+static void work_on(struct object_store *s, struct repair *r)
+{
+    struct repair *again;
+    uint32_t written = 0, owed;
+
+    dequeue(s, r);
+    s->repairing = r;
+    pthread_mutex_unlock(&s->mutex);
+    owed = try_repair(s, r, r->slots, &written);
+    pthread_mutex_lock(&s->mutex);
+    s->repairing = NULL;
+    if (r->forgotten) {
+        pthread_mutex_unlock(&s->mutex);
+        object_delete_shards(s, &r->chunk, written);
+        pthread_mutex_lock(&s->mutex);
+        free(r);
+        return;
+    }
+    again = find(s, r->chunk.id_hi, r->chunk.id_lo);
+    if (again != NULL) { /* queued again meanwhile */
+        again->slots |= owed;
+        free(r);
+    } else if (owed != 0 && ++r->tries < TRIES_MAX) {
+        r->slots = owed;
+        r->not_before_ms = clock_mono_ms() + delay_ms(level_of(r));
+        enqueue(s, r);
+    } else {
+        free(r);
+    }
 }
 
 static void *repair_main(void *arg)
@@ -257,29 +383,27 @@ static void *repair_main(void *arg)
         struct repair *r = next_repair(s, &wait_ms);
         if (r == NULL) {
             latch_cond_wait(&s->cond, &s->mutex, wait_ms);
-            continue;
-        }
-        pthread_mutex_unlock(&s->mutex);
-        r->slots = try_repair(s, r);
-        pthread_mutex_lock(&s->mutex);
-        if (r->slots != 0 && ++r->tries < TRIES_MAX) {
-            r->not_before_ms = clock_mono_ms() + RETRY_MS;
-            list_push(&s->repairs, &r->node);
-            s->repair_count++;
         } else {
+            work_on(s, r);
+        }
+    }
+    for (unsigned level = 0; level < OBJECT_REPAIR_LEVELS; level++) {
+        struct list_node *list = &s->repairs[level];
+        while (!list_empty(list)) {
+            struct repair *r = LIST_OF(list->next, struct repair, node);
+            dequeue(s, r);
             free(r);
         }
     }
-    for (struct list_node *n; (n = list_pop(&s->repairs)) != NULL;) {
-        free(LIST_OF(n, struct repair, node));
-    }
-    s->repair_count = 0;
     pthread_mutex_unlock(&s->mutex);
     return NULL;
 }
 
 void object_repair_start(struct object_store *s)
 {
+    for (unsigned level = 0; level < OBJECT_REPAIR_LEVELS; level++) {
+        list_init(&s->repairs[level]);
+    }
     CHECK(pthread_create(&s->repair_thread, NULL, repair_main, s) == 0);
     pthread_setname_np(s->repair_thread, "repair");
 }

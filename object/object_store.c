@@ -8,7 +8,22 @@
 #include "base/err.h"
 #include "base/latch.h"
 #include "base/mem.h"
+#include "node/peers.h"
+#include "object/drive_pulse.h"
 #include "object/object_internal.h"
+
+/* One more than the highest drive id that peers know. */
+static unsigned drive_ids(const struct object_store_options *options)
+{
+    struct shard_store *store;
+    unsigned ids = 0;
+    uint16_t drive;
+
+    for (size_t i = 0; peers_at(options->peers, i, &drive, &store); i++) {
+        ids = drive >= ids ? drive + 1u : ids;
+    }
+    return ids;
+}
 
 int object_store_open(const struct object_store_options *options,
                       struct object_store **out, struct err *err)
@@ -30,10 +45,10 @@ int object_store_open(const struct object_store_options *options,
     s->groups =
         mem_dup(options->groups, options->group_count * sizeof s->groups[0]);
     s->options.groups = s->groups;
+    s->pulse = drive_pulse_new(drive_ids(options));
     CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
     latch_cond_init(&s->cond);
     list_init(&s->puts);
-    list_init(&s->repairs);
     object_repair_start(s);
     *out = s;
     return 0;
@@ -52,6 +67,7 @@ void object_store_close(struct object_store *s)
     }
     pthread_cond_destroy(&s->cond);
     pthread_mutex_destroy(&s->mutex);
+    drive_pulse_free(s->pulse);
     free(s->groups);
     free(s);
 }
@@ -81,6 +97,7 @@ void object_store_stats(struct object_store *s, struct object_store_stats *out)
     out->reads_degraded = atomic_load(&s->reads_degraded);
     out->reads_hedged = atomic_load(&s->reads_hedged);
     out->shards_repaired = atomic_load(&s->shards_repaired);
+    out->repairs_dropped = atomic_load(&s->repairs_dropped);
     out->orphans_collected = atomic_load(&s->orphans_collected);
     pthread_mutex_lock(&s->mutex);
     out->repairs_waiting = s->repair_count;
