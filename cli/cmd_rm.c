@@ -33,24 +33,39 @@ static void on_failed(void *arg, const char *key, const char *why)
     fprintf(stderr, "godwit rm: %s: %s\n", key, why);
 }
 
-/* Delete what a page lists. */
+/* XML 1.0 cannot write most control bytes. */
+static bool fits_xml(const char *key)
+{
+    for (; *key != '\0'; key++) {
+        if ((unsigned char)*key < ' ' && strchr("\t\n\r", *key) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Delete what a page lists: by one document, and one by one what does not fit
+ * into it. */
 static int remove_page(struct s3_client *c, const char *bucket,
                        const struct s3_page *p, uint64_t *removed,
                        uint64_t *kept, struct err *err)
 {
-    const char **keys;
+    const char **keys = mem_calloc(p->object_count + 1, sizeof *keys);
+    size_t count = 0;
     size_t failures = 0;
-    int rc;
+    int rc = 0;
 
-    if (p->object_count == 0) {
-        return 0;
+    for (size_t i = 0; i < p->object_count && rc == 0; i++) {
+        if (fits_xml(p->objects[i].key)) {
+            keys[count++] = p->objects[i].key;
+        } else {
+            rc = s3_client_delete_object(c, bucket, p->objects[i].key, err);
+        }
     }
-    keys = mem_calloc(p->object_count, sizeof *keys);
-    for (size_t i = 0; i < p->object_count; i++) {
-        keys[i] = p->objects[i].key;
+    if (rc == 0 && count > 0) {
+        rc = s3_client_delete_objects(c, bucket, keys, count, on_failed, NULL,
+                                      &failures, err);
     }
-    rc = s3_client_delete_objects(c, bucket, keys, p->object_count, on_failed,
-                                  NULL, &failures, err);
     free(keys);
     if (rc == 0) {
         *removed += p->object_count - failures;

@@ -429,12 +429,17 @@ bool s3_again(struct s3_client *c, const struct s3_call *k, int rc, int status,
     return again;
 }
 
-/* The S3 code of an <Error> in a 200 answer. */
+/* True for a 200 whose document's root is <Error>. */
 static bool has_error(const struct http_response *r)
 {
-    return r->body.len > 0 &&
-           memmem(r->body.data, r->body.len < 256 ? r->body.len : 256,
-                  "<Error>", 7) != NULL;
+    const char *p = r->body.len > 0 ? (const char *)r->body.data : "";
+
+    p += strspn(p, " \t\r\n");
+    if (text_starts(p, "<?xml")) {
+        p = strstr(p, "?>");
+        p = p != NULL ? p + 2 + strspn(p + 2, " \t\r\n") : "";
+    }
+    return text_starts(p, "<Error>") || text_starts(p, "<Error ");
 }
 
 int s3_call(struct s3_client *c, struct s3_call *k, struct http_response *r,
