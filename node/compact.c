@@ -206,7 +206,7 @@ static int gather_shard(struct copies *c, struct segment *g,
     int status = reader_read_record(s, g, e, r, &err);
 
     if (status != 0) {
-        if (status != ERR_NOMEM) {
+        if (store_is_fatal(status)) {
             store_fail(s, &err);
         }
         return status;
@@ -412,13 +412,18 @@ static int release(struct shard_store *s, struct segment *g)
     pthread_mutex_unlock(&s->mutex);
     s->ops->close(s->ops->data, reader);
     status = set_free(s, g, &err);
+    pthread_mutex_lock(&s->mutex);
     if (status != 0) {
-        store_fail(s, &err);
+        if (store_is_fatal(status)) {
+            store_fail_locked(s, &err);
+        }
+        g->state = SEGMENT_SEALED;
+        pthread_mutex_unlock(&s->mutex);
         return status;
     }
-    pthread_mutex_lock(&s->mutex);
     s->volume->used_bytes -= g->file_bytes;
     g->state = SEGMENT_FREE;
+    g->emptied = false;
     g->tail = 0;
     volume_push_free(s->volume, g);
     pthread_cond_signal(&s->supply_cond);
@@ -434,7 +439,7 @@ static int empty(struct copies *c, struct segment *g, struct err *err)
     int status = load(s, g, &all, err);
 
     if (status != 0) {
-        if (status != ERR_NOMEM) {
+        if (store_is_fatal(status)) {
             store_fail(s, err);
         }
         return status;
@@ -478,12 +483,13 @@ bool compact_round(struct shard_store *s, bool asked)
     pthread_mutex_unlock(&s->mutex);
     c = mem_alloc(sizeof *c);
     c->s = s;
-    status = empty(c, g, &err);
+    status = g->emptied ? 0 : empty(c, g, &err);
     free(c);
     pthread_mutex_lock(&s->mutex);
     if (status == 0 && (s->state == DRIVE_FAILED || g->live_bytes > 0)) {
         status = ERR_IO;
     }
+    g->emptied = status == 0;
     if (status != 0) {
         g->state = SEGMENT_SEALED;
     }

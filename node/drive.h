@@ -7,7 +7,8 @@
  *
  * Each function gets the struct's @data first and the drive's folder as a
  * path. Errors are ERR_FULL (no space), ERR_NOT_FOUND (no such file or
- * folder), ERR_LOCKED, or ERR_IO.
+ * folder), ERR_LOCKED, ERR_BUSY (too many files are open: says nothing of the
+ * drive), or ERR_IO.
  *
  * Alignment: files opened with DRIVE_DIRECT are read and written in multiples
  * of MEM_PAGE at multiples of MEM_PAGE, from memory at page boundaries.
@@ -54,7 +55,7 @@ struct drive_ops {
 
     int (*open)(void *data, const char *dir, const char *name, unsigned flags,
                 struct drive_file **out, struct err *err);
-    void (*close)(void *data, struct drive_file *file);
+    void (*close)(void *data, struct drive_file *file); /* NULL: nothing */
     int (*size)(void *data, struct drive_file *file, uint64_t *bytes,
                 struct err *err);
     /* All or an error. At most DRIVE_IOV_MAX pieces. */

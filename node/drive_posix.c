@@ -138,7 +138,10 @@ static int posix_open(void *data, const char *dir, const char *name,
     }
     fd = open_fd(path, flags);
     if (fd < 0) {
-        status = err_errno(err, "open %s", path);
+        status =
+            errno == EMFILE || errno == ENFILE
+                ? err_set(err, ERR_BUSY, "open %s: too many open files", path)
+                : err_errno(err, "open %s", path);
         goto err_after_path;
     }
     if ((flags & DRIVE_LOCK) && flock(fd, LOCK_EX | LOCK_NB) != 0) {

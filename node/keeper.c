@@ -42,6 +42,11 @@ void store_fail(struct shard_store *s, const struct err *why)
     pthread_mutex_unlock(&s->mutex);
 }
 
+bool store_is_fatal(int status)
+{
+    return status != 0 && status != ERR_BUSY && status != ERR_NOMEM;
+}
+
 int store_failed(struct shard_store *s, struct err *err)
 {
     return err_set(err, ERR_IO, "drive %u: %.280s", (unsigned)s->drive,
@@ -132,7 +137,7 @@ static int write_footer(struct shard_store *s, struct segment *g,
     }
     iov.iov_base = mem_pages(iov.iov_len);
     if (iov.iov_base == NULL) {
-        return err_set(err, ERR_FULL, "%s", err_text(ERR_NOMEM));
+        return err_set(err, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     }
     segment_footer_encode(&g->header, g->tail, g->entries, g->count,
                           iov.iov_base);
@@ -164,9 +169,11 @@ void keeper_seal_retired(struct shard_store *s)
         pthread_mutex_unlock(&s->mutex);
         status = write_footer(s, g, &file_bytes, &err);
         pthread_mutex_lock(&s->mutex);
-        if (status != 0 && status != ERR_FULL) {
+        if (store_is_fatal(status) && status != ERR_FULL) {
             store_fail_locked(s, &err);
-            break;
+        }
+        if (status != 0 && status != ERR_FULL) {
+            break; /* tried again later */
         }
         if (status == 0) { /* without a footer it is scanned when needed */
             v->used_bytes += file_bytes - g->file_bytes;
@@ -200,7 +207,7 @@ static void probe(struct shard_store *s)
     if (status == ERR_NOT_FOUND) {
         err_wrap(&err, status, "the drive's folder is gone");
     }
-    if (status != 0) {
+    if (store_is_fatal(status)) {
         store_fail(s, &err);
     }
     s->probe_ms = clock_mono_ms();

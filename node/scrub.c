@@ -3,8 +3,9 @@
 #include "base/clock.h"
 #include "base/rng.h"
 
-/* At least this much each second, so that a nearly empty drive is read soon. */
-#define SCRUB_BYTES_PER_S_MIN ((uint64_t)256 << 10)
+/* What is due is read in parts of this size, or all at once when all is less:
+ * a nearly empty drive is left in peace between its rounds. */
+#define PART_BYTES ((uint64_t)1 << 20)
 
 void store_report_bad(struct shard_store *s, const struct shard_info *bad)
 {
@@ -20,24 +21,23 @@ void store_report_bad(struct shard_store *s, const struct shard_info *bad)
     }
 }
 
-/* Bytes that are due since the last round. */
+/* Bytes that are due since the last round; 0 until it is worth a round. */
 static uint64_t due_bytes(struct shard_store *s)
 {
     uint64_t now = clock_mono_ms();
-    uint64_t passed = now - s->scrub_ms;
-    uint64_t at_least = SCRUB_BYTES_PER_S_MIN * passed / 1000;
+    double passed = (double)(now - s->scrub_ms);
+    uint64_t live;
     uint64_t due;
 
     pthread_mutex_lock(&s->mutex);
-    due = s->volume->live_bytes * (passed / 1000) /
-              (s->scrub_interval_ms / 1000 + 1) +
-          s->volume->live_bytes * (passed % 1000) / s->scrub_interval_ms;
+    live = s->volume->live_bytes;
     pthread_mutex_unlock(&s->mutex);
-    if (due == 0 && at_least == 0) {
+    due = (uint64_t)((double)live * passed / (double)s->scrub_interval_ms);
+    if (due < PART_BYTES && due < live) {
         return 0;
     }
     s->scrub_ms = now;
-    return due > at_least ? due : at_least;
+    return due;
 }
 
 /* Where a start begins is left to chance: a server that is restarted often

@@ -219,9 +219,9 @@ static void supply(struct shard_store *s, enum supply_demand what, bool asked)
     pthread_cond_broadcast(&s->quiet_cond);
     if (status == ERR_FULL) {
         become(s, DRIVE_FULL, err.text);
-    } else if (status != 0) {
+    } else if (store_is_fatal(status)) {
         store_fail_locked(s, &err);
-    } else if (s->state == DRIVE_FULL && !inner) {
+    } else if (status == 0 && s->state == DRIVE_FULL && !inner) {
         become(s, DRIVE_UP, "");
     }
     if (asked) {
@@ -288,7 +288,9 @@ void supply_trim(struct shard_store *s, unsigned keep)
         pthread_mutex_lock(&s->mutex);
         if (status != 0) {
             volume_push_free(s->volume, g);
-            store_fail_locked(s, &err);
+            if (store_is_fatal(status)) {
+                store_fail_locked(s, &err);
+            }
             break;
         }
         volume_drop_segment(s->volume, g);

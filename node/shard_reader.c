@@ -279,7 +279,7 @@ static int suspect(struct shard_store *s)
     int status =
         drive_identity_check(s->ops, s->path, s->drive, s->cluster, &err);
 
-    if (status != 0) {
+    if (store_is_fatal(status)) {
         err_wrap(&err, ERR_IO, "identity");
         store_fail(s, &err);
     }
@@ -420,7 +420,8 @@ int reader_read_record(struct shard_store *s, struct segment *g,
         s->ops->open(s->ops->data, s->path, name, DRIVE_DIRECT, &file, err);
     if (status != 0) {
         record_bytes_free(out);
-        return err_wrap(err, ERR_IO, "%s", name);
+        return err_wrap(err, store_is_fatal(status) ? ERR_IO : status, "%s",
+                        name);
     }
     iov = (struct iovec){out->pages, out->span};
     status = read_all(s, file, &iov, 1, offset, err);
@@ -430,7 +431,8 @@ int reader_read_record(struct shard_store *s, struct segment *g,
     s->ops->close(s->ops->data, file);
     if (status != 0) {
         record_bytes_free(out);
-        return err_wrap(err, ERR_IO, "%s", name);
+        return err_wrap(err, store_is_fatal(status) ? ERR_IO : status, "%s",
+                        name);
     }
     out->header_good =
         record_header_decode(out->pages, record_header_bytes(e->length),

@@ -97,7 +97,7 @@ struct shard_delete {
 
 /* A put of a key that exists replaces it. Errors: ERR_FULL, ERR_IO, ERR_LIMIT
  * (longer than SHARD_BYTES_MAX or than a segment has room for), ERR_BUSY (too
- * many wait), ERR_NOMEM. done() is always called on a thread of the drive. */
+ * many wait: done() is called at once, by the caller's thread), ERR_NOMEM. */
 void shard_store_put(struct shard_store *s, struct shard_put *p);
 /* Errors: ERR_NOT_FOUND, ERR_CORRUPT, ERR_RANGE, ERR_IO. */
 void shard_store_get(struct shard_store *s, struct shard_get *g);

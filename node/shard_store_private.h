@@ -28,9 +28,9 @@
 #include "node/recovery.h"
 #include "node/volume.h"
 
-#define QUEUE_MAX 16384      /* puts, deletes and gets that may wait */
-#define READERS_MAX 64       /* threads */
-#define OPEN_READERS_MAX 128 /* segments kept open for gets */
+#define QUEUE_MAX 16384     /* puts, deletes and gets that may wait */
+#define READERS_MAX 64      /* threads */
+#define OPEN_READERS_MAX 64 /* segments kept open for gets */
 #define FREE_SEGMENTS_KEPT 2
 #define RESERVE_CHECK_MS 1000
 #define PROBE_MS 1000
@@ -122,6 +122,8 @@ void *keeper_main(void *arg);
 void store_fail(struct shard_store *s, const struct err *why);
 /* The same, lock held. */
 void store_fail_locked(struct shard_store *s, const struct err *why);
+/* Does an error speak of the drive, or of this process alone? */
+bool store_is_fatal(int status);
 /* ERR_IO and the reason, lock held. */
 int store_failed(struct shard_store *s, struct err *err);
 

@@ -13,7 +13,7 @@
 #define BATCH_ITEMS_MAX 512
 #define BATCH_IOV_MAX (DRIVE_IOV_MAX - 8)
 #define BATCH_BYTES_MAX ((uint64_t)32 << 20)
-#define STAGE_BYTES ((size_t)1 << 20)
+#define STAGE_BYTES ((size_t)4 << 20)
 
 enum item_kind { ITEM_PUT, ITEM_DELETE, ITEM_COPY };
 
@@ -140,8 +140,11 @@ static int activate(struct shard_store *s, struct err *err)
     pthread_mutex_lock(&s->mutex);
     if (status != 0) {
         volume_push_free(v, g);
-        store_fail_locked(s, err);
-        return ERR_IO;
+        if (store_is_fatal(status)) {
+            store_fail_locked(s, err);
+            status = ERR_IO;
+        }
+        return status;
     }
     g->state = SEGMENT_ACTIVE;
     g->tail = 0; /* the header goes out with the first batch */
@@ -170,6 +173,16 @@ static int demand(struct shard_store *s, enum supply_demand what, bool inner,
         *err = s->denied_err;
     }
     return s->denied;
+}
+
+/* Could the next free segment take @span bytes as it is? Lock held. */
+static bool free_takes(const struct shard_store *s, uint32_t span)
+{
+    const struct list_node *node = s->volume->free_segments.next;
+
+    return s->volume->free_count > 0 &&
+           LIST_OF(node, struct segment, node)->file_bytes >=
+               SEGMENT_UNIT + span + segment_footer_bytes(1);
 }
 
 static uint64_t batch_tail(const struct batch *b, const struct segment *g)
@@ -209,7 +222,10 @@ static int room(struct batch *b, uint32_t span, uint32_t entries, bool inner,
             }
             if (fits) {
                 status = demand(s, SUPPLY_GROW, inner, end, err);
-                continue;
+                if (status != ERR_FULL || !free_takes(s, span)) {
+                    continue;
+                }
+                status = 0; /* without taking more of the disk */
             }
         }
         if (s->volume->free_count == 0) {
@@ -554,6 +570,7 @@ static void apply(struct batch *b)
 {
     struct shard_store *s = b->s;
     struct segment *g = b->g;
+    uint64_t now = clock_mono_ms();
 
     for (unsigned i = 0; i < b->count; i++) {
         struct item *item = &b->items[i];
@@ -563,11 +580,11 @@ static void apply(struct batch *b)
                         &item->entry);
         } else {
             volume_apply(s->volume, g, &item->entry);
+            s->write_ms = now;
         }
     }
     g->tail = b->start + b->bytes;
     s->count_syncs += b->sync;
-    s->write_ms = clock_mono_ms();
 }
 
 /* Zero further before the writer comes there, and have the next segment ready

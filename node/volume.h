@@ -47,6 +47,7 @@ struct segment {
     uint64_t live_bytes;           /* spans of live records and tombstones */
     struct drive_file *writer;     /* of ACTIVE and RETIRED */
     struct drive_file *reader;     /* opened by the first get */
+    bool emptied;                  /* nothing in it is needed any more */
     unsigned refs;                 /* gets in flight */
     uint64_t last_get;             /* turn of the last one, to close readers */
     struct segment_entry *entries; /* of ACTIVE and RETIRED */
