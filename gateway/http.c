@@ -37,7 +37,9 @@
 #include "gateway/s3_upload.h"
 
 #define LOOPS_MAX 64
-#define CONNECTION_MEMORY ((size_t)64 << 10)
+/* Zeroed by MHD at each request; 1,000 query parameters must fit, so that they
+ * are refused with an answer. */
+#define CONNECTION_MEMORY ((size_t)96 << 10)
 #define DRAIN_MAX ((uint64_t)64 << 20) /* of a body that was refused */
 #define DRAIN_EARLY_MAX ((uint64_t)64 << 10)
 #define TICK_MS 1000
@@ -669,6 +671,21 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
     return MHD_YES;
 }
 
+/* A request line whose headers never came, or could not be parsed, is not told
+ * as completed: it goes with its connection, or with the next request. */
+static void forget_request(struct http_connection *conn)
+{
+    struct request *r = conn->request;
+
+    if (r != NULL) {
+        CHECK_OBJ(r, REQUEST_MAGIC);
+        conn->request = NULL;
+        r->conn = NULL;
+        r->connection = NULL;
+        request_release(r);
+    }
+}
+
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 {
     struct http_loop *l = cls;
@@ -678,6 +695,7 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 
     if (info != NULL && info->socket_context != NULL) {
         struct http_connection *conn = info->socket_context;
+        forget_request(conn);
         conn->request = r;
         r->conn = conn;
     }
@@ -752,6 +770,7 @@ static void on_connection(void *cls, struct MHD_Connection *c,
                    (int64_t)atomic_fetch_add(&l->http->open, 1) + 1);
     } else if (*socket_context != NULL) {
         struct http_connection *conn = *socket_context;
+        forget_request(conn);
         list_remove(&conn->node);
         free(conn);
         *socket_context = NULL;

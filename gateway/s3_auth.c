@@ -31,12 +31,23 @@ static enum s3_error error_of(enum sigv4_status status, bool presigned)
 static bool refuse(struct request *r, enum sigv4_status status,
                    const struct err *err)
 {
-    bool presigned =
-        r->auth.presigned || request_param(r, "X-Amz-Signature") != NULL;
-    enum s3_error e = error_of(status, presigned);
+    bool in_query = request_param(r, "X-Amz-Signature") != NULL ||
+                    request_param(r, "X-Amz-Algorithm") != NULL;
+    enum s3_error e = error_of(status, r->auth.presigned || in_query);
 
     if (status == SIGV4_ANONYMOUS || status == SIGV4_MISMATCH) {
         reply_error(r, e, NULL);
+    } else if (in_query && request_header(r, "authorization") != NULL) {
+        reply_error(r, S3_InvalidArgument,
+                    "Only one auth mechanism allowed; only the "
+                    "X-Amz-Algorithm query parameter, Signature query string "
+                    "parameter or the Authorization header should be "
+                    "specified");
+    } else if (status == SIGV4_BAD_PAYLOAD &&
+               request_header(r, "x-amz-content-sha256") == NULL) {
+        reply_error(r, S3_InvalidRequest,
+                    "Missing required header for this request: "
+                    "x-amz-content-sha256");
     } else {
         reply_error(r, e, "%s", err->text);
     }
