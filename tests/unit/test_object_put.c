@@ -1,0 +1,339 @@
+/* test_object_put.c: writing runs of chunks.
+ *
+ * Goal: a commit means that every chunk has its quorum on stable media (P1);
+ * writes go on while the quorum stands (P3) and are refused, by drive and
+ * reason, when it does not; an abort leaves nothing (P4); no drive that hangs
+ * holds a put for long, or the pool's memory for good.
+ * Method: six fake disks that lose power, fail at every call in turn, fill up,
+ * and hang.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/object_world.h"
+
+static int setup(void **state)
+{
+    struct world *w = mem_alloc(sizeof *w);
+
+    world_new(w, (struct ec_policy){4, 2});
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_free(*state);
+    free(*state);
+    return 0;
+}
+
+static struct object_store_stats stats_of(struct world *w)
+{
+    struct object_store_stats stats;
+
+    object_store_stats(w->objects, &stats);
+    return stats;
+}
+
+static void a_buffer_is_large_enough_for_each_shorter_chunk(void **state)
+{
+    static const uint32_t sizes[] = {1,      4096,   65535,  65536,   65537,
+                                     100000, 131073, 262144, 1000000, 8388608};
+    struct world *w = *state;
+
+    world_open(w, 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t have = object_buffer_bytes(w->objects, sizes[i]);
+        for (uint32_t n = 1; n <= sizes[i]; n += n % 65536 < 2 ? 1 : 4093) {
+            struct chunk_shape s = geometry_shape(w->options.policy, n);
+            assert_true(geometry_buffer_bytes(&s) <= have);
+        }
+    }
+    world_close(w);
+}
+
+static void what_is_committed_outlives_a_power_cut_of_all(void **state)
+{
+    struct world *w = *state;
+    struct buf manifests[12] = {{0}};
+
+    world_open(w, 0);
+    for (uint64_t i = 0; i < 12; i++) {
+        uint64_t size = i % 3 == 0 ? 5000 : i * 400000;
+        assert_int_equal(world_put(w, i, size, MIB, &manifests[i], NULL), 0);
+    }
+    for (unsigned i = 0; i < WORLD_DRIVES; i++) {
+        fake_disk_cut_at(w->disks[i], 0);
+    }
+    world_close(w);
+    for (unsigned i = 0; i < WORLD_DRIVES; i++) {
+        fake_disk_power_on(w->disks[i]);
+    }
+    world_open(w, 0);
+    for (uint64_t i = 0; i < 12; i++) {
+        assert_int_equal(world_get_all(w, &manifests[i], i, NULL), 0);
+        assert_int_equal(world_defects(w, &manifests[i]), 0);
+        buf_free(&manifests[i]);
+    }
+    world_close(w);
+}
+
+static void a_drive_that_fails_at_any_call_costs_no_put(void **state)
+{
+    struct world *w = *state;
+
+    world_open(w, 0);
+    for (long n = 0; n < 40; n += 3) {
+        struct buf manifest = {0};
+        struct err err = {{0}};
+        uint64_t seed = (uint64_t)n;
+        int rc;
+        fake_disk_fail(w->disks[n % 6], n, ERR_IO, true);
+        rc = world_put(w, seed, 3 * MIB, MIB, &manifest, &err);
+        if (rc != 0) {
+            fail_msg("call %ld: %s", n, err.text);
+        }
+        assert_int_equal(world_get_all(w, &manifest, seed, NULL), 0);
+        fake_disk_fail(w->disks[n % 6], -1, 0, false);
+        world_await(w, (unsigned)(n % 6), DRIVE_UP);
+        buf_free(&manifest);
+    }
+    world_close(w);
+}
+
+static void a_shard_missed_is_written_when_its_drive_is_back(void **state)
+{
+    struct world *w = *state;
+    struct buf manifest = {0};
+
+    world_open(w, 0);
+    fake_disk_fail(w->disks[3], 0, ERR_IO, true);
+    assert_int_equal(world_put(w, 1, 2 * MIB, MIB, &manifest, NULL), 0);
+    assert_int_equal(stats_of(w).chunks_written, 2);
+    assert_int_equal(stats_of(w).shards_missed, 2);
+    assert_true(world_defects(w, &manifest) >= 2);
+    fake_disk_fail(w->disks[3], -1, 0, false);
+    world_await(w, 3, DRIVE_UP);
+    assert_true(world_heals(w, &manifest));
+    assert_int_equal(stats_of(w).shards_repaired, 2);
+    buf_free(&manifest);
+    world_close(w);
+}
+
+static void a_lost_quorum_names_the_drives_and_leaves_nothing(void **state)
+{
+    struct world *w = *state;
+    struct buf manifest = {0};
+    struct err err = {{0}};
+
+    world_open(w, 0);
+    fake_disk_fail(w->disks[1], 0, ERR_IO, true);
+    fake_disk_fail(w->disks[4], 0, ERR_IO, true);
+    assert_int_equal(world_put(w, 1, 3 * MIB, MIB, &manifest, &err),
+                     ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "4 of 6 shards stored, 5 needed"));
+    assert_non_null(strstr(err.text, "drive 1: "));
+    assert_non_null(strstr(err.text, "drive 4: "));
+    assert_null(strstr(err.text, "drive 2: "));
+    assert_int_equal(manifest.len, 0);
+    /* A short chunk of one piece needs 2 of 3: its put goes through. */
+    assert_int_equal(world_put(w, 2, 1000, MIB, &manifest, NULL), 0);
+    for (unsigned i = 0; i < WORLD_DRIVES; i++) {
+        assert_true(world_shards_on(w, i) <= 1);
+    }
+    fake_disk_fail(w->disks[1], -1, 0, false);
+    fake_disk_fail(w->disks[4], -1, 0, false);
+    buf_free(&manifest);
+    world_close(w);
+}
+
+static void full_drives_are_missed_and_too_many_are_err_full(void **state)
+{
+    struct world *w = *state;
+    struct buf manifest = {0};
+    struct err err = {{0}};
+
+    world_open(w, 0);
+    assert_int_equal(world_put(w, 1, MIB, MIB, &manifest, NULL), 0);
+    buf_clear(&manifest);
+    fake_disk_set_size(w->disks[0], fake_disk_used(w->disks[0]));
+    for (int i = 0; i < 24; i++) { /* until its segment is full, and on */
+        buf_clear(&manifest);
+        assert_int_equal(world_put(w, 2, MIB, MIB, &manifest, NULL), 0);
+        assert_int_equal(world_get_all(w, &manifest, 2, NULL), 0);
+    }
+    assert_true(stats_of(w).shards_missed > 0);
+    fake_disk_set_size(w->disks[1], fake_disk_used(w->disks[1]));
+    for (int i = 0; i < 40; i++) {
+        buf_clear(&manifest);
+        if (world_put(w, 3, MIB, MIB, &manifest, &err) != 0) {
+            break;
+        }
+    }
+    assert_int_equal(world_put(w, 3, MIB, MIB, &manifest, &err), ERR_FULL);
+    assert_non_null(strstr(err.text, "drive 0: "));
+    assert_non_null(strstr(err.text, "drive 1: "));
+    fake_disk_set_size(w->disks[0], (uint64_t)1 << 40);
+    fake_disk_set_size(w->disks[1], (uint64_t)1 << 40);
+    world_await(w, 0, DRIVE_UP);
+    world_await(w, 1, DRIVE_UP);
+    buf_clear(&manifest);
+    assert_int_equal(world_put(w, 4, MIB, MIB, &manifest, NULL), 0);
+    buf_free(&manifest);
+    world_close(w);
+}
+
+static void a_hung_drive_holds_one_put_for_a_moment_and_no_more(void **state)
+{
+    struct world *w = *state;
+    struct buf manifests[20] = {{0}};
+    uint64_t start, first_ms, rest_ms;
+    size_t held;
+
+    world_open(w, 0);
+    fake_disk_hang(w->disks[2], true);
+    start = clock_mono_ms();
+    assert_int_equal(world_put(w, 0, 3 * MIB, MIB, &manifests[0], NULL), 0);
+    first_ms = clock_mono_ms() - start;
+    assert_in_range(first_ms, 1900, 10000);
+    held = pool_used(w->pool);
+    assert_true(held > 0);
+    start = clock_mono_ms();
+    for (uint64_t i = 1; i < 20; i++) {
+        assert_int_equal(world_put(w, i, 3 * MIB, MIB, &manifests[i], NULL), 0);
+    }
+    rest_ms = clock_mono_ms() - start;
+    assert_true(rest_ms < 19 * 1900); /* none waited as the first did */
+    assert_int_equal(pool_used(w->pool), held);
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_int_equal(world_get_all(w, &manifests[i], i, NULL), 0);
+    }
+    fake_disk_hang(w->disks[2], false);
+    for (uint64_t i = 0; i < 20; i++) {
+        assert_true(world_heals(w, &manifests[i]));
+        buf_free(&manifests[i]);
+    }
+    assert_int_equal(pool_used(w->pool), 0);
+    world_close(w);
+}
+
+static void too_many_hung_drives_are_refused_in_time(void **state)
+{
+    struct world *w = *state;
+    struct buf manifest = {0};
+    struct err err = {{0}};
+    uint64_t start;
+
+    w->options.put_timeout_ms = 700;
+    world_open(w, 0);
+    fake_disk_hang(w->disks[2], true);
+    fake_disk_hang(w->disks[5], true);
+    start = clock_mono_ms();
+    assert_int_equal(world_put(w, 1, MIB, MIB, &manifest, &err),
+                     ERR_UNAVAILABLE);
+    assert_true(clock_mono_ms() - start >= 700);
+    assert_non_null(strstr(err.text, "drive 2: no answer in time"));
+    assert_non_null(strstr(err.text, "drive 5: no answer in time"));
+    assert_int_equal(manifest.len, 0);
+    fake_disk_hang(w->disks[2], false);
+    fake_disk_hang(w->disks[5], false);
+    /* Late shards are deleted by the abort, or are orphans. */
+    for (int i = 0; i < 100 && pool_used(w->pool) > 0; i++) {
+        clock_sleep_ms(50);
+    }
+    assert_int_equal(world_put(w, 2, MIB, MIB, &manifest, NULL), 0);
+    assert_int_equal(world_get_all(w, &manifest, 2, NULL), 0);
+    buf_free(&manifest);
+    world_close(w);
+}
+
+static void an_abort_deletes_also_what_comes_late(void **state)
+{
+    struct world *w = *state;
+    struct object_put *p;
+
+    w->options.put_timeout_ms = 300;
+    world_open(w, 0);
+    fake_disk_hang(w->disks[1], true);
+    assert_int_equal(world_begin(w, 1, 2 * MIB, MIB, &p, NULL), 0);
+    object_put_abort(p);
+    fake_disk_hang(w->disks[1], false);
+    for (int i = 0; i < 200 && pool_used(w->pool) > 0; i++) {
+        clock_sleep_ms(50);
+    }
+    for (int i = 0; i < 200 && world_shards(w) > 0; i++) {
+        clock_sleep_ms(50);
+    }
+    assert_int_equal(world_shards(w), 0);
+    world_close(w);
+}
+
+static void a_put_that_the_catalogue_refused_leaves_nothing(void **state)
+{
+    struct world *w = *state;
+    struct buf manifest = {0};
+    struct object_put *p;
+
+    world_open(w, 0);
+    assert_int_equal(world_begin(w, 1, 2 * MIB + 5, MIB, &p, NULL), 0);
+    assert_int_equal(object_put_commit(p, &manifest, NULL), 0);
+    assert_int_equal(world_shards(w), 6 + 6 + 3);
+    object_put_close(p, 0);
+    assert_int_equal(world_shards(w), 0);
+    buf_free(&manifest);
+    world_close(w);
+}
+
+static void groups_with_all_drives_up_are_preferred(void **state)
+{
+    struct world *w = *state;
+
+    /* Half of the groups do without drive 5, which fails. */
+    w->options.policy = (struct ec_policy){2, 1};
+    world_open(w, 0);
+    fake_disk_fail(w->disks[5], 0, ERR_IO, true);
+    for (uint64_t i = 0; i < 3; i++) { /* until the drive is known to fail */
+        struct buf manifest = {0};
+        world_put(w, i, 200000, MIB, &manifest, NULL);
+        buf_free(&manifest);
+    }
+    world_await(w, 5, DRIVE_FAILED);
+    for (uint64_t i = 0; i < 20; i++) {
+        struct buf manifest = {0};
+        struct manifest m;
+        assert_int_equal(world_put(w, i, 200000, MIB, &manifest, NULL), 0);
+        assert_int_equal(manifest_decode(manifest.data, manifest.len, &m, NULL),
+                         0);
+        for (unsigned slot = 0; slot < 3; slot++) {
+            assert_int_not_equal(world_drive_of(w, &m, slot), 5);
+        }
+        manifest_free(&m);
+        buf_free(&manifest);
+    }
+    fake_disk_fail(w->disks[5], -1, 0, false);
+    world_close(w);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_buffer_is_large_enough_for_each_shorter_chunk),
+        TEST(what_is_committed_outlives_a_power_cut_of_all),
+        TEST(a_drive_that_fails_at_any_call_costs_no_put),
+        TEST(a_shard_missed_is_written_when_its_drive_is_back),
+        TEST(a_lost_quorum_names_the_drives_and_leaves_nothing),
+        TEST(full_drives_are_missed_and_too_many_are_err_full),
+        TEST(a_hung_drive_holds_one_put_for_a_moment_and_no_more),
+        TEST(too_many_hung_drives_are_refused_in_time),
+        TEST(an_abort_deletes_also_what_comes_late),
+        TEST(a_put_that_the_catalogue_refused_leaves_nothing),
+        TEST(groups_with_all_drives_up_are_preferred),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
