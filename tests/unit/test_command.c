@@ -1,0 +1,430 @@
+/* test_command.c: commands as bytes.
+ *
+ * Goal: each command comes back as it was encoded; nothing that was cut short,
+ * lengthened or out of bounds is taken for a command; the bytes of version 1
+ * never change.
+ * Method: one of each command, cut at every length and with every byte changed;
+ * a golden file of all of them as one entry.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/wire.h"
+#include "meta/command.h"
+
+#define GOLDEN "tests/golden/commands-v1.bin"
+#define KINDS 12
+
+static const uint8_t upload[META_UPLOAD_ID] = "0123456789abcde";
+static uint8_t manifest[40];
+
+/* One of each kind, with every field set. */
+static void encode(int type, struct buf *out)
+{
+    struct meta_condition condition = {.if_match = "*", .if_none_match = "abc"};
+    struct meta_content in_row = {.size_bytes = 3, .inline_bytes = "abc"};
+    struct meta_content in_run = {.size_bytes = 1 << 20,
+                                  .manifest = manifest,
+                                  .manifest_len = sizeof manifest};
+    const char *keys[] = {"a", "b/\xc3\xa4"};
+    const char *etags[] = {NULL, "e2"};
+    struct command_part parts[] = {{1, "p1"}, {7, "p7"}};
+    uint64_t ids[] = {5, 1ull << 40};
+
+    for (size_t i = 0; i < sizeof manifest; i++) {
+        manifest[i] = (uint8_t)i;
+    }
+    switch (type) {
+        case COMMAND_BUCKET_CREATE:
+            command_bucket_create(out, "bucket", "owner", 11);
+            break;
+        case COMMAND_BUCKET_DELETE:
+            command_bucket_delete(out, "bucket");
+            break;
+        case COMMAND_OBJECT_PUT:
+            command_object_put(out, "bucket", "key", &condition, &in_row,
+                               "etag", "attrs", 5, 12);
+            break;
+        case COMMAND_OBJECT_DELETE:
+            command_object_delete(out, "bucket", "key", NULL, 13);
+            break;
+        case COMMAND_OBJECTS_DELETE:
+            command_objects_delete(out, "bucket", keys, etags, 2, 14);
+            break;
+        case COMMAND_OBJECT_COPY:
+            command_object_copy(out, "from", "source", 99, "bucket", "key",
+                                &condition, "etag", "at", 2, 15);
+            break;
+        case COMMAND_UPLOAD_CREATE:
+            command_upload_create(out, "bucket", "key", upload, "at", 2, 16);
+            break;
+        case COMMAND_PART_PUT:
+            command_part_put(out, upload, 3, &in_run, "etag", "check", 17);
+            break;
+        case COMMAND_UPLOAD_COMPLETE:
+            command_upload_complete(out, "bucket", "key", upload, parts, 2,
+                                    5 << 20, &condition, "etag-2", NULL, 0, 18);
+            break;
+        case COMMAND_UPLOAD_ABORT:
+            command_upload_abort(out, "bucket", "key", upload, 19);
+            break;
+        case COMMAND_GARBAGE_DONE:
+            command_garbage_done(out, ids, 2);
+            break;
+        default:
+            command_layout_set(out, 4, "layout", 6);
+    }
+}
+
+static void assert_bytes(const struct command_bytes *b, const char *want)
+{
+    assert_int_equal(b->len, strlen(want));
+    assert_memory_equal(b->p, want, b->len);
+}
+
+static void must_decode(const struct buf *b, struct command *c)
+{
+    struct err err = {0};
+
+    if (command_decode(b->data, b->len, c, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void every_field_comes_back(void **state)
+{
+    struct buf b = {0};
+    struct command c;
+
+    (void)state;
+    encode(COMMAND_BUCKET_CREATE, &b);
+    must_decode(&b, &c);
+    assert_int_equal(c.type, COMMAND_BUCKET_CREATE);
+    assert_bytes(&c.bucket, "bucket");
+    assert_bytes(&c.owner, "owner");
+    assert_int_equal(c.time_ms, 11);
+
+    buf_clear(&b);
+    encode(COMMAND_OBJECT_PUT, &b);
+    must_decode(&b, &c);
+    assert_bytes(&c.key, "key");
+    assert_bytes(&c.if_match, "*");
+    assert_bytes(&c.if_none_match, "abc");
+    assert_int_equal(c.kind, COMMAND_INLINE);
+    assert_int_equal(c.size_bytes, 3);
+    assert_bytes(&c.content, "abc");
+    assert_bytes(&c.etag, "etag");
+    assert_bytes(&c.attrs, "attrs");
+
+    buf_clear(&b);
+    encode(COMMAND_OBJECT_DELETE, &b);
+    must_decode(&b, &c);
+    assert_null(c.if_match.p);
+    assert_null(c.if_none_match.p);
+
+    buf_clear(&b);
+    encode(COMMAND_OBJECT_COPY, &b);
+    must_decode(&b, &c);
+    assert_bytes(&c.src_bucket, "from");
+    assert_bytes(&c.src_key, "source");
+    assert_int_equal(c.body, 99);
+
+    buf_clear(&b);
+    encode(COMMAND_PART_PUT, &b);
+    must_decode(&b, &c);
+    assert_memory_equal(c.upload, upload, sizeof upload);
+    assert_int_equal(c.number, 3);
+    assert_int_equal(c.kind, COMMAND_MANIFEST);
+    assert_int_equal(c.content.len, sizeof manifest);
+    assert_bytes(&c.check, "check");
+
+    buf_clear(&b);
+    encode(COMMAND_LAYOUT_SET, &b);
+    must_decode(&b, &c);
+    assert_int_equal(c.epoch, 4);
+    assert_bytes(&c.content, "layout");
+    buf_free(&b);
+}
+
+static void items_come_back_in_order(void **state)
+{
+    struct buf b = {0};
+    struct command c;
+    struct command_item item;
+    size_t at = 0;
+
+    (void)state;
+    encode(COMMAND_OBJECTS_DELETE, &b);
+    must_decode(&b, &c);
+    assert_int_equal(c.count, 2);
+    command_item(&c, &at, &item);
+    assert_bytes(&item.key, "a");
+    assert_null(item.etag.p);
+    command_item(&c, &at, &item);
+    assert_bytes(&item.key, "b/\xc3\xa4");
+    assert_bytes(&item.etag, "e2");
+
+    buf_clear(&b);
+    at = 0;
+    encode(COMMAND_UPLOAD_COMPLETE, &b);
+    must_decode(&b, &c);
+    assert_int_equal(c.part_min, 5 << 20);
+    command_item(&c, &at, &item);
+    command_item(&c, &at, &item);
+    assert_int_equal(item.number, 7);
+    assert_bytes(&item.etag, "p7");
+
+    buf_clear(&b);
+    at = 0;
+    encode(COMMAND_GARBAGE_DONE, &b);
+    must_decode(&b, &c);
+    command_item(&c, &at, &item);
+    command_item(&c, &at, &item);
+    assert_int_equal(item.id, 1ull << 40);
+    buf_free(&b);
+}
+
+static void a_command_cut_short_or_lengthened_is_refused(void **state)
+{
+    (void)state;
+    for (int type = 1; type <= KINDS; type++) {
+        struct buf b = {0};
+        struct command c;
+        encode(type, &b);
+        for (size_t len = 0; len < b.len; len++) {
+            struct err err = {0};
+            /* A copy of just that length, for the address sanitizer. */
+            uint8_t *p = mem_dup(b.data, len + 1);
+            p = mem_realloc(p, len > 0 ? len : 1);
+            assert_int_equal(command_decode(p, len, &c, &err), ERR_BAD_INPUT);
+            assert_true(strlen(err.text) > 0);
+            free(p);
+        }
+        buf_append(&b, "", 1);
+        assert_int_equal(command_decode(b.data, b.len, &c, NULL),
+                         ERR_BAD_INPUT);
+        buf_free(&b);
+    }
+}
+
+static void any_changed_byte_is_decoded_or_refused_within_bounds(void **state)
+{
+    (void)state;
+    for (int type = 1; type <= KINDS; type++) {
+        struct buf b = {0};
+        encode(type, &b);
+        for (size_t i = 0; i < b.len; i++) {
+            for (unsigned v = 0; v < 256; v += 5) {
+                struct command c;
+                uint8_t was = b.data[i];
+                b.data[i] = (uint8_t)v;
+                if (command_decode(b.data, b.len, &c, NULL) == 0) {
+                    size_t at = 0;
+                    for (uint32_t k = 0; k < c.count; k++) {
+                        struct command_item item;
+                        command_item(&c, &at, &item);
+                    }
+                    assert_int_equal(at, c.items.len);
+                }
+                b.data[i] = was;
+            }
+        }
+        buf_free(&b);
+    }
+}
+
+/* Encode a put with these and expect to be refused over @field. */
+static void refuse_put(const char *bucket, const char *key, size_t attrs_len,
+                       const char *etag, const char *field)
+{
+    struct buf b = {0};
+    struct command c;
+    struct err err = {0};
+    struct meta_content none = {0};
+    uint8_t *attrs = mem_alloc(attrs_len + 1);
+
+    command_object_put(&b, bucket, key, NULL, &none, etag, attrs, attrs_len, 1);
+    assert_int_equal(command_decode(b.data, b.len, &c, &err), ERR_BAD_INPUT);
+    if (strstr(err.text, field) == NULL) {
+        fail_msg("%s: %s", field, err.text);
+    }
+    free(attrs);
+    buf_free(&b);
+}
+
+static void fields_over_their_bounds_are_refused_by_name(void **state)
+{
+    char longer[META_KEY_MAX + 2];
+
+    (void)state;
+    memset(longer, 'x', sizeof longer);
+    longer[sizeof longer - 1] = '\0';
+    refuse_put("", "k", 0, "e", "bucket");
+    refuse_put("b", "", 0, "e", "key");
+    refuse_put("b", longer, 0, "e", "key");
+    refuse_put("b", "k", META_ATTRS_MAX + 1, "e", "attrs");
+    refuse_put(longer + META_KEY_MAX - META_BUCKET_MAX, "k", 0, "e", "bucket");
+    refuse_put("b", "k", 0, longer, "etag");
+    refuse_put("b", "k", 0, NULL, "etag");
+}
+
+static void content_that_contradicts_itself_is_refused(void **state)
+{
+    struct buf b = {0};
+    struct command c;
+    struct meta_content short_run = {
+        .size_bytes = 1, .manifest = manifest, .manifest_len = 23};
+
+    (void)state;
+    command_part_put(&b, upload, 1, &short_run, "e", NULL, 1);
+    assert_int_equal(command_decode(b.data, b.len, &c, NULL), ERR_BAD_INPUT);
+    buf_clear(&b);
+    encode(COMMAND_OBJECT_PUT, &b);
+    for (size_t i = 0; i + 9 < b.len; i++) {
+        /* The inline size of 3, not equal to the bytes that follow. */
+        if (b.data[i] == COMMAND_INLINE && load_u64(b.data + i + 1) == 3) {
+            store_u64(b.data + i + 1, 4);
+            break;
+        }
+    }
+    assert_int_equal(command_decode(b.data, b.len, &c, NULL), ERR_BAD_INPUT);
+    buf_clear(&b);
+    command_part_put(&b, upload, 0, &(struct meta_content){0}, "e", NULL, 1);
+    assert_int_equal(command_decode(b.data, b.len, &c, NULL), ERR_BAD_INPUT);
+    buf_clear(&b);
+    command_part_put(&b, upload, META_PARTS_MAX + 1, &(struct meta_content){0},
+                     "e", NULL, 1);
+    assert_int_equal(command_decode(b.data, b.len, &c, NULL), ERR_BAD_INPUT);
+    buf_free(&b);
+}
+
+static void only_what_adds_is_refused_when_space_is_short(void **state)
+{
+    (void)state;
+    assert_true(command_adds(COMMAND_OBJECT_PUT));
+    assert_true(command_adds(COMMAND_BUCKET_CREATE));
+    assert_true(command_adds(COMMAND_OBJECT_COPY));
+    assert_true(command_adds(COMMAND_UPLOAD_CREATE));
+    assert_true(command_adds(COMMAND_PART_PUT));
+    assert_true(command_adds(COMMAND_UPLOAD_COMPLETE));
+    assert_false(command_adds(COMMAND_OBJECT_DELETE));
+    assert_false(command_adds(COMMAND_OBJECTS_DELETE));
+    assert_false(command_adds(COMMAND_UPLOAD_ABORT));
+    assert_false(command_adds(COMMAND_GARBAGE_DONE));
+    assert_false(command_adds(COMMAND_BUCKET_DELETE));
+    assert_false(command_adds(COMMAND_LAYOUT_SET));
+    assert_string_equal(command_name(COMMAND_PART_PUT), "PART_PUT");
+    assert_string_equal(command_name(0), "?");
+    assert_int_equal(command_peek("\x03", 1), COMMAND_OBJECT_PUT);
+    assert_int_equal(command_peek(NULL, 0), 0);
+}
+
+/* All kinds as one entry. */
+static uint8_t *batch_of_all(size_t *len)
+{
+    struct buf commands[KINDS] = {{0}};
+    size_t bytes = 0;
+    uint8_t *p, *at;
+
+    for (int i = 0; i < KINDS; i++) {
+        encode(i + 1, &commands[i]);
+        bytes += commands[i].len;
+    }
+    *len = command_batch_size(KINDS, bytes);
+    p = mem_alloc(*len);
+    at = command_batch_head(p, KINDS);
+    for (int i = 0; i < KINDS; i++) {
+        at = command_batch_put(at, commands[i].data, commands[i].len);
+        buf_free(&commands[i]);
+    }
+    assert_true((size_t)(at - p) <= *len);
+    return p;
+}
+
+static void a_batch_gives_its_commands_in_order(void **state)
+{
+    size_t len;
+    uint8_t *p = batch_of_all(&len);
+    struct command_batch b;
+    struct command_bytes bytes;
+    int n = 0;
+
+    (void)state;
+    assert_int_equal(len % 8, 0);
+    assert_int_equal(command_batch_open(&b, p, len, NULL), 0);
+    while (command_batch_next(&b, &bytes)) {
+        struct command c;
+        n++;
+        assert_int_equal(command_decode(bytes.p, bytes.len, &c, NULL), 0);
+        assert_int_equal(c.type, n);
+    }
+    assert_int_equal(n, KINDS);
+    free(p);
+}
+
+static void a_damaged_batch_is_corrupt(void **state)
+{
+    size_t len;
+    uint8_t *p = batch_of_all(&len);
+    struct command_batch b;
+
+    (void)state;
+    for (size_t n = 0; n + 8 < len; n++) {
+        assert_int_equal(command_batch_open(&b, p, n, NULL), ERR_CORRUPT);
+    }
+    p[0] ^= 1;
+    assert_int_equal(command_batch_open(&b, p, len, NULL), ERR_CORRUPT);
+    p[0] ^= 1;
+    store_u32(p + 4, 0);
+    assert_int_equal(command_batch_open(&b, p, len, NULL), ERR_CORRUPT);
+    store_u32(p + 4, COMMAND_BATCH_MAX + 1);
+    assert_int_equal(command_batch_open(&b, p, len, NULL), ERR_CORRUPT);
+    store_u32(p + 4, KINDS - 1); /* something is left over */
+    assert_int_equal(command_batch_open(&b, p, len, NULL), ERR_CORRUPT);
+    free(p);
+}
+
+static void the_golden_file_is_written_and_read_the_same(void **state)
+{
+    struct buf have = {0};
+    size_t len;
+    uint8_t *p = batch_of_all(&len);
+
+    (void)state;
+    if (getenv("GOLDEN_WRITE") != NULL) {
+        assert_int_equal(fs_write(GOLDEN, p, len, 0644, NULL), 0);
+    }
+    assert_int_equal(fs_read(GOLDEN, 1 << 20, &have, NULL), 0);
+    assert_int_equal(have.len, len);
+    assert_memory_equal(have.data, p, len);
+    buf_free(&have);
+    free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_field_comes_back),
+        cmocka_unit_test(items_come_back_in_order),
+        cmocka_unit_test(a_command_cut_short_or_lengthened_is_refused),
+        cmocka_unit_test(any_changed_byte_is_decoded_or_refused_within_bounds),
+        cmocka_unit_test(fields_over_their_bounds_are_refused_by_name),
+        cmocka_unit_test(content_that_contradicts_itself_is_refused),
+        cmocka_unit_test(only_what_adds_is_refused_when_space_is_short),
+        cmocka_unit_test(a_batch_gives_its_commands_in_order),
+        cmocka_unit_test(a_damaged_batch_is_corrupt),
+        cmocka_unit_test(the_golden_file_is_written_and_read_the_same),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
