@@ -386,7 +386,9 @@ static bool reply_one(void *arg, const char *name, const char *value)
         }
     }
     b->has_type = b->has_type || text_ieq(name, "content-type");
-    reply_header(b->request, name, "%s", value);
+    /* libmicrohttpd takes no header without a value; blanks around one do not
+     * count (RFC 9110 section 5.5). */
+    reply_header(b->request, name, "%s", value[0] != '\0' ? value : " ");
     return true;
 }
 
