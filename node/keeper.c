@@ -306,7 +306,8 @@ static void work(struct shard_store *s, bool asked)
     pthread_mutex_lock(&s->mutex);
     idle = store_idle(s) || asked;
     pthread_mutex_unlock(&s->mutex);
-    supply_trim(s, idle ? 1 : FREE_SEGMENTS_KEPT);
+    /* Who writes again gets a new one made ahead of him, step by step. */
+    supply_trim(s, idle ? 0 : FREE_SEGMENTS_KEPT);
     scrub_round(s);
 }
 
