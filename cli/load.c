@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -26,8 +27,9 @@
 #include "client/http_conn.h"
 #include "crypto/digest.h"
 
-#define HEAD_MAX 8192             /* a small object comes in one recv */
-#define DISCARD ((size_t)4 << 20) /* asked of one recv */
+#define HEAD_MAX 8192                  /* a small object comes in one recv */
+#define JOIN_MAX ((uint64_t)128 << 10) /* bodies that go with their head */
+#define DISCARD ((size_t)4 << 20)      /* asked of one recv */
 #define EVENTS 256
 #define TICK_MS 100
 #define FAILURES_MAX 100 /* connections lost in a row: give up */
@@ -61,6 +63,7 @@ struct load {
     const struct load_options *o;
     struct addrinfo *addresses;
     int body_fd;
+    uint8_t *body;                 /* mapped */
     uint64_t body_file;            /* its size */
     char payload[72];              /* x-amz-content-sha256 of a PUT */
     uint64_t stop_us;              /* 0: never */
@@ -260,13 +263,36 @@ static bool sending(const struct conn *c)
     return c->out_len > 0 || c->body_left > 0;
 }
 
+/* Send head and a small body at once; false: the connection is lost. */
+static bool send_joined(struct load *load, struct conn *c)
+{
+    while (sending(c)) {
+        struct iovec iov[2] = {
+            {c->out, c->out_len},
+            {load->body + (load->o->size - c->body_left), c->body_left}};
+        struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+        ssize_t n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+        size_t of_head;
+        if (n < 0) {
+            return errno == EAGAIN || errno == EINTR;
+        }
+        of_head = (size_t)n < c->out_len ? (size_t)n : c->out_len;
+        c->out += of_head;
+        c->out_len -= of_head;
+        c->body_left -= (size_t)n - of_head;
+    }
+    return true;
+}
+
 /* Send what is left of the request; false: the connection is lost. */
 static bool send_rest(struct load *load, struct conn *c)
 {
+    if (load->o->size <= JOIN_MAX) {
+        return send_joined(load, c);
+    }
     while (c->out_len > 0) {
-        ssize_t n = send(
-            c->fd, c->out, c->out_len,
-            MSG_NOSIGNAL | MSG_DONTWAIT | (c->body_left > 0 ? MSG_MORE : 0));
+        ssize_t n = send(c->fd, c->out, c->out_len,
+                         MSG_NOSIGNAL | (c->body_left > 0 ? MSG_MORE : 0));
         if (n < 0) {
             return errno == EAGAIN || errno == EINTR;
         }
@@ -572,7 +598,6 @@ static void *run_loader(void *arg)
 static int make_body(struct load *load, struct err *err)
 {
     const struct load_options *o = load->o;
-    uint8_t *map;
     struct digest sha = {0};
     uint8_t hash[DIGEST_MAX];
 
@@ -585,23 +610,23 @@ static int make_body(struct load *load, struct err *err)
         ftruncate(load->body_fd, (off_t)load->body_file) != 0) {
         return err_errno(err, "memory for a body");
     }
-    map = mmap(NULL, load->body_file, PROT_READ | PROT_WRITE, MAP_SHARED,
-               load->body_fd, 0);
-    if (map == MAP_FAILED) {
+    load->body = mmap(NULL, load->body_file, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      load->body_fd, 0);
+    if (load->body == MAP_FAILED) {
+        load->body = NULL;
         return err_errno(err, "memory for a body");
     }
-    rng_bytes(map, load->body_file);
+    rng_bytes(load->body, load->body_file);
     if (o->hash_payload) {
         digest_init(&sha, DIGEST_SHA256);
         for (uint64_t left = o->size; left > 0;) {
             uint64_t n = left < load->body_file ? left : load->body_file;
-            digest_update(&sha, map, n);
+            digest_update(&sha, load->body, n);
             left -= n;
         }
         digest_final(&sha, hash);
         text_hex(hash, 32, load->payload);
     }
-    munmap(map, load->body_file);
     return 0;
 }
 
@@ -686,6 +711,9 @@ int load_run(const struct load_options *o, struct load_result *out,
     rc = make_body(&load, err);
     if (rc == 0) {
         rc = run_threads(&load, out, err);
+    }
+    if (load.body != NULL) {
+        munmap(load.body, load.body_file);
     }
     if (load.body_fd >= 0) {
         close(load.body_fd);
