@@ -279,7 +279,8 @@ static const char *const query_names[Q_FIELDS] = {
 struct query {
     struct canonical_param params[Q_FIELDS]; /* name NULL when missing */
     bool is_signed;
-    int twice; /* one that comes more than once, or -1 */
+    bool is_version_2; /* signed as before 2014: not supported */
+    int twice;         /* one that comes more than once, or -1 */
 };
 
 static int query_field_of(const struct canonical_param *q)
@@ -304,6 +305,8 @@ static void find_query(const char *p, struct query *out)
     out->twice = -1;
     while (canonical_next_param(&p, &q)) {
         int i = query_field_of(&q);
+        out->is_version_2 |=
+            q.name_len == 14 && memcmp(q.name, "AWSAccessKeyId", 14) == 0;
         if (i >= 0) {
             out->twice = out->params[i].name != NULL ? i : out->twice;
             out->params[i] = q;
@@ -430,6 +433,11 @@ static enum sigv4_status parse(const struct sigv4_request *r,
         err_set(err, 0,
                 "a signature in the query and an Authorization header; send "
                 "one");
+        return SIGV4_MALFORMED;
+    }
+    if (q.is_version_2 && !q.is_signed) {
+        a->presigned = true;
+        err_set(err, 0, "signature version 2 is not supported; use " ALGORITHM);
         return SIGV4_MALFORMED;
     }
     if (f.values[AUTHORIZATION] == NULL && !q.is_signed) {

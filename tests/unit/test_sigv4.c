@@ -552,6 +552,10 @@ static void malformed_query_is_refused_with_its_reason(void **state)
     /* Not even decodable, but meant as a signature: not anonymous. */
     assert_int_equal(judge_query("X-Amz-Signature=%zz", NULL, NOW, &auth, NULL),
                      SIGV4_MALFORMED);
+    /* What old clients sign is not anonymous either. */
+    assert_int_equal(judge_query("AWSAccessKeyId=A&Signature=x&Expires=1", NULL,
+                                 NOW, &auth, NULL),
+                     SIGV4_MALFORMED);
     assert_int_equal(judge_query("x=X-Amz-Signature", NULL, NOW, &auth, NULL),
                      SIGV4_ANONYMOUS);
 }
