@@ -200,6 +200,68 @@ int meta_each_manifest(struct meta *m, manifest_fn fn, void *arg,
     return rc == 0 ? each_name(&e, upload_names, each_part) : rc;
 }
 
+/* ---- a dump ---- */
+
+static const char *const dumps[] = {
+    "SELECT 'state', * FROM state",
+    "SELECT 'bucket', * FROM bucket ORDER BY id",
+    "SELECT 'version', * FROM version ORDER BY bucket, key, version",
+    "SELECT 'body', * FROM body ORDER BY id",
+    "SELECT 'part', * FROM part ORDER BY body, number",
+    "SELECT 'upload', * FROM upload ORDER BY id",
+    "SELECT 'run', * FROM run ORDER BY hi, lo",
+    "SELECT 'garbage', * FROM garbage ORDER BY id",
+    "SELECT 'layout', * FROM layout ORDER BY epoch",
+    "SELECT 'sequence', * FROM sqlite_sequence ORDER BY name",
+};
+
+static void dump_column(sqlite3_stmt *s, int at, struct buf *out)
+{
+    const uint8_t *p;
+
+    switch (sqlite3_column_type(s, at)) {
+        case SQLITE_NULL:
+            buf_str(out, "NULL");
+            break;
+        case SQLITE_INTEGER:
+            buf_printf(out, "%lld", (long long)sqlite3_column_int64(s, at));
+            break;
+        case SQLITE_TEXT:
+            buf_append(out, sqlite3_column_text(s, at),
+                       (size_t)sqlite3_column_bytes(s, at));
+            break;
+        default:
+            p = sqlite3_column_blob(s, at);
+            for (int i = 0; i < sqlite3_column_bytes(s, at); i++) {
+                buf_printf(out, "%02x", p[i]);
+            }
+    }
+}
+
+int meta_dump_on(struct meta_db *db, struct buf *out, struct err *err)
+{
+    for (size_t i = 0; i < sizeof dumps / sizeof dumps[0]; i++) {
+        sqlite3_stmt *s;
+        int step;
+        if (sqlite3_prepare_v2(db->sqlite, dumps[i], -1, &s, NULL) !=
+            SQLITE_OK) {
+            return meta_db_error(db, "dump", err);
+        }
+        while ((step = sqlite3_step(s)) == SQLITE_ROW) {
+            for (int c = 0; c < sqlite3_column_count(s); c++) {
+                buf_str(out, c > 0 ? "|" : "");
+                dump_column(s, c, out);
+            }
+            buf_char(out, '\n');
+        }
+        sqlite3_finalize(s);
+        if (step != SQLITE_DONE) {
+            return meta_db_error(db, "dump", err);
+        }
+    }
+    return 0;
+}
+
 /* ---- references ---- */
 
 struct verify {
@@ -258,21 +320,36 @@ static void check_integrity(struct verify *v)
     sqlite3_finalize(s);
 }
 
-/* run_of(manifest): hi and lo as "hi:lo", NULL when it is too short. */
-static void run_of(sqlite3_context *c, int argc, sqlite3_value **argv)
+/* run_hi(manifest) and run_lo(manifest), NULL when it is too short. */
+static void run_word(sqlite3_context *c, sqlite3_value *v, size_t at,
+                     uint64_t mask)
 {
-    const uint8_t *p = sqlite3_value_blob(argv[0]);
-    char text[48];
+    const uint8_t *p = sqlite3_value_blob(v);
 
-    (void)argc;
-    if (p == NULL || sqlite3_value_bytes(argv[0]) < COMMAND_RUN_SIZE) {
+    if (p == NULL || sqlite3_value_bytes(v) < COMMAND_RUN_SIZE) {
         sqlite3_result_null(c);
-        return;
+    } else {
+        sqlite3_result_int64(c, (sqlite3_int64)(load_u64(p + at) & mask));
     }
-    snprintf(text, sizeof text, "%lld:%lld", (long long)load_u64(p + 8),
-             (long long)(load_u64(p + 16) & ~(uint64_t)LOW_BITS));
-    sqlite3_result_text(c, text, -1, SQLITE_TRANSIENT);
 }
+
+static void run_hi(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+    (void)argc;
+    run_word(c, argv[0], 8, UINT64_MAX);
+}
+
+static void run_lo(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+    (void)argc;
+    run_word(c, argv[0], 16, ~(uint64_t)LOW_BITS);
+}
+
+#define NAMED                                                             \
+    "WITH named(hi, lo, n) AS MATERIALIZED (SELECT hi, lo, count(*) FROM" \
+    " (SELECT run_hi(content) AS hi, run_lo(content) AS lo FROM body"     \
+    "  WHERE kind = 2 UNION ALL SELECT run_hi(content), run_lo(content)"  \
+    "  FROM part WHERE kind = 2) GROUP BY hi, lo)"
 
 static const struct {
     const char *what;
@@ -300,24 +377,28 @@ static const struct {
      "SELECT b.id AS body, b.parts, count(p.number) AS found,"
      " ifnull(sum(p.size), 0) AS bytes FROM body b"
      " LEFT JOIN part p ON p.body = b.id WHERE b.kind = 3 GROUP BY b.id"
-     " HAVING b.parts <> count(p.number) OR max(p.number) <> b.parts"
-     " OR sum(p.size) <> (SELECT size FROM version WHERE body = b.id)"},
+     " HAVING b.parts <> count(p.number) OR max(p.number) <> b.parts"},
+    {"object with another size than its parts:",
+     "SELECT v.bucket, hex(v.key) AS key, v.size, p.size AS parts"
+     " FROM version v JOIN body b ON b.id = v.body AND b.kind = 3"
+     " JOIN (SELECT body, sum(size) AS size FROM part GROUP BY body) p"
+     " ON p.body = v.body WHERE v.size <> p.size"},
     {"part at a wrong offset:",
      "SELECT p.body, p.number, p.offset FROM part p"
      " JOIN body b ON b.id = p.body AND b.kind = 3"
      " WHERE p.offset <> ifnull((SELECT q.offset + q.size FROM part q"
      "  WHERE q.body = p.body AND q.number = p.number - 1), 0)"},
-    {"run counted wrong:",
-     "WITH named(run, n) AS (SELECT run, count(*) FROM"
-     " (SELECT run_of(content) AS run FROM body WHERE kind = 2 UNION ALL"
-     "  SELECT run_of(content) FROM part WHERE kind = 2) GROUP BY run)"
-     " SELECT ifnull(r.hi || ':' || r.lo, n.run) AS run,"
-     " r.refs AS counted, n.n AS named"
-     " FROM named n FULL JOIN run r ON r.hi || ':' || r.lo = n.run"
-     " WHERE ifnull(r.refs, -1) <> ifnull(n.n, 0)"},
+    {"run named but not counted so:",
+     NAMED " SELECT n.hi, n.lo, n.n AS named, r.refs AS counted FROM named n"
+           " LEFT JOIN run r ON r.hi = n.hi AND r.lo = n.lo"
+           " WHERE r.refs IS NOT n.n"},
+    {"run counted but not named:",
+     NAMED " SELECT r.hi, r.lo, r.refs AS counted FROM run r"
+           " LEFT JOIN named n ON n.hi = r.hi AND n.lo = r.lo"
+           " WHERE r.refs <> 0 AND n.n IS NULL"},
     {"garbage without a run, or not the run's:",
-     "SELECT g.id AS garbage, run_of(g.manifest) AS run FROM garbage g"
-     " LEFT JOIN run r ON r.hi || ':' || r.lo = run_of(g.manifest)"
+     "SELECT g.id AS garbage FROM garbage g LEFT JOIN run r"
+     " ON r.hi = run_hi(g.manifest) AND r.lo = run_lo(g.manifest)"
      " WHERE r.garbage IS NOT g.id OR r.refs <> 0"},
     {"run that nothing names and that is not garbage:",
      "SELECT hi, lo, garbage FROM run WHERE refs = 0"
@@ -330,15 +411,23 @@ static const struct {
      " OR garbage <> (SELECT count(*) FROM garbage)"},
 };
 
+static int add_function(struct meta_db *db, const char *name,
+                        void (*fn)(sqlite3_context *c, int argc,
+                                   sqlite3_value **argv))
+{
+    return sqlite3_create_function(db->sqlite, name, 1,
+                                   SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, fn,
+                                   NULL, NULL);
+}
+
 uint64_t meta_verify_on(struct meta_db *db,
                         void (*report)(void *arg, const char *what), void *arg)
 {
     struct verify v = {.db = db, .report = report, .arg = arg};
 
     check_integrity(&v);
-    if (sqlite3_create_function(db->sqlite, "run_of", 1,
-                                SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
-                                run_of, NULL, NULL) != SQLITE_OK) {
+    if (add_function(db, "run_hi", run_hi) != 0 ||
+        add_function(db, "run_lo", run_lo) != 0) {
         defect(&v, sqlite3_errmsg(db->sqlite));
         return v.defects;
     }

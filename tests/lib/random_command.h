@@ -1,0 +1,282 @@
+/* random_command.h: commands drawn from a seed, for tests of the catalogue.
+ *
+ * Few names, so that commands meet: puts replace, copies share, uploads are
+ * completed and aborted, conditions hold and fail, manifests are named twice.
+ * In a header, because only tests that link meta/ may have it.
+ *
+ * Threads: any; a struct belongs to its caller.
+ */
+#ifndef GODWIT_TESTS_RANDOM_COMMAND_H
+#define GODWIT_TESTS_RANDOM_COMMAND_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/wire.h"
+#include "meta/command.h"
+
+#define RANDOM_MANIFEST_SIZE 40
+
+#define RANDOM_RECENT 8
+
+/* A put, by the names and the body id that it gets when it is applied. */
+struct random_put {
+    const char *bucket;
+    char key[32];
+    uint64_t body;
+};
+
+struct random_command {
+    uint64_t index;    /* of the entry that the next command goes into */
+    uint64_t position; /* ... and its place there; both for copies */
+    struct random_put recent[RANDOM_RECENT];
+    uint64_t puts;
+    uint64_t state;
+    uint64_t time_ms;
+    uint64_t run; /* the last one named */
+    uint32_t epoch;
+};
+
+static inline uint64_t random_draw(struct random_command *r, uint64_t below)
+{
+    r->state ^= r->state << 13;
+    r->state ^= r->state >> 7;
+    r->state ^= r->state << 17;
+    return (r->state * 0x2545f4914f6cdd1dull >> 11) % below;
+}
+
+static inline void random_command_init(struct random_command *r, uint64_t seed)
+{
+    *r = (struct random_command){
+        .state = seed * 2654435761u + 88172645463325ull, .time_ms = 1000};
+    for (int i = 0; i < 16; i++) {
+        random_draw(r, 2);
+    }
+}
+
+static inline void random_manifest(uint64_t run, uint8_t *out)
+{
+    memset(out, 0, RANDOM_MANIFEST_SIZE);
+    out[0] = 1;
+    out[1] = 4;
+    out[2] = 2;
+    store_u64(out + 8, 0xfedc000000000000ull + run);
+    store_u64(out + 16, (run * 77 + 1) << 24);
+    store_u64(out + 24, run);
+}
+
+/* Content of some kind; now and then a run that was named before. */
+static inline void random_content(struct random_command *r,
+                                  struct meta_content *c, uint8_t *bytes)
+{
+    *c = (struct meta_content){0};
+    switch (random_draw(r, 4)) {
+        case 0:
+            break;
+        case 1:
+            c->size_bytes = 1 + random_draw(r, 100);
+            memset(bytes, (int)random_draw(r, 256), 128);
+            c->inline_bytes = bytes;
+            break;
+        default:
+            if (random_draw(r, 10) > 0 || r->run == 0) {
+                r->run++;
+            }
+            random_manifest(r->run, bytes);
+            c->size_bytes = 1 + random_draw(r, 1 << 24);
+            c->manifest = bytes;
+            c->manifest_len = RANDOM_MANIFEST_SIZE;
+    }
+}
+
+static inline const char *random_key(struct random_command *r, char *out)
+{
+    static const char *const forms[] = {"k%u", "a/%u", "a/b/%u", "\xc3\xa4/%u"};
+
+    snprintf(out, 32, forms[random_draw(r, 4)], (unsigned)random_draw(r, 8));
+    return out;
+}
+
+static inline const char *random_etag(struct random_command *r, char *out)
+{
+    snprintf(out, 8, "e%u", (unsigned)(random_draw(r, 9) / 6));
+    return out;
+}
+
+static const char *const random_buckets[] = {"one", "two", "three"};
+
+/* An upload, and mostly the bucket and key that it is always made for. */
+static inline void random_upload(struct random_command *r, uint8_t *out,
+                                 const char **bucket, char *key)
+{
+    memset(out, 'u', META_UPLOAD_ID);
+    out[0] = (uint8_t)random_draw(r, 6);
+    if (random_draw(r, 10) > 0) {
+        *bucket = random_buckets[out[0] % 3];
+        snprintf(key, 32, "k%u", out[0]);
+    }
+}
+
+static inline void random_objects_delete(struct random_command *r,
+                                         const char *bucket, struct buf *out)
+{
+    char names[5][32], etags[5][8];
+    const char *keys[5], *wants[5];
+
+    for (int i = 0; i < 5; i++) {
+        keys[i] = random_key(r, names[i]);
+        wants[i] = random_draw(r, 3) == 0 ? random_etag(r, etags[i]) : NULL;
+    }
+    command_objects_delete(out, bucket, keys, wants, 5, r->time_ms);
+}
+
+static inline void random_complete(struct random_command *r, const char *bucket,
+                                   char *key, const struct meta_condition *c,
+                                   struct buf *out)
+{
+    struct command_part parts[4];
+    uint8_t upload[META_UPLOAD_ID];
+    char etags[4][8];
+    size_t count = 0;
+
+    random_upload(r, upload, &bucket, key);
+    for (uint32_t n = 1; n < 5; n++) {
+        if (random_draw(r, 2) == 0) {
+            parts[count].number = n;
+            parts[count].etag = random_etag(r, etags[count]);
+            count++;
+        }
+    }
+    command_upload_complete(out, bucket, key, upload, parts, count,
+                            random_draw(r, 2) * 50, c, "multi", "m", 1,
+                            r->time_ms);
+}
+
+/* Append the next command. */
+static inline void random_command_next(struct random_command *r,
+                                       struct buf *out)
+{
+    const char *bucket = random_buckets[random_draw(r, 3)];
+    char key[32], etag[8], if_match[8], if_none[8];
+    struct meta_condition condition = {0};
+    struct meta_content content;
+    uint8_t bytes[128], upload[META_UPLOAD_ID];
+    const struct random_put *from;
+    struct random_put *to;
+    uint64_t ids[4];
+    size_t start = out->len;
+
+    r->time_ms += random_draw(r, 3);
+    random_key(r, key);
+    random_etag(r, etag);
+    if (random_draw(r, 5) == 0) {
+        condition.if_match =
+            random_draw(r, 2) == 0 ? "*" : random_etag(r, if_match);
+    }
+    if (random_draw(r, 5) == 0) {
+        condition.if_none_match =
+            random_draw(r, 2) == 0 ? "*" : random_etag(r, if_none);
+    }
+    switch (random_draw(r, 24)) {
+        case 0:
+            command_bucket_create(out, bucket, "owner", r->time_ms);
+            break;
+        case 1:
+            command_bucket_delete(out, bucket);
+            break;
+        case 2:
+        case 3:
+        case 4:
+            command_object_delete(out, bucket, key, &condition, r->time_ms);
+            break;
+        case 5:
+            random_objects_delete(r, bucket, out);
+            break;
+        case 6:
+        case 7:
+            from = &r->recent[random_draw(r, RANDOM_RECENT)];
+            if (from->bucket == NULL) {
+                break;
+            }
+            command_object_copy(out, from->bucket, from->key, from->body,
+                                bucket, key, &condition, etag, "c", 1,
+                                r->time_ms);
+            break;
+        case 8:
+        case 9:
+            random_upload(r, upload, &bucket, key);
+            command_upload_create(out, bucket, key, upload, "u", 1, r->time_ms);
+            break;
+        case 10:
+        case 11:
+        case 12:
+        case 13:
+            random_upload(r, upload, &bucket, key);
+            random_content(r, &content, bytes);
+            command_part_put(out, upload, 1 + (uint32_t)random_draw(r, 4),
+                             &content, etag,
+                             random_draw(r, 2) == 0 ? "crc" : NULL, r->time_ms);
+            break;
+        case 14:
+        case 15:
+            random_complete(r, bucket, key, &condition, out);
+            break;
+        case 16:
+            random_upload(r, upload, &bucket, key);
+            command_upload_abort(out, bucket, key, upload, r->time_ms);
+            break;
+        case 17:
+            for (int i = 0; i < 4; i++) {
+                ids[i] = random_draw(r, 60);
+            }
+            command_garbage_done(out, ids, 4);
+            break;
+        case 18:
+            r->epoch += random_draw(r, 2) == 0;
+            command_layout_set(out, r->epoch, "layout", 6);
+            break;
+        default:
+            random_content(r, &content, bytes);
+            command_object_put(out, bucket, key, &condition, &content, etag,
+                               "attrs", 5, r->time_ms);
+            to = &r->recent[r->puts++ % RANDOM_RECENT];
+            to->bucket = bucket;
+            snprintf(to->key, sizeof to->key, "%s", key);
+            to->body = r->index * 1024 + r->position;
+    }
+    if (out->len == start) {
+        command_bucket_create(out, bucket, "owner", r->time_ms);
+    }
+}
+
+/* Give an entry of @count of them (free()). */
+static inline uint8_t *random_entry(struct random_command *r, size_t count,
+                                    size_t *len)
+{
+    struct buf all = {0};
+    size_t *ends = mem_calloc(count, sizeof *ends);
+    uint8_t *p, *at;
+
+    for (size_t i = 0; i < count; i++) {
+        r->position = i;
+        random_command_next(r, &all);
+        ends[i] = all.len;
+    }
+    r->index++;
+    *len = command_batch_size(count, all.len);
+    p = mem_alloc(*len);
+    at = command_batch_head(p, count);
+    for (size_t i = 0; i < count; i++) {
+        size_t from = i > 0 ? ends[i - 1] : 0;
+        at = command_batch_put(at, all.data + from, ends[i] - from);
+    }
+    free(ends);
+    buf_free(&all);
+    return p;
+}
+
+#endif
