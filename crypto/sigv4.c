@@ -364,7 +364,7 @@ static enum sigv4_status parse_query_payload(const struct query *q,
                 "signed: x-amz-content-sha256");
         return SIGV4_UNSIGNED_HEADER;
     }
-    snprintf(a->payload_text, sizeof a->payload_text, "%s", UNSIGNED);
+    a->payload_not_signed = true;
     return SIGV4_OK;
 }
 
@@ -564,7 +564,9 @@ enum sigv4_status sigv4_verify(const struct sigv4_request *r,
     if (s != SIGV4_OK) {
         return s;
     }
-    canonical_hash(r, auth->signed_headers, auth->payload_text, hash);
+    canonical_hash(r, auth->signed_headers,
+                   auth->payload_not_signed ? UNSIGNED : auth->payload_text,
+                   hash);
     sign_hash(signing_key, text_basic8601(auth->time_ms, time), auth->date,
               auth->region, auth->service, hash, want);
     if (mem_diff(want, auth->signature, SIGV4_SIGNATURE_HEX) != 0) {

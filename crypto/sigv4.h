@@ -76,8 +76,9 @@ struct sigv4_auth {
     char signature[SIGV4_SIGNATURE_HEX + 1];
     char signed_headers[SIGV4_SIGNED_HEADERS_MAX + 1];
     enum sigv4_payload payload;
-    char payload_text[72]; /* what was signed: x-amz-content-sha256 as sent */
+    char payload_text[72]; /* x-amz-content-sha256 as sent */
     uint8_t payload_sha256[32];
+    bool payload_not_signed; /* UNSIGNED-PAYLOAD was, not payload_text */
 };
 
 /* Find and parse the signature of @r. The error says which field and why.
