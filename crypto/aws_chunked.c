@@ -163,12 +163,16 @@ static int on_size_line(struct aws_chunked *c, struct err *err)
                        "at most 5 GiB");
     }
     if (c->is_signed) {
+        const char *signature = rest + sizeof extension - 1;
         if (strncmp(rest, extension, sizeof extension - 1) != 0 ||
-            !text_unhex(rest + sizeof extension - 1,
-                        strlen(rest + sizeof extension - 1), raw, 32)) {
+            strlen(signature) != SIGV4_SIGNATURE_HEX) {
             return err_set(err, ERR_BAD_INPUT,
                            "aws-chunked: a chunk has no chunk-signature of 64 "
                            "hex digits");
+        }
+        if (!text_unhex(signature, SIGV4_SIGNATURE_HEX, raw, 32)) {
+            return err_set(err, ERR_MISMATCH,
+                           "aws-chunked: a chunk's signature is not hex");
         }
         text_hex(raw, 32, c->expected);
         digest_init(&c->sha256, DIGEST_SHA256);
@@ -222,10 +226,14 @@ static int check_trailer_signature(struct aws_chunked *c, const char *value,
     char given[65];
 
     if (!c->is_signed || c->trailer_signed ||
-        !text_unhex(value, strlen(value), raw, 32)) {
+        strlen(value) != SIGV4_SIGNATURE_HEX) {
         return err_set(err, ERR_BAD_INPUT,
                        "aws-chunked: x-amz-trailer-signature is not expected "
                        "or not 64 hex digits");
+    }
+    if (!text_unhex(value, SIGV4_SIGNATURE_HEX, raw, 32)) {
+        return err_set(err, ERR_MISMATCH,
+                       "aws-chunked: the trailer's signature is not hex");
     }
     sigv4_trailer_signature(&c->auth, c->signing_key, c->previous,
                             c->trailer_text.data, c->trailer_text.len);

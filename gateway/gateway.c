@@ -233,7 +233,10 @@ int gateway_start(const struct server_options *options, struct gateway **out,
         return rc;
     }
     g = gateway_new(options);
-    rc = open_store(g, err);
+    rc = http_check_address(g, err);
+    if (rc == 0) {
+        rc = open_store(g, err);
+    }
     if (rc == 0) {
         rc = credentials_load(options->data, &g->access_key, &g->secret_key,
                               &g->made_credentials, err);

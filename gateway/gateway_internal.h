@@ -67,6 +67,9 @@ bool s3_check_document(struct request *r);
 
 /* ---- http.c ---- */
 
+/* Can the address of @g->options->listen be listened on? Asked before anything
+ * is opened. */
+int http_check_address(const struct gateway *g, struct err *err);
 /* Start the I/O loops on @g->options->listen. */
 int http_start(struct gateway *g, struct http **out, struct err *err);
 /* Stop accepting, give requests at hand @grace_ms to end, close. */

@@ -1021,6 +1021,16 @@ static int load_pem(const char *path, const char *field, struct buf *out,
     return 0;
 }
 
+int http_check_address(const struct gateway *g, struct err *err)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = 0;
+    int rc = resolve(g->options->listen, &address, &len, err);
+
+    return rc != 0 ? rc
+                   : check_port_free(&address, len, g->options->listen, err);
+}
+
 int http_start(struct gateway *g, struct http **out, struct err *err)
 {
     const struct server_options *o = g->options;
@@ -1044,9 +1054,6 @@ int http_start(struct gateway *g, struct http **out, struct err *err)
         }
     }
     rc = resolve(o->listen, &address, &len, err);
-    if (rc == 0) {
-        rc = check_port_free(&address, len, o->listen, err);
-    }
     if (rc != 0) {
         goto err_after_alloc;
     }
