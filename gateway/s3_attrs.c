@@ -142,7 +142,7 @@ bool s3_checksum_kind(const char *header, enum digest_kind *out)
 }
 
 struct checksum {
-    enum digest_kind *kind;
+    enum digest_kind kind;
     char *value;
     bool found;
 };
@@ -151,7 +151,7 @@ static bool checksum_one(void *arg, const char *name, const char *value)
 {
     struct checksum *c = arg;
 
-    if (strlen(value) < 64 && s3_checksum_kind(name, c->kind)) {
+    if (strlen(value) < 64 && s3_checksum_kind(name, &c->kind)) {
         memcpy(c->value, value, strlen(value) + 1);
         c->found = true;
     }
@@ -161,9 +161,12 @@ static bool checksum_one(void *arg, const char *name, const char *value)
 bool s3_attrs_checksum(const void *attrs, size_t len, enum digest_kind *kind,
                        char *value)
 {
-    struct checksum c = {kind, value, false};
+    struct checksum c = {DIGEST_MD5, value, false};
 
     s3_attrs_each(attrs, len, checksum_one, &c);
+    if (c.found) {
+        *kind = c.kind;
+    }
     return c.found;
 }
 

@@ -154,8 +154,8 @@ static void bad_deletes_are_refused(void **state)
         "<Delete><Object><Key>&x;</Key></Object></Delete>",
         "<Delete><Object><Key>a</Key></object></Delete>",
         "<Delete><Object><Key>\xff</Key></Object></Delete>",
-        "<Delete><Object><ETag>a</ETag><ETag>b</ETag><Key>k</Key></Object>"
-        "</Delete>",
+        ("<Delete><Object><ETag>a</ETag><ETag>b</ETag><Key>k</Key></Object>"
+         "</Delete>"),
     };
 
     (void)state;
@@ -404,8 +404,8 @@ static void a_location_is_read_and_may_be_missing(void **state)
         "",
         " \r\n",
         "<CreateBucketConfiguration/>",
-        "<CreateBucketConfiguration><LocationConstraint/>"
-        "</CreateBucketConfiguration>",
+        ("<CreateBucketConfiguration><LocationConstraint/>"
+         "</CreateBucketConfiguration>"),
     };
     char *location;
 
