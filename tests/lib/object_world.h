@@ -93,9 +93,10 @@ static inline void world_no_log(const char *line, void *arg)
     (void)arg;
 }
 
-static inline void world_new(struct world *w, struct ec_policy policy)
+static inline struct world *world_new(struct ec_policy policy)
 {
-    memset(w, 0, sizeof *w);
+    struct world *w = mem_alloc(sizeof *w);
+
     log_capture(world_no_log, NULL); /* drives say why they fail */
     w->options = (struct object_store_options){
         .policy = policy,
@@ -112,13 +113,19 @@ static inline void world_new(struct world *w, struct ec_policy policy)
         world_reads.disks[i] = w->ops[i].data;
         w->ops[i].read = world_read;
     }
+    return w;
 }
 
 static inline void world_free(struct world *w)
 {
+    world_hold_reads(0);
+    if (w->objects != NULL) {
+        return; /* the test failed, and its threads still run */
+    }
     for (unsigned i = 0; i < WORLD_DRIVES; i++) {
         fake_disk_free(w->disks[i]);
     }
+    free(w);
 }
 
 static inline void world_open_drive(struct world *w, unsigned i)
@@ -166,6 +173,7 @@ static inline void world_open(struct world *w, uint32_t without)
 static inline void world_close(struct world *w)
 {
     object_store_close(w->objects);
+    w->objects = NULL;
     for (unsigned i = 0; i < WORLD_DRIVES; i++) {
         if (w->stores[i] != NULL) {
             shard_store_close(w->stores[i]);

@@ -22,18 +22,13 @@ static const uint64_t sizes[] = {1,       4095, 65536,   65537,       200000,
 
 static int setup(void **state)
 {
-    struct world *w = mem_alloc(sizeof *w);
-
-    world_new(w, (struct ec_policy){4, 2});
-    *state = w;
+    *state = world_new((struct ec_policy){4, 2});
     return 0;
 }
 
 static int teardown(void **state)
 {
-    world_hold_reads(0);
     world_free(*state);
-    free(*state);
     return 0;
 }
 
@@ -312,7 +307,7 @@ static void hung_drives_cost_a_moment_and_no_memory(void **state)
     struct world *w = *state;
     struct buf manifests[SIZES] = {{0}};
 
-    w->options.hedge_ms = 30;
+    w->options.hedge_ms = 300;
     world_open(w, 0);
     put_all(w, manifests);
     for (unsigned a = 0; a < 4; a += 2) {

@@ -18,17 +18,13 @@
 
 static int setup(void **state)
 {
-    struct world *w = mem_alloc(sizeof *w);
-
-    world_new(w, (struct ec_policy){4, 2});
-    *state = w;
+    *state = world_new((struct ec_policy){4, 2});
     return 0;
 }
 
 static int teardown(void **state)
 {
     world_free(*state);
-    free(*state);
     return 0;
 }
 
