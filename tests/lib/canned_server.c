@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,13 +113,28 @@ static void send_reply(int fd, const struct canned_reply *r)
     }
 }
 
+/* Wait for the next request; false when another connection waits and this one
+ * is silent: it is closed, as servers do with idle ones. */
+static bool wait_request(struct canned_server *s, int fd)
+{
+    struct pollfd p[2] = {{.fd = fd, .events = POLLIN},
+                          {.fd = s->listener, .events = POLLIN}};
+
+    poll(p, 2, -1);
+    return p[0].revents != 0;
+}
+
 /* Serve one connection; gives the number of replies used. */
 static size_t serve(struct canned_server *s, int fd, size_t next)
 {
+    bool first = true;
+
     while (next < s->count) {
         const struct canned_reply *r = &s->replies[next];
         struct buf b = {0};
-        bool whole = read_until(fd, &b, "\r\n\r\n");
+        bool whole =
+            (first || wait_request(s, fd)) && read_until(fd, &b, "\r\n\r\n");
+        first = false;
         if (whole && r->go_on) {
             send(fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL);
         }

@@ -2,7 +2,8 @@
  * wrote down, in order.
  *
  * One thread serves one connection after the other on a port of its own on
- * 127.0.0.1. Requests are kept as they came. After the last reply it closes.
+ * 127.0.0.1; a silent one is closed when another waits. Requests are kept as
+ * they came. After the last reply it closes.
  *
  * Threads: as marked; start, stop and the accessors from the test's thread.
  */
