@@ -361,7 +361,8 @@ static inline unsigned world_slot_of(struct world *w, const struct manifest *m,
     return slot;
 }
 
-/* Change one byte of a shard, at @offset in it, on the disk. */
+/* Change one byte of a shard, at @offset in it, on the disk: in each place
+ * that looks like it, for dead records may stay where they were. */
 static inline void world_damage(struct world *w, uint16_t drive,
                                 struct shard_key key, uint32_t offset)
 {
@@ -374,16 +375,20 @@ static inline void world_damage(struct world *w, uint16_t drive,
     CHECK(shard != NULL);
     CHECK(shard_get_wait(w->stores[drive], key, 0, info.length, shard, NULL) ==
           0);
-    for (unsigned i = 0; i < 200 && !done; i++) {
+    for (unsigned i = 0; i < 200; i++) {
         char name[16];
         uint64_t len = 0;
         uint8_t *bytes, *at;
         snprintf(name, sizeof name, "%08x.seg", i);
         bytes = fake_disk_bytes(w->disks[drive], name, &len);
-        at = bytes != NULL ? memmem(bytes, len, shard, info.length) : NULL;
-        if (at != NULL) {
-            done = fake_disk_flip(w->disks[drive], name,
-                                  (uint64_t)(at - bytes) + offset);
+        at = bytes;
+        while (at != NULL) {
+            at = memmem(at, len - (size_t)(at - bytes), shard, info.length);
+            if (at != NULL) {
+                done = fake_disk_flip(w->disks[drive], name,
+                                      (uint64_t)(at - bytes) + offset);
+                at += info.length;
+            }
         }
         free(bytes);
     }
