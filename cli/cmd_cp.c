@@ -323,7 +323,7 @@ static int copy_prefix(struct copy *c, const char *prefix, const char *to,
 {
     char *token = NULL;
     uint64_t total = 0;
-    int rc;
+    int rc = 0;
 
     do {
         struct s3_list l = {

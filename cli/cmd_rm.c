@@ -79,7 +79,7 @@ static int remove_all(struct s3_client *c, const struct cli_target *t,
 {
     uint64_t kept = 0;
     char *token = NULL;
-    int rc;
+    int rc = 0;
 
     do {
         struct s3_list l = {.bucket = t->bucket,
