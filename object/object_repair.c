@@ -28,6 +28,7 @@ struct repair {
     unsigned tries;
     uint64_t not_before_ms;
     bool forgotten;        /* while it is worked on: its chunk was deleted */
+    uint32_t more;         /* while it is worked on: slots queued again */
     struct repair *next;   /* in its bucket; waiting ones only */
     struct list_node node; /* in store->repairs */
 };
@@ -90,6 +91,13 @@ static void dequeue(struct object_store *s, struct repair *r)
     s->repair_count--;
 }
 
+static bool is_repairing(const struct object_store *s, uint64_t hi, uint64_t lo)
+{
+    const struct repair *r = s->repairing;
+
+    return r != NULL && r->chunk.id_hi == hi && r->chunk.id_lo == lo;
+}
+
 void object_repair_queue(struct object_store *s, const struct chunk_ref *chunk,
                          uint32_t slots)
 {
@@ -97,7 +105,9 @@ void object_repair_queue(struct object_store *s, const struct chunk_ref *chunk,
 
     pthread_mutex_lock(&s->mutex);
     r = find(s, chunk->id_hi, chunk->id_lo);
-    if (r != NULL) {
+    if (is_repairing(s, chunk->id_hi, chunk->id_lo)) {
+        s->repairing->more |= slots; /* by its own reads, often */
+    } else if (r != NULL) {
         r->slots |= slots;
     } else if (s->repair_count >= OBJECT_REPAIRS_MAX) {
         atomic_fetch_add(&s->repairs_dropped, 1);
@@ -121,9 +131,8 @@ void object_repair_forget(struct object_store *s, uint64_t hi, uint64_t lo)
         dequeue(s, r);
         free(r);
     }
-    r = s->repairing;
-    if (r != NULL && r->chunk.id_hi == hi && r->chunk.id_lo == lo) {
-        r->forgotten = true;
+    if (is_repairing(s, hi, lo)) {
+        s->repairing->forgotten = true;
     }
     pthread_mutex_unlock(&s->mutex);
 }
@@ -286,36 +295,37 @@ static enum shard_need shard_need(struct object_store *s,
     }
 }
 
-/* Rebuild what can be; gives the slots still owed and those *@written. */
-static uint32_t try_repair(struct object_store *s, const struct repair *r,
-                           uint32_t owed, uint32_t *written)
+/* Rebuild what can be of *@owed, which becomes what is left; gives those
+ * *@written. False when it is no use to try again. */
+static bool try_repair(struct object_store *s, const struct repair *r,
+                       uint32_t *owed, uint32_t *written)
 {
     for (unsigned slot = 0; slot < GEOMETRY_SLOTS_MAX; slot++) {
         struct err err = {{0}};
         enum shard_need need;
         int rc;
-        if (!(owed >> slot & 1)) {
+        if (!(*owed >> slot & 1)) {
             continue;
         }
         need = shard_need(s, &r->chunk, slot);
         if (need == SHARD_GOOD) {
-            owed &= ~(1u << slot);
+            *owed &= ~(1u << slot);
         }
         if (need != SHARD_OWED) {
             continue;
         }
         rc = object_repair_shard(s, &r->chunk, slot, &err);
         if (rc == 0) {
-            owed &= ~(1u << slot);
+            *owed &= ~(1u << slot);
             *written |= 1u << slot;
         } else if (rc == ERR_UNAVAILABLE && r->tries >= LOST_TRIES) {
-            return 0; /* deleted meanwhile, most likely */
+            return false; /* deleted meanwhile, most likely */
         } else if (rc == ERR_CORRUPT) {
             log_errf(LOG_ERROR, "repair", "%s", err.text);
-            return 0;
+            return false;
         }
     }
-    return owed;
+    return true;
 }
 
 /* The repair that is due first; NULL when none is yet, and *@wait_ms until one
@@ -344,28 +354,24 @@ static struct repair *next_repair(struct object_store *s, uint64_t *wait_ms)
 /* Lock held, let go for the work. */
 static void work_on(struct object_store *s, struct repair *r)
 {
-    struct repair *again;
-    uint32_t written = 0, owed;
+    uint32_t owed = r->slots, written = 0;
+    bool keep;
 
     dequeue(s, r);
+    r->more = 0;
     s->repairing = r;
     pthread_mutex_unlock(&s->mutex);
-    owed = try_repair(s, r, r->slots, &written);
+    keep = try_repair(s, r, &owed, &written);
     pthread_mutex_lock(&s->mutex);
     s->repairing = NULL;
     if (r->forgotten) {
         pthread_mutex_unlock(&s->mutex);
         object_delete_shards(s, &r->chunk, written);
         pthread_mutex_lock(&s->mutex);
-        free(r);
-        return;
+        keep = false;
     }
-    again = find(s, r->chunk.id_hi, r->chunk.id_lo);
-    if (again != NULL) { /* queued again meanwhile */
-        again->slots |= owed;
-        free(r);
-    } else if (owed != 0 && ++r->tries < TRIES_MAX) {
-        r->slots = owed;
+    r->slots = owed | (r->more & ~written);
+    if (keep && r->slots != 0 && ++r->tries < TRIES_MAX) {
         r->not_before_ms = clock_mono_ms() + delay_ms(level_of(r));
         enqueue(s, r);
     } else {

@@ -1,0 +1,252 @@
+/* test_object_repair.c: rebuilding shards that drives miss.
+ *
+ * Goal: a shard written again is byte for byte the one that was lost; repair
+ * waits for a drive that is away and is not held up by one that hangs; the
+ * queue has its bound; what is deleted is not brought back.
+ * Method: six fake disks; the queue is filled through the internal header.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "object/object_internal.h"
+#include "tests/lib/object_world.h"
+
+static int setup(void **state)
+{
+    *state = world_new((struct ec_policy){4, 2});
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_free(*state);
+    return 0;
+}
+
+static struct manifest decoded(const struct buf *b)
+{
+    struct manifest m;
+
+    assert_int_equal(manifest_decode(b->data, b->len, &m, NULL), 0);
+    return m;
+}
+
+static struct object_store_stats stats_of(struct world *w)
+{
+    struct object_store_stats stats;
+
+    object_store_stats(w->objects, &stats);
+    return stats;
+}
+
+/* The shard in @slot of the first chunk; free(). */
+static uint8_t *shard_bytes(struct world *w, const struct manifest *m,
+                            unsigned slot, uint32_t *length)
+{
+    struct shard_store *s = w->stores[world_drive_of(w, m, slot)];
+    struct shard_key key = manifest_shard(m, 0, slot);
+    struct shard_info info;
+    uint8_t *bytes;
+
+    assert_true(shard_store_stat(s, &key, &info));
+    bytes = malloc(info.length);
+    assert_int_equal(shard_get_wait(s, key, 0, info.length, bytes, NULL), 0);
+    *length = info.length;
+    return bytes;
+}
+
+static void delete_shard(struct world *w, const struct manifest *m,
+                         unsigned slot)
+{
+    assert_int_equal(shard_delete_wait(w->stores[world_drive_of(w, m, slot)],
+                                       manifest_shard(m, 0, slot), NULL),
+                     0);
+}
+
+static void each_shard_of_each_shape_is_rebuilt_as_it_was(void **state)
+{
+    static const uint64_t sizes[] = {1,      65536,  65537,      131072,
+                                     140000, 262144, MIB - 4095, MIB + 1};
+    struct world *w = *state;
+
+    world_open(w, 0);
+    for (uint64_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct buf manifest = {0};
+        struct manifest m;
+        struct chunk_ref chunk;
+        assert_int_equal(world_put(w, i, sizes[i], 8 * MIB, &manifest, NULL),
+                         0);
+        m = decoded(&manifest);
+        chunk = object_chunk_ref(&m, 0);
+        for (unsigned slot = 0; slot < 6; slot++) {
+            struct chunk_shape shape = geometry_shape(m.policy, chunk.bytes);
+            uint32_t before_bytes, after_bytes;
+            uint8_t *before, *after;
+            if (geometry_shard_bytes(&shape, slot) == 0) {
+                continue;
+            }
+            before = shard_bytes(w, &m, slot, &before_bytes);
+            delete_shard(w, &m, slot);
+            assert_int_equal(
+                object_repair_shard(w->objects, &chunk, slot, NULL), 0);
+            after = shard_bytes(w, &m, slot, &after_bytes);
+            assert_int_equal(after_bytes, before_bytes);
+            assert_memory_equal(after, before, before_bytes);
+            free(before);
+            free(after);
+        }
+        manifest_free(&m);
+        buf_free(&manifest);
+    }
+    world_close(w);
+}
+
+static void a_read_queues_what_it_found_missing(void **state)
+{
+    struct world *w = *state;
+    struct buf manifest = {0};
+    struct manifest m;
+
+    world_open(w, 0);
+    assert_int_equal(world_put(w, 1, MIB, MIB, &manifest, NULL), 0);
+    m = decoded(&manifest);
+    delete_shard(w, &m, 0);
+    delete_shard(w, &m, 2);
+    assert_int_equal(world_get_all(w, &manifest, 1, NULL), 0);
+    assert_true(world_heals(w, &manifest));
+    manifest_free(&m);
+    buf_free(&manifest);
+    world_close(w);
+}
+
+static void what_cannot_be_written_yet_waits(void **state)
+{
+    struct world *w = *state;
+    struct buf manifest = {0};
+    struct manifest m;
+    unsigned slot;
+
+    world_open(w, 0);
+    assert_int_equal(world_put(w, 1, MIB, MIB, &manifest, NULL), 0);
+    m = decoded(&manifest);
+    slot = world_slot_of(w, &m, 5);
+    delete_shard(w, &m, slot);
+    fake_disk_set_present(w->disks[5], false);
+    world_await(w, 5, DRIVE_FAILED);
+    struct chunk_ref chunk = object_chunk_ref(&m, 0);
+    object_repair_queue(w->objects, &chunk, 1u << slot);
+    clock_sleep_ms(300);
+    assert_int_equal(stats_of(w).shards_repaired, 0);
+    fake_disk_set_present(w->disks[5], true);
+    world_await(w, 5, DRIVE_UP);
+    assert_true(world_heals(w, &manifest));
+    manifest_free(&m);
+    buf_free(&manifest);
+    world_close(w);
+}
+
+static void a_hung_drive_does_not_hold_up_the_others(void **state)
+{
+    struct world *w = *state;
+    struct buf first = {0}, second = {0};
+    struct manifest m1, m2;
+    struct chunk_ref c1, c2;
+
+    w->options.get_timeout_ms = 300;
+    w->options.put_timeout_ms = 300;
+    world_open(w, 0);
+    assert_int_equal(world_put(w, 1, MIB, MIB, &first, NULL), 0);
+    assert_int_equal(world_put(w, 2, MIB, MIB, &second, NULL), 0);
+    m1 = decoded(&first);
+    m2 = decoded(&second);
+    c1 = object_chunk_ref(&m1, 0);
+    c2 = object_chunk_ref(&m2, 0);
+    delete_shard(w, &m1, world_slot_of(w, &m1, 0));
+    delete_shard(w, &m2, world_slot_of(w, &m2, 1));
+    fake_disk_hang(w->disks[0], true);
+    object_repair_queue(w->objects, &c1, 1u << world_slot_of(w, &m1, 0));
+    object_repair_queue(w->objects, &c2, 1u << world_slot_of(w, &m2, 1));
+    assert_true(world_heals(w, &second));
+    assert_int_equal(stats_of(w).shards_repaired, 1);
+    fake_disk_hang(w->disks[0], false);
+    assert_true(world_heals(w, &first));
+    manifest_free(&m1);
+    manifest_free(&m2);
+    buf_free(&first);
+    buf_free(&second);
+    world_close(w);
+}
+
+static void the_queue_is_bounded_and_counts_what_it_drops(void **state)
+{
+    struct world *w = *state;
+    struct chunk_ref chunk = {.policy = {4, 2}, .bytes = 1000};
+
+    world_open(w, 0x3f); /* no drive: all wait */
+    for (uint32_t i = 0; i < OBJECT_REPAIRS_MAX + 10; i++) {
+        chunk.id_hi = i * 0x123456789abcdefu;
+        chunk.id_lo = (uint64_t)i << 24;
+        object_repair_queue(w->objects, &chunk, 1);
+        object_repair_queue(w->objects, &chunk, 2); /* the same: no new place */
+    }
+    /* The one that is worked on counts as out of the queue. */
+    assert_in_range(stats_of(w).repairs_waiting, OBJECT_REPAIRS_MAX - 1,
+                    OBJECT_REPAIRS_MAX);
+    assert_in_range(stats_of(w).repairs_dropped, 1, 20);
+    for (uint32_t i = 0; i < OBJECT_REPAIRS_MAX + 10; i++) {
+        object_repair_forget(w->objects, i * 0x123456789abcdefu,
+                             (uint64_t)i << 24);
+    }
+    for (int i = 0; i < 1000 && stats_of(w).repairs_waiting > 0; i++) {
+        clock_sleep_ms(5);
+    }
+    assert_int_equal(stats_of(w).repairs_waiting, 0);
+    world_close(w);
+}
+
+static void what_is_deleted_is_not_brought_back(void **state)
+{
+    struct world *w = *state;
+
+    world_open(w, 0);
+    for (uint64_t i = 0; i < 30; i++) {
+        struct buf manifest = {0};
+        struct manifest m;
+        struct chunk_ref chunk;
+        assert_int_equal(world_put(w, i, MIB, MIB, &manifest, NULL), 0);
+        m = decoded(&manifest);
+        chunk = object_chunk_ref(&m, 0);
+        delete_shard(w, &m, 1);
+        delete_shard(w, &m, 4);
+        object_repair_queue(w->objects, &chunk, 1u << 1 | 1u << 4);
+        clock_sleep_ms(i % 10); /* some are under way, some done */
+        assert_int_equal(
+            object_delete(w->objects, manifest.data, manifest.len, NULL), 0);
+        manifest_free(&m);
+        buf_free(&manifest);
+    }
+    for (int i = 0; i < 1000 && world_shards(w) > 0; i++) {
+        clock_sleep_ms(10);
+    }
+    assert_int_equal(world_shards(w), 0);
+    assert_int_equal(stats_of(w).repairs_waiting, 0);
+    world_close(w);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(each_shard_of_each_shape_is_rebuilt_as_it_was),
+        TEST(a_read_queues_what_it_found_missing),
+        TEST(what_cannot_be_written_yet_waits),
+        TEST(a_hung_drive_does_not_hold_up_the_others),
+        TEST(the_queue_is_bounded_and_counts_what_it_drops),
+        TEST(what_is_deleted_is_not_brought_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
