@@ -81,6 +81,14 @@ struct sigv4_auth {
     bool payload_not_signed; /* UNSIGNED-PAYLOAD was, not payload_text */
 };
 
+/* Is the body aws-chunked (crypto/aws_chunked.h)? */
+static inline bool sigv4_is_streaming(const struct sigv4_auth *a)
+{
+    return a->payload == SIGV4_PAYLOAD_CHUNKED ||
+           a->payload == SIGV4_PAYLOAD_CHUNKED_TRAILER ||
+           a->payload == SIGV4_PAYLOAD_UNSIGNED_TRAILER;
+}
+
 /* Find and parse the signature of @r. The error says which field and why.
  * Presigned: UNSIGNED-PAYLOAD is what was signed unless X-Amz-Content-Sha256
  * stands in the query or in a signed header; a hash in an unsigned header is

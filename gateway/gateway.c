@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/mem.h"
-#include "base/metrics.h"
 #include "base/pool.h"
 #include "base/rng.h"
 #include "base/text.h"
@@ -27,6 +27,8 @@
 #define CLUSTER_FILE_MAX 4096
 #define WORKER_QUEUE_MAX 20000
 #define STOP_GRACE_MS 10000
+/* Of a segment, beside a shard: headers, and the index at its end. */
+#define SEGMENT_ROOM ((uint64_t)128 << 10)
 
 /* ---- identity ---- */
 
@@ -104,6 +106,42 @@ static int open_drives(struct gateway *g, struct err *err)
     return rc;
 }
 
+/* A drive without shards among others that have some was replaced, or is not
+ * mounted: say so; the janitor has its shards rebuilt. */
+static void warn_of_empty_drives(struct gateway *g)
+{
+    struct shard_store_stats s;
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < drives_count(g->drives); i++) {
+        drives_stats(g->drives, i, &s);
+        most = s.shards > most ? s.shards : most;
+    }
+    for (size_t i = 0; i < drives_count(g->drives); i++) {
+        drives_stats(g->drives, i, &s);
+        if (s.state != DRIVE_FAILED && s.shards == 0 && most > 1) {
+            log_line(LOG_WARN,
+                     "drive is empty while others are not; its shards will be "
+                     "rebuilt",
+                     "path", drives_path(g->drives, i), NULL);
+        }
+    }
+}
+
+/* A shard of a whole chunk must fit into a segment. */
+static int check_segments(const struct gateway *g, struct err *err)
+{
+    struct chunk_shape shape = geometry_shape(g->policy, GEOMETRY_CHUNK_MAX);
+    uint64_t need = shape.piece_bytes + SEGMENT_ROOM;
+
+    if (g->options->segment_bytes != 0 && g->options->segment_bytes < need) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "segment-bytes: at least %llu bytes for --ec %s",
+                       (unsigned long long)need, g->options->ec);
+    }
+    return 0;
+}
+
 static int open_meta(struct gateway *g, struct err *err)
 {
     char *dir = mem_printf("%s/meta", g->options->data);
@@ -136,15 +174,11 @@ static int open_objects(struct gateway *g, struct err *err)
         oo.group_count = count;
         rc = object_store_open(&oo, &g->objects, err);
     }
+    if (rc == 0) {
+        warn_of_empty_drives(g);
+    }
     free(groups);
     return rc;
-}
-
-static double pool_gauge(void *arg)
-{
-    struct gateway *g = arg;
-
-    return (double)pool_used(g->pool);
 }
 
 /* Everything but HTTP. On failure close_store undoes what was done. */
@@ -156,7 +190,8 @@ static int open_store(struct gateway *g, struct err *err)
     if (rc != 0) {
         return err_wrap(err, rc, "ec");
     }
-    if ((rc = lock_data(g, err)) != 0 || (rc = load_cluster(g, err)) != 0) {
+    if ((rc = check_segments(g, err)) != 0 || (rc = lock_data(g, err)) != 0 ||
+        (rc = load_cluster(g, err)) != 0) {
         return rc;
     }
     g->pool = pool_new(o->memory_bytes);
@@ -245,8 +280,7 @@ int gateway_start(const struct server_options *options, struct gateway **out,
         goto err_after_store;
     }
     g->keys = sigv4_keys_new();
-    metric_gauge_fn("godwit_pool_used_bytes", NULL,
-                    "Bytes of bodies in flight.", pool_gauge, g);
+    admin_register_metrics(g);
     rc = http_start(g, &g->http, err);
     if (rc != 0) {
         goto err_after_keys;

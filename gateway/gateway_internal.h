@@ -50,6 +50,11 @@ struct gateway {
     atomic_uint uploads; /* OBJECT bodies being received: sets chunk sizes */
 };
 
+/* ---- admin.c ---- */
+
+/* Gauges of memory, drives and repair, read when /-/metrics is. */
+void admin_register_metrics(struct gateway *g);
+
 /* ---- credentials.c ---- */
 
 /* Root credentials: from the environment, else from DATA/credentials, else made

@@ -43,6 +43,7 @@
 #define DRAIN_MAX ((uint64_t)64 << 20) /* of a body that was refused */
 #define DRAIN_EARLY_MAX ((uint64_t)64 << 10)
 #define TICK_MS 1000
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define SEND_NOTHING 1
 #define PEM_MAX ((size_t)1 << 20)
 
@@ -223,6 +224,9 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
+/* How long is the body? Content-Length, once; or Transfer-Encoding: chunked,
+ * which judge_body allows where the bytes are framed and counted once more by
+ * aws-chunked; never both. */
 static bool check_length(struct request *r)
 {
     const char *length = NULL;
@@ -237,11 +241,18 @@ static bool check_length(struct request *r)
             }
             length = h->value;
         } else if (strcasecmp(h->name, "transfer-encoding") == 0) {
-            reply_error(r, S3_NotImplemented,
-                        "Transfer-Encoding is not supported: send "
-                        "Content-Length, or aws-chunked inside it");
-            return false;
+            if (r->chunked || strcasecmp(h->value, "chunked") != 0) {
+                reply_error(r, S3_NotImplemented,
+                            "Transfer-Encoding other than chunked");
+                return false;
+            }
+            r->chunked = true;
         }
+    }
+    if (length != NULL && r->chunked) {
+        reply_error(r, S3_BadRequest,
+                    "Content-Length and Transfer-Encoding exclude each other");
+        return false;
     }
     if (length != NULL) {
         if (!text_u64(length, &r->content_length)) {
@@ -452,6 +463,31 @@ static bool check_bodyless(struct request *r)
     return true;
 }
 
+static bool judge_body(struct request *r)
+{
+    enum s3_body body = s3_operation(r->op)->body;
+
+    if (r->chunked &&
+        !(body == S3_BODY_OBJECT && sigv4_is_streaming(&r->auth))) {
+        reply_error(r, S3_NotImplemented,
+                    "Transfer-Encoding needs aws-chunked inside it: send "
+                    "Content-Length");
+        return false;
+    }
+    switch (body) {
+        case S3_BODY_OBJECT:
+            return s3_upload_new(r);
+        case S3_BODY_XML:
+            if (r->content_length > REQUEST_DOCUMENT_MAX) {
+                reply_error(r, S3_MaxMessageLengthExceeded, NULL);
+                return false;
+            }
+            return true;
+        default:
+            return check_bodyless(r);
+    }
+}
+
 /* All that the headers can tell. False: a reply was made. */
 static bool judge_headers(struct request *r)
 {
@@ -464,18 +500,7 @@ static bool judge_headers(struct request *r)
     if (!parse_target(r) || !s3_authenticate(r) || !route(r)) {
         return false;
     }
-    switch (s3_operation(r->op)->body) {
-        case S3_BODY_OBJECT:
-            return s3_upload_new(r);
-        case S3_BODY_XML:
-            if (r->content_length > REQUEST_DOCUMENT_MAX) {
-                reply_error(r, S3_MaxMessageLengthExceeded, NULL);
-                return false;
-            }
-            return true;
-        default:
-            return check_bodyless(r);
-    }
+    return judge_body(r);
 }
 
 /* ---- answering ---- */
@@ -893,9 +918,11 @@ static int loop_start(struct http *h, const struct sockaddr *address,
                      MHD_ALLOW_SUSPEND_RESUME |
                      (address->sa_family == AF_INET6 ? MHD_USE_IPv6 : 0) |
                      (h->cert.len > 0 ? MHD_USE_TLS : 0);
-    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, h->cert.data},
-                                   {MHD_OPTION_HTTPS_MEM_KEY, 0, h->key.data},
-                                   {MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, h->cert.data},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, h->key.data},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
 
     l->http = h;
@@ -922,9 +949,9 @@ static int loop_start(struct http *h, const struct sockaddr *address,
         free(l);
         if (errno == 0) {
             return err_set(err, ERR_BAD_INPUT,
-                           "listen on %s: the certificate or key is not "
-                           "usable",
-                           o->listen);
+                           "tls-cert %s, tls-key %s: not a certificate and "
+                           "its key in PEM",
+                           o->tls_cert, o->tls_key);
         }
         return err_errno(err, "listen on %s", o->listen);
     }

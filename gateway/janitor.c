@@ -1,5 +1,5 @@
-/* Background work of one store: garbage, abandoned uploads, orphans, and idle
- * memory. One thread, every gc_interval_ms.
+/* Background work of one store: garbage, abandoned uploads, orphans, lost
+ * shards, and idle memory. One thread; garbage every gc_interval_ms.
  *
  * Garbage: runs that the catalogue no longer names since gc_delay_ms are
  * deleted from the drives first and forgotten by the catalogue after; a crash
@@ -19,10 +19,12 @@
 #include "gateway/gateway_internal.h"
 #include "meta/meta.h"
 #include "object/object_gc.h"
+#include "object/object_mend.h"
 
 #define BATCH 1000
 #define ORPHANS_EVERY_MS ((uint64_t)60000)
 #define UPLOADS_EVERY_MS ((uint64_t)60000)
+#define MEND_EVERY_MS ((uint64_t)500) /* asking costs nothing */
 
 struct janitor {
     struct gateway *gateway;
@@ -30,7 +32,7 @@ struct janitor {
     pthread_mutex_t mutex; /* guards stopping */
     pthread_cond_t cond;
     bool stopping;
-    uint64_t orphans_at_ms, uploads_at_ms;
+    uint64_t garbage_at_ms, orphans_at_ms, uploads_at_ms;
     struct metric *garbage_runs, *uploads_aborted, *orphan_shards;
 };
 
@@ -116,6 +118,29 @@ static bool run_known(void *arg, uint64_t hi, uint64_t lo)
     return meta_run_known(j->gateway->meta, hi, lo);
 }
 
+static bool mend_one(void *arg, const char *bucket, const char *key,
+                     uint32_t part, const void *manifest, size_t len)
+{
+    struct janitor *j = arg;
+
+    (void)bucket;
+    (void)key;
+    (void)part;
+    object_mend(j->gateway->objects, manifest, len);
+    return !stopping(j);
+}
+
+/* A drive came up, or scrub found damage: look through everything. */
+static void mend(struct janitor *j)
+{
+    struct err err = {{0}};
+
+    if (object_mend_wanted(j->gateway->objects) &&
+        meta_each_manifest(j->gateway->meta, mend_one, j, &err) != 0) {
+        log_errf(LOG_WARN, "mend", "%s", err.text);
+    }
+}
+
 static uint64_t at_most(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -126,7 +151,10 @@ static void round_of(struct janitor *j)
     const struct server_options *o = j->gateway->options;
     uint64_t now = clock_mono_ms();
 
-    while (!stopping(j) && collect_batch(j) == BATCH) {
+    if (now >= j->garbage_at_ms) {
+        while (!stopping(j) && collect_batch(j) == BATCH) {
+        }
+        j->garbage_at_ms = now + o->gc_interval_ms;
     }
     if (!stopping(j) && now >= j->uploads_at_ms) {
         abort_old_uploads(j);
@@ -142,6 +170,9 @@ static void round_of(struct janitor *j)
         j->orphans_at_ms =
             now + at_most(ORPHANS_EVERY_MS, o->orphan_age_ms + 1);
     }
+    if (!stopping(j)) {
+        mend(j);
+    }
     if (pool_used(j->gateway->pool) == 0) {
         pool_trim(j->gateway->pool);
     }
@@ -155,8 +186,9 @@ static void *janitor_main(void *arg)
         round_of(j);
         pthread_mutex_lock(&j->mutex);
         if (!j->stopping) {
-            latch_cond_wait(&j->cond, &j->mutex,
-                            j->gateway->options->gc_interval_ms);
+            latch_cond_wait(
+                &j->cond, &j->mutex,
+                at_most(j->gateway->options->gc_interval_ms, MEND_EVERY_MS));
         }
         pthread_mutex_unlock(&j->mutex);
     }

@@ -74,11 +74,10 @@ struct s3_upload {
 
 static bool parse_length(struct request *r, struct s3_upload *u)
 {
-    bool streaming = r->auth.payload != SIGV4_PAYLOAD_SHA256 &&
-                     r->auth.payload != SIGV4_PAYLOAD_UNSIGNED;
+    bool streaming = sigv4_is_streaming(&r->auth);
     const char *decoded = request_header(r, "x-amz-decoded-content-length");
 
-    if (!r->has_length) {
+    if (!r->has_length && !r->chunked) {
         reply_error(r, S3_MissingContentLength, NULL);
         return false;
     }

@@ -7,18 +7,15 @@
  * a nearly empty drive is left in peace between its rounds. */
 #define PART_BYTES ((uint64_t)1 << 20)
 
+/* Under the mutex, so that after shard_store_on_bad(s, NULL, NULL) no call is
+ * under way. */
 void store_report_bad(struct shard_store *s, const struct shard_info *bad)
 {
-    void (*fn)(void *arg, const struct shard_info *bad);
-    void *arg;
-
     pthread_mutex_lock(&s->mutex);
-    fn = s->on_bad;
-    arg = s->on_bad_arg;
-    pthread_mutex_unlock(&s->mutex);
-    if (fn != NULL) {
-        fn(arg, bad);
+    if (s->on_bad != NULL) {
+        s->on_bad(s->on_bad_arg, bad);
     }
+    pthread_mutex_unlock(&s->mutex);
 }
 
 /* Bytes that are due since the last round; 0 until it is worth a round. */

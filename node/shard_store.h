@@ -141,7 +141,9 @@ struct shard_store_stats {
 void shard_store_stats(struct shard_store *s, struct shard_store_stats *out);
 const char *shard_store_path(const struct shard_store *s);
 
-/* Called (on the drive's thread) with each shard that scrub finds bad. */
+/* Called (on the drive's thread) with each shard that scrub or compaction finds
+ * bad. @fn must not call the store; once this has returned with another @fn or
+ * NULL, the one before is not called any more. */
 void shard_store_on_bad(struct shard_store *s,
                         void (*fn)(void *arg, const struct shard_info *bad),
                         void *arg);

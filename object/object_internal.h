@@ -19,6 +19,7 @@
 struct chunk_read;
 struct drive_pulse;
 struct err;
+struct object_mend;
 struct repair;
 
 #define OBJECT_REPAIRS_MAX 20000
@@ -51,6 +52,7 @@ struct object_store {
     pthread_t repair_thread;
 
     struct drive_pulse *pulse;
+    struct object_mend *mend;
     atomic_uint pending; /* shard requests that drives still hold */
     atomic_ullong chunks_written, shards_missed, reads_degraded, reads_hedged,
         shards_repaired, repairs_dropped, orphans_collected;
@@ -72,6 +74,11 @@ static inline unsigned shard_slot(const struct chunk_shape *shape, unsigned i)
 {
     return i < shape->pieces ? i : i - shape->pieces + shape->k;
 }
+
+/* ---- object_mend.c ---- */
+
+struct object_mend *object_mend_new(struct object_store *s);
+void object_mend_free(struct object_mend *m);
 
 /* ---- object_put.c ---- */
 

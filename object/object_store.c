@@ -49,6 +49,7 @@ int object_store_open(const struct object_store_options *options,
     CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
     latch_cond_init(&s->cond);
     list_init(&s->puts);
+    s->mend = object_mend_new(s);
     object_repair_start(s);
     *out = s;
     return 0;
@@ -60,6 +61,7 @@ void object_store_close(struct object_store *s)
         return;
     }
     object_repair_stop(s);
+    object_mend_free(s->mend);
     CHECK(list_empty(&s->puts));
     CHECK(s->gets == 0);
     while (atomic_load(&s->pending) > 0) {

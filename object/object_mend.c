@@ -1,0 +1,196 @@
+#include "object/object_mend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "node/peers.h"
+#include "object/object_internal.h"
+
+#define BAD_MAX 4096
+#define QUEUE_ENOUGH 2000
+#define QUEUE_WAIT_MS 50
+
+struct object_mend {
+    struct object_store *store;
+    pthread_mutex_t mutex;         /* guards all below */
+    struct shard_key bad[BAD_MAX]; /* what scrub found since the last pass */
+    size_t bad_count;
+    struct shard_key pass[BAD_MAX]; /* what this pass looks for, sorted */
+    size_t pass_count;
+    bool *was_up; /* by place in peers */
+    size_t drives;
+};
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct shard_key *x = a;
+    const struct shard_key *y = b;
+
+    if (x->hi != y->hi) {
+        return x->hi < y->hi ? -1 : 1;
+    }
+    if (x->lo != y->lo) {
+        return x->lo < y->lo ? -1 : 1;
+    }
+    return (int)x->slot - (int)y->slot;
+}
+
+/* On a drive's thread: scrub has found a shard bad. */
+static void on_bad(void *arg, const struct shard_info *info)
+{
+    struct object_mend *m = arg;
+    char chunk[40];
+    char slot[8];
+    bool known = false;
+
+    pthread_mutex_lock(&m->mutex);
+    for (size_t i = 0; i < m->bad_count && !known; i++) {
+        known = compare_keys(&m->bad[i], &info->key) == 0;
+    }
+    if (!known && m->bad_count < BAD_MAX) {
+        m->bad[m->bad_count++] = info->key;
+    }
+    pthread_mutex_unlock(&m->mutex);
+    if (!known) {
+        snprintf(chunk, sizeof chunk, "%016llx%016llx",
+                 (unsigned long long)info->key.hi,
+                 (unsigned long long)info->key.lo);
+        snprintf(slot, sizeof slot, "%u", info->key.slot);
+        log_line(LOG_WARN, "scrub found a shard bad; it will be rebuilt",
+                 "chunk", chunk, "slot", slot, NULL);
+    }
+}
+
+struct object_mend *object_mend_new(struct object_store *s)
+{
+    struct object_mend *m = mem_alloc(sizeof *m);
+    struct shard_store *store;
+    uint16_t drive;
+
+    m->store = s;
+    CHECK(pthread_mutex_init(&m->mutex, NULL) == 0);
+    while (peers_at(s->options.peers, m->drives, &drive, &store)) {
+        shard_store_on_bad(store, on_bad, m);
+        m->drives++;
+    }
+    m->was_up = mem_calloc(m->drives, sizeof *m->was_up);
+    return m;
+}
+
+void object_mend_free(struct object_mend *m)
+{
+    struct shard_store *store;
+    uint16_t drive;
+
+    for (size_t i = 0; peers_at(m->store->options.peers, i, &drive, &store);
+         i++) {
+        shard_store_on_bad(store, NULL, NULL); /* no call is under way after */
+    }
+    pthread_mutex_destroy(&m->mutex);
+    free(m->was_up);
+    free(m);
+}
+
+/* Has a drive come up since it was last looked at? */
+static bool drive_came_up(struct object_mend *m)
+{
+    struct shard_store_stats stats;
+    struct shard_store *store;
+    uint16_t drive;
+    bool came = false;
+
+    for (size_t i = 0; i < m->drives; i++) {
+        bool up;
+        CHECK(peers_at(m->store->options.peers, i, &drive, &store));
+        shard_store_stats(store, &stats);
+        up = stats.state == DRIVE_UP;
+        came = came || (up && !m->was_up[i]);
+        m->was_up[i] = up;
+    }
+    return came;
+}
+
+bool object_mend_wanted(struct object_store *s)
+{
+    struct object_mend *m = s->mend;
+    bool wanted;
+
+    pthread_mutex_lock(&m->mutex);
+    wanted = drive_came_up(m) || m->bad_count > 0;
+    memcpy(m->pass, m->bad, m->bad_count * sizeof m->bad[0]);
+    m->pass_count = m->bad_count;
+    m->bad_count = 0;
+    qsort(m->pass, m->pass_count, sizeof m->pass[0], compare_keys);
+    pthread_mutex_unlock(&m->mutex);
+    return wanted;
+}
+
+/* Must the shard in @slot be rebuilt, as far as its drive's index and the last
+ * scrub know? */
+static bool is_wanting(struct object_mend *m, const struct chunk_ref *chunk,
+                       unsigned slot)
+{
+    struct object_store *s = m->store;
+    struct shard_store *store =
+        peers_store(s->options.peers, object_drive(s, chunk, slot));
+    struct shard_key key = chunk_key(chunk, slot);
+    struct shard_store_stats stats;
+    struct shard_info info;
+
+    if (store == NULL) {
+        return false;
+    }
+    if (shard_store_stat(store, &key, &info)) {
+        return bsearch(&key, m->pass, m->pass_count, sizeof key,
+                       compare_keys) != NULL;
+    }
+    shard_store_stats(store, &stats);
+    return stats.state == DRIVE_UP;
+}
+
+/* False when the store is closing. */
+static bool wait_for_queue(struct object_store *s)
+{
+    bool stopping, full;
+
+    for (;;) {
+        pthread_mutex_lock(&s->mutex);
+        stopping = s->stopping;
+        full = s->repair_count >= QUEUE_ENOUGH;
+        pthread_mutex_unlock(&s->mutex);
+        if (stopping || !full) {
+            return !stopping;
+        }
+        clock_sleep_ms(QUEUE_WAIT_MS);
+    }
+}
+
+void object_mend(struct object_store *s, const void *manifest, size_t len)
+{
+    struct manifest m;
+
+    if (manifest_decode(manifest, len, &m, NULL) != 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < m.count; i++) {
+        struct chunk_ref chunk = object_chunk_ref(&m, i);
+        struct chunk_shape shape = geometry_shape(m.policy, chunk.bytes);
+        uint32_t slots = 0;
+        for (unsigned n = 0; n < (unsigned)shape.pieces + shape.m; n++) {
+            unsigned slot = shard_slot(&shape, n);
+            slots |= is_wanting(s->mend, &chunk, slot) ? 1u << slot : 0;
+        }
+        if (slots != 0) {
+            if (!wait_for_queue(s)) {
+                break;
+            }
+            object_repair_queue(s, &chunk, slots);
+        }
+    }
+    manifest_free(&m);
+}
