@@ -148,6 +148,48 @@ static void twice_the_weight_holds_twice_as_much(void **state)
     assert_in_range(heavy * 20 * 100 / (light * 10), 170, 205);
 }
 
+static void the_order_of_the_drives_does_not_matter(void **state)
+{
+    struct placement_drive drives[12], turned[12];
+
+    (void)state;
+    for (uint16_t i = 0; i < 12; i++) {
+        drives[i] = (struct placement_drive){
+            .drive = i, .node = (uint16_t)(i / 2), .zone = 0, .weight = 1};
+        turned[11 - i] = drives[i];
+    }
+    for (uint32_t id = 0; id < 200; id++) {
+        struct placement_group a, b;
+        unsigned distinct;
+        choose(drives, 12, id, &a, &distinct);
+        choose(turned, 12, id, &b, &distinct);
+        assert_memory_equal(a.slots, b.slots, 6 * sizeof a.slots[0]);
+    }
+}
+
+/* A change of the hash would move every shard: these must stay. */
+static void the_answers_never_change(void **state)
+{
+    static const uint16_t golden[3][6] = {
+        {11, 6, 9, 7, 1, 5},
+        {10, 0, 2, 3, 11, 1},
+        {8, 10, 5, 11, 6, 7},
+    };
+    struct placement_drive drives[12];
+
+    (void)state;
+    for (uint16_t i = 0; i < 12; i++) {
+        drives[i] = (struct placement_drive){
+            .drive = i, .node = i, .zone = i, .weight = 100};
+    }
+    for (uint32_t id = 0; id < 3; id++) {
+        struct placement_group g;
+        unsigned distinct;
+        choose(drives, 12, id, &g, &distinct);
+        assert_memory_equal(g.slots, golden[id], sizeof golden[id]);
+    }
+}
+
 static void no_drive_is_an_error(void **state)
 {
     struct placement_group g = {.policy = {1, 0}};
@@ -168,6 +210,8 @@ int main(void)
         cmocka_unit_test(too_few_drives_are_used_evenly_and_counted),
         cmocka_unit_test(a_new_drive_takes_only_its_share),
         cmocka_unit_test(twice_the_weight_holds_twice_as_much),
+        cmocka_unit_test(the_order_of_the_drives_does_not_matter),
+        cmocka_unit_test(the_answers_never_change),
         cmocka_unit_test(no_drive_is_an_error),
     };
 
