@@ -186,6 +186,18 @@ static void open_store(struct history *h)
         fail();                                                    \
     } while (0)
 
+/* Read all of a shard; ERR_NOT_FOUND when there is none. */
+static int read_shard(struct history *h, unsigned key, struct shard_info *info,
+                      struct err *err)
+{
+    const struct shard_key k = key_of(key);
+
+    if (!shard_store_stat(h->store, &k, info)) {
+        return err_set(err, ERR_NOT_FOUND, "no such shard");
+    }
+    return shard_get_wait(h->store, k, 0, info->length, h->out, err);
+}
+
 /* Which version the store shows; 0: none. Its bytes must be right. */
 static uint32_t shown(struct history *h, unsigned key)
 {
@@ -194,16 +206,17 @@ static uint32_t shown(struct history *h, unsigned key)
     struct shard_info info;
     struct err err = {{0}};
     uint32_t version;
-    int status;
+    int status = read_shard(h, key, &info, &err);
 
-    if (!shard_store_stat(h->store,
-                          &(struct shard_key){key_of(key).hi, key_of(key).lo,
-                                              key_of(key).slot},
-                          &info)) {
+    if (status == ERR_NOT_FOUND || status == ERR_IO) {
+        /* A call that failed before the faults ended may be about to take the
+         * drive down; it comes up again. */
+        assert_true(shard_wait_state(h->store, DRIVE_UP, NULL));
+        status = read_shard(h, key, &info, &err);
+    }
+    if (status == ERR_NOT_FOUND) {
         return 0;
     }
-    status =
-        shard_get_wait(h->store, key_of(key), 0, info.length, h->out, &err);
     if (status == ERR_CORRUPT) {
         return UINT32_MAX;
     }
