@@ -441,6 +441,30 @@ static void signed_chunks_need_their_extension(void **state)
     }
 }
 
+/* Of the right length but no hex: wrong, not malformed. */
+static void signature_that_is_not_hex_is_a_mismatch(void **state)
+{
+    static const char junk[] =
+        "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
+    struct aws_chunked *c = decoder(SIGV4_PAYLOAD_CHUNKED, NULL);
+    char previous[SIGV4_SIGNATURE_HEX + 1];
+    struct buf b = {0}, out = {0};
+
+    (void)state;
+    buf_printf(&b, "5;chunk-signature=%s\r\n", junk);
+    assert_int_equal(feed(c, b.data, b.len, 99, 9, &out, NULL), ERR_MISMATCH);
+    aws_chunked_free(c);
+
+    c = decoder(SIGV4_PAYLOAD_CHUNKED_TRAILER, CRC);
+    buf_clear(&b);
+    put_signed(&b, previous);
+    buf_printf(&b, CRC ":1\r\nx-amz-trailer-signature:%s\r\n\r\n", junk);
+    assert_int_equal(feed(c, b.data, b.len, 99, 9, &out, NULL), ERR_MISMATCH);
+    aws_chunked_free(c);
+    buf_free(&b);
+    buf_free(&out);
+}
+
 static void failure_leaves_the_counts_untouched(void **state)
 {
     struct aws_chunked *c = decoder(SIGV4_PAYLOAD_UNSIGNED_TRAILER, NULL);
@@ -564,6 +588,7 @@ int main(void)
         cmocka_unit_test(trailer_behind_the_signature_is_refused),
         cmocka_unit_test(broken_framing_is_refused_with_its_reason),
         cmocka_unit_test(signed_chunks_need_their_extension),
+        cmocka_unit_test(signature_that_is_not_hex_is_a_mismatch),
         cmocka_unit_test(failure_leaves_the_counts_untouched),
         cmocka_unit_test(trailers_need_their_kind_of_payload),
         cmocka_unit_test(lines_and_trailers_have_bounds),
