@@ -24,7 +24,10 @@ static int garbage_remove(struct step *s, uint64_t id)
     if (rc != 0 || !found) {
         return rc; /* done before: the janitor may ask twice */
     }
-    CHECK(sqlite3_column_bytes(q, 0) >= COMMAND_RUN_SIZE);
+    if (sqlite3_column_bytes(q, 0) < COMMAND_RUN_SIZE) {
+        return err_set(s->err, ERR_CORRUPT, "garbage %llu: no manifest",
+                       (unsigned long long)id);
+    }
     memcpy(head, sqlite3_column_blob(q, 0), sizeof head);
     meta_db_done(s->db, STMT_GARBAGE_GET);
     q = meta_db_stmt(s->db, STMT_RUN_REMOVE);
@@ -139,7 +142,7 @@ int meta_apply_begin(struct meta_apply *a, struct err *err)
     return plain(a, STMT_BEGIN, err);
 }
 
-int meta_apply_commit(struct meta_apply *a, struct err *err)
+int meta_apply_write_state(struct meta_apply *a, struct err *err)
 {
     sqlite3_stmt *q = meta_db_stmt(a->db, STMT_STATE_SET);
 
@@ -152,7 +155,14 @@ int meta_apply_commit(struct meta_apply *a, struct err *err)
         return meta_db_error(a->db, "state", err);
     }
     meta_db_done(a->db, STMT_STATE_SET);
-    return plain(a, STMT_COMMIT, err);
+    return 0;
+}
+
+int meta_apply_commit(struct meta_apply *a, struct err *err)
+{
+    int rc = meta_apply_write_state(a, err);
+
+    return rc == 0 ? plain(a, STMT_COMMIT, err) : rc;
 }
 
 int meta_apply_rollback(struct meta_apply *a, struct err *err)

@@ -41,6 +41,8 @@ int meta_apply_init(struct meta_apply *a, struct meta_db *db, struct err *err);
  * does not go on. */
 int meta_apply_begin(struct meta_apply *a, struct err *err);
 int meta_apply_commit(struct meta_apply *a, struct err *err);
+/* What commit does before COMMIT: the row of table state. */
+int meta_apply_write_state(struct meta_apply *a, struct err *err);
 /* Forget what begin began; the state is read anew. */
 int meta_apply_rollback(struct meta_apply *a, struct err *err);
 
