@@ -366,7 +366,12 @@ static int copy_recursive(struct copy *c, const char *from,
     uint64_t total = 0;
     int rc;
 
-    if (c->direction == UP) {
+    if (c->direction == ACROSS && strcmp(c->from_bucket, c->to_bucket) == 0 &&
+        text_starts(target, source)) {
+        /* Copies would be listed and copied again, for ever. */
+        rc = err_set(err, ERR_BAD_INPUT, "%s: would be copied into itself",
+                     from);
+    } else if (c->direction == UP) {
         char *folder = mem_strdup(from);
         size_t len = strlen(folder);
         while (len > 1 && folder[len - 1] == '/') {
