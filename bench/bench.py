@@ -336,7 +336,7 @@ def bench_memory():
     server = Server(flags=["--segment-bytes", "64MiB"])
     try:
         s3 = server.raw()
-        assert s3.request("PUT", "b").status == 200
+        assert s3.request("PUT", "bkt").status == 200
         time.sleep(2)
         idle = server.rss_bytes() / MIB
         most = 0.0
@@ -346,11 +346,11 @@ def bench_memory():
         problems = []
 
         def upload(i):
-            head = s3.signed_head("PUT", f"/b/k{i}")
+            head = s3.signed_head("PUT", f"/bkt/k{i}")
             head.append(("Content-Length", str(1 << 30)))
             try:
                 with s3.socket(timeout=300) as sock:
-                    sock.sendall(head_bytes("PUT", f"/b/k{i}", head))
+                    sock.sendall(head_bytes("PUT", f"/bkt/k{i}", head))
                     while sent[i] < UPLOAD_MIB and not stop.is_set():
                         sock.sendall(block)
                         sent[i] += 1
@@ -464,16 +464,16 @@ def bench_parts():
     took = {}
     try:
         s3 = server.raw()
-        assert s3.request("PUT", "b").status == 200
+        assert s3.request("PUT", "bkt").status == 200
         for count in (1000, 10000):
-            reply = s3.request("POST", "b", f"k{count}", {"uploads": ""})
+            reply = s3.request("POST", "bkt", f"k{count}", {"uploads": ""})
             upload = reply.xml.findtext("UploadId")
             tags = [None] * (count + 1)
 
             def put(first):
                 conn = s3.connect()
                 for n in range(first, count + 1, 8):
-                    reply = s3.request("PUT", "b", f"k{count}", {
+                    reply = s3.request("PUT", "bkt", f"k{count}", {
                         "partNumber": str(n), "uploadId": upload},
                         body=b"p%d" % n * 1000, connection=conn)
                     assert reply.status == 200, reply
@@ -491,11 +491,11 @@ def bench_parts():
                 "</Part>" for n in range(1, count + 1))
                 + "</CompleteMultipartUpload>").encode()
             start = time.perf_counter()
-            reply = s3.request("POST", "b", f"k{count}", {"uploadId": upload},
+            reply = s3.request("POST", "bkt", f"k{count}", {"uploadId": upload},
                                body=body)
             took[count] = (time.perf_counter() - start) * 1e3
             assert reply.status == 200, reply
-            assert s3.get("b", f"k{count}").body == b"".join(
+            assert s3.get("bkt", f"k{count}").body == b"".join(
                 b"p%d" % n * 1000 for n in range(1, count + 1))
     finally:
         server.close()

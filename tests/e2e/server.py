@@ -53,10 +53,9 @@ class Server:
         self.port = port or free_port()
         self.tls_ca = tls_ca
         self.process = None
-        self.log_path = os.path.join(
-            tempfile.gettempdir(),
-            f"godwit-e2e-log.{os.getpid()}.{self.port}")
-        open(self.log_path, "w").close()
+        handle, self.log_path = tempfile.mkstemp(prefix="godwit-e2e-log.",
+                                                 dir="/tmp")
+        os.close(handle)
         if start:
             self.start()
 
@@ -232,10 +231,10 @@ class Server:
         result = subprocess.run(
             [GODWIT, *arguments], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
-            env=environment(GODWIT_ENDPOINT=self.endpoint,
-                            AWS_ACCESS_KEY_ID=keys[0],
-                            AWS_SECRET_ACCESS_KEY=keys[1], **(env or {})),
-            **more)
+            env=environment(**{"GODWIT_ENDPOINT": self.endpoint,
+                               "AWS_ACCESS_KEY_ID": keys[0],
+                               "AWS_SECRET_ACCESS_KEY": keys[1],
+                               **(env or {})}), **more)
         if check:
             assert result.returncode == 0, (
                 f"godwit {' '.join(arguments)}: {result.returncode}\n"

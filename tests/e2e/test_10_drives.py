@@ -1,9 +1,11 @@
 """Goal: with any two of six drives gone every object reads byte for byte and
 writes go on (P3); no wrong byte is ever returned (P5). Method: move drives
 away, remove, freeze and damage them under a running server, then read all."""
+import http.client
 import itertools
 import os
 import random
+import re
 import shutil
 import subprocess
 
@@ -14,7 +16,7 @@ from util import MIB, blob, eventually
 SIZES = (100, 4096, 4097, 65536, 65537, 200000, MIB + 1, 5 * MIB, 9 * MIB)
 
 
-def fill(client, sizes=SIZES, bucket="b", name="k", seed=0):
+def fill(client, sizes=SIZES, bucket="bkt", name="k", seed=0):
     if bucket not in [b["Name"] for b in client.list_buckets()["Buckets"]]:
         client.create_bucket(Bucket=bucket)
     for size in sizes:
@@ -22,7 +24,7 @@ def fill(client, sizes=SIZES, bucket="b", name="k", seed=0):
                           Body=blob(size, seed))
 
 
-def check(client, sizes=SIZES, bucket="b", name="k", seed=0):
+def check(client, sizes=SIZES, bucket="bkt", name="k", seed=0):
     for size in sizes:
         got = client.get_object(Bucket=bucket, Key=f"{name}{size}")
         assert got["Body"].read() == blob(size, seed), size
@@ -99,7 +101,7 @@ def test_ranges_read_with_two_drives_gone(make_server):
         first = rng.randrange(len(whole))
         last = min(first + rng.choice([0, 10, 70000, 3 * MIB]),
                    len(whole) - 1)
-        got = client.get_object(Bucket="b", Key=f"k{9 * MIB}",
+        got = client.get_object(Bucket="bkt", Key=f"k{9 * MIB}",
                                 Range=f"bytes={first}-{last}")
         assert got["Body"].read() == whole[first:last + 1], (first, last)
 
@@ -137,7 +139,7 @@ def test_a_drive_folder_removed_while_serving(make_server):
 
 def test_a_drive_that_refuses_new_files_while_serving(make_server):
     """Immutable folders stand in for a read-only drive."""
-    s = make_server("--segment-bytes", "1MiB")
+    s = make_server()
     client = s.client()
     fill(client)
     drive = s.drive(3)
@@ -166,7 +168,7 @@ def test_a_drive_that_refuses_new_files_while_serving(make_server):
 
 def test_damaged_blocks_are_never_served(make_server):
     """Two drives wholly damaged while serving: each byte still right."""
-    s = make_server("--segment-bytes", "1MiB")
+    s = make_server()
     client = s.client()
     fill(client)
     assert damage(s.drive(0)) + damage(s.drive(4), 2) > 10
@@ -177,7 +179,7 @@ def test_damaged_blocks_are_never_served(make_server):
 
 
 def test_truncated_segments_are_survived(make_server):
-    s = make_server("--segment-bytes", "1MiB")
+    s = make_server()
     client = s.client()
     fill(client)
     s.kill9()
@@ -205,12 +207,19 @@ def test_too_many_drives_gone_is_an_error_and_never_wrong_bytes(make_server):
         assert "drive" in str(error)
     else:
         for size in SIZES:
-            reply = raw.get("b", f"k{size}")
+            try:
+                reply = raw.get("bkt", f"k{size}")
+            except (http.client.HTTPException, OSError):
+                continue  # cut off where the bytes end
             assert reply.status in (200, 500, 503), reply
             if reply.status == 200:
                 assert reply.body == blob(size), size
-        reply = raw.put("b", "new", blob(100000))
-        assert reply.status in (500, 503, 507), reply
+        # Empty drives took their places: a 200 is durable on those.
+        reply = raw.put("bkt", "new", blob(100000))
+        assert reply.status in (200, 500, 503, 507), reply
+        if reply.status == 200:
+            assert raw.get("bkt", "new").body == blob(100000)
+        assert "level=warn" in s.log(100), "lost drives go unsaid"
         s.stop()
     for drive in (0, 1, 2):
         shutil.rmtree(s.drive(drive), ignore_errors=True)
@@ -226,7 +235,7 @@ def defects(s, *more):
 
 
 def test_verify_reports_damage_and_read_repair_mends_it(make_server):
-    s = make_server("--segment-bytes", "1MiB")
+    s = make_server()
     client = s.client()
     fill(client)
     s.stop()
@@ -268,18 +277,26 @@ def test_verify_repair_rebuilds_a_lost_drive(make_server):
     check(client)
 
 
-def test_scrub_finds_damage_unasked(make_server):
-    s = make_server("--segment-bytes", "1MiB", "--scrub-interval", "2s")
+def test_scrub_finds_damage_unasked_and_has_it_rebuilt(make_server):
+    s = make_server("--scrub-interval", "1s")
     client = s.client()
     fill(client)
     s.stop()
     assert damage(s.drive(3)) > 5
     s.start()
 
-    def seen():
-        return any("corrupt" in n or "scrub" in n and "bad" in n
-                   for n, v in s.metrics().items() if v > 0) or (
-                       "corrupt" in s.log(1000) or "scrub" in s.log(1000))
+    def corrupt():
+        said = s.cli("status").stdout.decode()
+        row = re.search(r"^3 .*", said, re.M).group(0).split()
+        return int(row[-2])  # the column CORRUPT
 
-    eventually(seen, timeout=30, what="a report of the scrub")
+    eventually(corrupt, timeout=30, what="a report of the scrub")
+
+    def whole():
+        s.stop()
+        status, _ = defects(s)
+        s.start()
+        return status == 0
+
+    eventually(whole, timeout=40, every=2, what="what the scrub found mended")
     check(client)

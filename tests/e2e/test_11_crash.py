@@ -53,7 +53,7 @@ class Writer(threading.Thread):
             self.put(conn, key)
         elif kind < 0.75:
             self.attempt(key, ABSENT, lambda: self.s3.delete(
-                "b", key, connection=conn), 204)
+                "bkt", key, connection=conn), 204)
         elif kind < 0.85:
             self.copy(conn, key)
         else:
@@ -71,7 +71,7 @@ class Writer(threading.Thread):
     def put(self, conn, key):
         body = blob(self.rng.choice(SIZES), self.rng.randrange(1 << 30))
         self.attempt(key, (etag(body), hashlib.md5(body).hexdigest()),
-                     lambda: self.s3.put("b", key, body, connection=conn))
+                     lambda: self.s3.put("bkt", key, body, connection=conn))
 
     def copy(self, conn, key):
         source = f"w{self.index}/{self.rng.randrange(KEYS)}"
@@ -79,19 +79,19 @@ class Writer(threading.Thread):
         if state is ABSENT or source == key or source in self.unsure:
             return
         self.attempt(key, state, lambda: self.s3.put(
-            "b", key, b"", {"x-amz-copy-source": f"/b/{source}"},
+            "bkt", key, b"", {"x-amz-copy-source": f"/bkt/{source}"},
             connection=conn))
 
     def multipart(self, conn, key):
         request = self.s3.request
-        reply = request("POST", "b", key, {"uploads": ""}, connection=conn)
+        reply = request("POST", "bkt", key, {"uploads": ""}, connection=conn)
         assert reply.status == 200, reply
         upload = reply.xml.findtext("UploadId")
         bodies = [blob(self.rng.choice((5000, 70000, 150000)),
                        self.rng.randrange(1 << 30)) for _ in range(3)]
         parts = []
         for number, body in enumerate(bodies, 1):
-            reply = request("PUT", "b", key, {"partNumber": str(number),
+            reply = request("PUT", "bkt", key, {"partNumber": str(number),
                                               "uploadId": upload},
                             body=body, connection=conn)
             assert reply.status == 200, reply
@@ -99,12 +99,12 @@ class Writer(threading.Thread):
         whole = b"".join(bodies)
         self.attempt(
             key, (multi_etag(bodies), hashlib.md5(whole).hexdigest()),
-            lambda: request("POST", "b", key, {"uploadId": upload},
+            lambda: request("POST", "bkt", key, {"uploadId": upload},
                             body=complete_xml(parts), connection=conn))
 
 
 def state_of(s3, key, conn):
-    reply = s3.get("b", key, connection=conn)
+    reply = s3.get("bkt", key, connection=conn)
     if reply.status == 404:
         return ABSENT
     assert reply.status == 200, reply
@@ -133,7 +133,7 @@ def settle(s3, writers, known, every):
         known[key] = got
     conn.close()
     if every:
-        listed = {k: tag for k, (tag, _) in s3.list_keys("b").items()}
+        listed = {k: tag for k, (tag, _) in s3.list_keys("bkt").items()}
         assert listed == {k: v[0] for k, v in known.items()
                           if v is not ABSENT}
 
@@ -143,7 +143,7 @@ def test_kill_9_under_load(make_server):
                     "--gc-delay", "500ms", "--orphan-age", "3s")
     keys = s.credentials
     s3 = S3("127.0.0.1", s.port, *keys)
-    assert s3.request("PUT", "b").status == 200
+    assert s3.request("PUT", "bkt").status == 200
     known = {}
     rng = random.Random(11)
     acked = 0
@@ -175,13 +175,13 @@ def test_kill_9_right_after_a_200(make_server):
     """The narrowest window: the kill follows the first byte of the answer."""
     s = make_server()
     s3 = s.raw()
-    assert s3.request("PUT", "b").status == 200
+    assert s3.request("PUT", "bkt").status == 200
     for turn in range(15):
         body = blob((100, 50000, 300000)[turn % 3], turn)
-        assert s3.put("b", f"k{turn}", body).status == 200
+        assert s3.put("bkt", f"k{turn}", body).status == 200
         s.kill9()
         s.start()
-        got = s3.get("b", f"k{turn}")
+        got = s3.get("bkt", f"k{turn}")
         assert got.body == body
         assert got.headers["etag"] == etag(body)
 
@@ -190,11 +190,11 @@ def test_kill_9_during_start(make_server):
     """Recovery itself may be cut off, again and again."""
     s = make_server()
     s3 = s.raw()
-    assert s3.request("PUT", "b").status == 200
+    assert s3.request("PUT", "bkt").status == 200
     bodies = {f"k{i}": blob(size, i) for i, size in enumerate(
         (10, 5000, 70000, 2 << 20))}
     for key, body in bodies.items():
-        assert s3.put("b", key, body).status == 200
+        assert s3.put("bkt", key, body).status == 200
     s.kill9()
     for turn in range(12):
         s.start(wait=False)
@@ -202,4 +202,4 @@ def test_kill_9_during_start(make_server):
         s.kill9()
     s.start()
     for key, body in bodies.items():
-        assert s3.get("b", key).body == body
+        assert s3.get("bkt", key).body == body

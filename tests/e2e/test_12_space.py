@@ -11,7 +11,7 @@ from s3http import head_bytes, S3
 from server import Server, scratch
 from util import MIB, blob, disk_use, eventually
 
-SEGMENT = 1 << 20
+SEGMENT = 4 << 20
 # Segments of each drive that may stand ready or half full beside the data.
 READY = 6 * 6 * SEGMENT
 
@@ -21,42 +21,42 @@ def drives_use(s):
 
 
 def make(make_server, *more):
-    return make_server("--segment-bytes", "1MiB", "--gc-interval", "200ms",
+    return make_server("--segment-bytes", "4MiB", "--gc-interval", "200ms",
                        "--gc-delay", "300ms", "--orphan-age", "2s", *more)
 
 
 def test_overwriting_the_same_keys_100_times_keeps_one_copy(make_server):
     s = make(make_server)
     s3 = s.raw()
-    assert s3.request("PUT", "b").status == 200
+    assert s3.request("PUT", "bkt").status == 200
     conn = s3.connect()
-    count, size = 20, 400000
+    count, size = 20, 700000
     for turn in range(100):
         body = blob(size, turn)
         for key in range(count):
-            reply = s3.put("b", f"k{key}", body, connection=conn)
+            reply = s3.put("bkt", f"k{key}", body, connection=conn)
             assert reply.status == 200, (turn, reply)
     one_copy = count * size * 6 // 4
     bound = one_copy * 1.2 + READY
     eventually(lambda: drives_use(s) <= bound, timeout=60,
                what=f"use of the drives ({drives_use(s)}) within {bound}")
     for key in range(count):
-        assert s3.get("b", f"k{key}", connection=conn).body == blob(size, 99)
+        assert s3.get("bkt", f"k{key}", connection=conn).body == blob(size, 99)
     conn.close()
     s.restart()
     for key in range(count):
-        assert s3.get("b", f"k{key}").body == blob(size, 99)
+        assert s3.get("bkt", f"k{key}").body == blob(size, 99)
 
 
 def test_deleting_everything_frees_the_drives(make_server):
     s = make(make_server)
     s3 = s.raw()
-    assert s3.request("PUT", "b").status == 200
+    assert s3.request("PUT", "bkt").status == 200
     for key in range(40):
-        assert s3.put("b", f"k{key}", blob(2 * MIB, key)).status == 200
+        assert s3.put("bkt", f"k{key}", blob(2 * MIB, key)).status == 200
     assert drives_use(s) >= 40 * 2 * MIB * 6 // 4
     for key in range(40):
-        assert s3.delete("b", f"k{key}").status == 204
+        assert s3.delete("bkt", f"k{key}").status == 204
     eventually(lambda: drives_use(s) <= READY, timeout=60,
                what="the drives to be empty again")
 
@@ -65,14 +65,14 @@ def test_shared_data_goes_with_its_last_name(make_server):
     """A copy shares the bytes of its source: they stay until both go."""
     s = make(make_server)
     s3 = s.raw()
-    assert s3.request("PUT", "b").status == 200
+    assert s3.request("PUT", "bkt").status == 200
     body = blob(30 * MIB)
-    assert s3.put("b", "a", body).status == 200
-    assert s3.put("b", "c", b"", {"x-amz-copy-source": "/b/a"}).status == 200
-    assert s3.delete("b", "a").status == 204
+    assert s3.put("bkt", "a", body).status == 200
+    assert s3.put("bkt", "c", b"", {"x-amz-copy-source": "/bkt/a"}).status == 200
+    assert s3.delete("bkt", "a").status == 204
     time.sleep(2)
-    assert s3.get("b", "c").body == body
-    assert s3.delete("b", "c").status == 204
+    assert s3.get("bkt", "c").body == body
+    assert s3.delete("bkt", "c").status == 204
     eventually(lambda: drives_use(s) <= READY, timeout=60,
                what="the drives to be empty again")
 
@@ -80,20 +80,20 @@ def test_shared_data_goes_with_its_last_name(make_server):
 def test_aborted_and_expired_uploads_are_collected(make_server):
     s = make(make_server, "--upload-expiry", "3s")
     s3 = s.raw()
-    assert s3.request("PUT", "b").status == 200
+    assert s3.request("PUT", "bkt").status == 200
     for turn in range(2):
-        reply = s3.request("POST", "b", f"k{turn}", {"uploads": ""})
+        reply = s3.request("POST", "bkt", f"k{turn}", {"uploads": ""})
         upload = reply.xml.findtext("UploadId")
         for part in range(1, 5):
-            assert s3.request("PUT", "b", f"k{turn}", {
+            assert s3.request("PUT", "bkt", f"k{turn}", {
                 "partNumber": str(part), "uploadId": upload},
                 body=blob(5 * MIB, part)).status == 200
         # A part put again frees the first.
-        assert s3.request("PUT", "b", f"k{turn}", {
+        assert s3.request("PUT", "bkt", f"k{turn}", {
             "partNumber": "1", "uploadId": upload},
             body=blob(5 * MIB, 9)).status == 200
         if turn == 0:
-            assert s3.request("DELETE", "b", "k0",
+            assert s3.request("DELETE", "bkt", "k0",
                               {"uploadId": upload}).status == 204
     eventually(lambda: drives_use(s) <= READY, timeout=60,
                what="the parts to be collected")
@@ -102,18 +102,18 @@ def test_aborted_and_expired_uploads_are_collected(make_server):
 def test_orphans_of_cut_uploads_and_kills_are_collected(make_server):
     s = make(make_server)
     s3 = s.raw()
-    assert s3.request("PUT", "b").status == 200
+    assert s3.request("PUT", "bkt").status == 200
     for turn in range(4):
-        head = s3.signed_head("PUT", "/b/cut")
+        head = s3.signed_head("PUT", "/bkt/cut")
         head.append(("Content-Length", str(60 * MIB)))
         with s3.socket() as sock:
-            sock.sendall(head_bytes("PUT", "/b/cut", head))
+            sock.sendall(head_bytes("PUT", "/bkt/cut", head))
             sock.sendall(blob(20 * MIB, turn))
             if turn % 2:
                 s.kill9()
         if turn % 2:
             s.start()
-    assert s3.get("b", "cut").status == 404
+    assert s3.get("bkt", "cut").status == 404
     eventually(lambda: drives_use(s) <= READY, timeout=60,
                what="the orphans to be collected")
 
@@ -152,7 +152,7 @@ def fill_until_refused(s3, size, prefix, most=2000):
     """Put until the store refuses; gives the bodies' keys and the refusal."""
     keys = []
     for i in range(most):
-        reply = s3.put("b", f"{prefix}{i}", blob(size, i))
+        reply = s3.put("bkt", f"{prefix}{i}", blob(size, i))
         if reply.status != 200:
             return keys, reply
         keys.append(f"{prefix}{i}")
@@ -175,37 +175,37 @@ def drive_flags(mount):
 
 def test_full_drives_refuse_and_recover(small_disk):
     """The drives fill; the catalogue has room."""
-    s = Server(flags=["--segment-bytes", "1MiB", "--gc-interval", "200ms",
+    s = Server(flags=["--segment-bytes", "4MiB", "--gc-interval", "200ms",
                       "--gc-delay", "200ms", "--orphan-age", "2s",
                       "--reserve", "16MiB", *drive_flags(small_disk)])
     try:
         s3 = S3("127.0.0.1", s.port, *s.credentials)
-        assert s3.request("PUT", "b").status == 200
+        assert s3.request("PUT", "bkt").status == 200
         keys, refusal = fill_until_refused(s3, MIB, "k")
         check_refusal(refusal)
         assert len(keys) > 40, len(keys)
         stat = os.statvfs(small_disk)
         assert stat.f_bavail * stat.f_frsize > 4 * MIB, "the disk itself ran full"
-        assert s3.get("b", f"k{len(keys)}").status == 404
+        assert s3.get("bkt", f"k{len(keys)}").status == 404
         assert s.health("live") == 200
         for i, key in enumerate(keys):
-            assert s3.get("b", key).body == blob(MIB, i)
+            assert s3.get("bkt", key).body == blob(MIB, i)
         # It starts full, reads, and says the same.
         s.restart(kill=True)
-        assert s3.get("b", keys[-1]).body == blob(MIB, len(keys) - 1)
-        check_refusal(s3.put("b", "more", blob(3 * MIB)))
+        assert s3.get("bkt", keys[-1]).body == blob(MIB, len(keys) - 1)
+        check_refusal(s3.put("bkt", "more", blob(3 * MIB)))
         # Deleting works, and then there is room.
         for key in keys[:len(keys) // 2]:
-            assert s3.delete("b", key).status == 204
-        eventually(lambda: s3.put("b", "again", blob(MIB, 7)).status == 200,
+            assert s3.delete("bkt", key).status == 204
+        eventually(lambda: s3.put("bkt", "again", blob(MIB, 7)).status == 200,
                    timeout=60, every=0.5, what="room after deleting")
         for i in range(10):
             body = blob(MIB, 100 + i)
-            eventually(lambda: s3.put("b", f"new{i}", body).status == 200,
+            eventually(lambda: s3.put("bkt", f"new{i}", body).status == 200,
                        timeout=30, every=0.3, what="room for more")
-            assert s3.get("b", f"new{i}").body == body
+            assert s3.get("bkt", f"new{i}").body == body
         for i, key in list(enumerate(keys))[len(keys) // 2:]:
-            assert s3.get("b", key).body == blob(MIB, i)
+            assert s3.get("bkt", key).body == blob(MIB, i)
         s.stop()
         s.verify()
     finally:
@@ -216,15 +216,15 @@ def test_a_disk_that_others_fill_is_survived(small_disk):
     """All of the store is on a disk that somebody else fills to the brim:
     clear errors, and all goes on when the space returns."""
     data = os.path.join(small_disk, "data")
-    s = Server(data=data, flags=["--segment-bytes", "1MiB", "--gc-interval",
+    s = Server(data=data, flags=["--segment-bytes", "4MiB", "--gc-interval",
                                  "200ms", "--reserve", "16MiB"])
     try:
         s3 = S3("127.0.0.1", s.port, *s.credentials)
-        assert s3.request("PUT", "b").status == 200
+        assert s3.request("PUT", "bkt").status == 200
         kept = {}
         for i in range(10):
             kept[f"k{i}"] = blob(300000, i)
-            assert s3.put("b", f"k{i}", kept[f"k{i}"]).status == 200
+            assert s3.put("bkt", f"k{i}", kept[f"k{i}"]).status == 200
         filler = os.path.join(small_disk, "filler")
         with open(filler, "wb") as file:
             try:
@@ -235,25 +235,25 @@ def test_a_disk_that_others_fill_is_survived(small_disk):
                 pass
 
         def refused():
-            reply = s3.put("b", "more", blob(2 * MIB, time.time_ns()))
+            reply = s3.put("bkt", "more", blob(2 * MIB, time.time_ns()))
             return reply.status != 200 and reply
 
         check_refusal(eventually(refused, timeout=20, every=0.05,
                                  what="a refusal"))
         for i in range(30):  # small ones and rows too
-            reply = s3.put("b", f"small{i}", blob(3000, i))
+            reply = s3.put("bkt", f"small{i}", blob(3000, i))
             assert reply.status in (200, 503, 507), reply
             if reply.status == 200:
                 kept[f"small{i}"] = blob(3000, i)
         for key, body in kept.items():
-            assert s3.get("b", key).body == body
+            assert s3.get("bkt", key).body == body
         os.unlink(filler)
-        eventually(lambda: s3.put("b", "again", blob(MIB)).status == 200,
+        eventually(lambda: s3.put("bkt", "again", blob(MIB)).status == 200,
                    timeout=30, every=0.3, what="recovery")
         s.restart(kill=True)
         kept["again"] = blob(MIB)
         for key, body in kept.items():
-            assert s3.get("b", key).body == body
+            assert s3.get("bkt", key).body == body
     finally:
         s.close()
 
@@ -264,17 +264,17 @@ def test_memory_stays_within_its_budget(make_server):
     import threading
     s = make(make_server, "--memory", "64MiB")
     s3 = s.raw()
-    assert s3.request("PUT", "b").status == 200
+    assert s3.request("PUT", "bkt").status == 200
     idle = s.rss_bytes()
     body = blob(24 * MIB)
     statuses = []
     stuck = s3.socket()
-    head = s3.signed_head("PUT", "/b/stuck")
+    head = s3.signed_head("PUT", "/bkt/stuck")
     head.append(("Content-Length", str(64 * MIB)))
-    stuck.sendall(head_bytes("PUT", "/b/stuck", head) + body[:9 * MIB])
+    stuck.sendall(head_bytes("PUT", "/bkt/stuck", head) + body[:9 * MIB])
 
     def put(i):
-        statuses.append(s3.put("b", f"k{i}", body).status)
+        statuses.append(s3.put("bkt", f"k{i}", body).status)
 
     threads = [threading.Thread(target=put, args=(i,)) for i in range(16)]
     for thread in threads:
@@ -287,4 +287,4 @@ def test_memory_stays_within_its_budget(make_server):
     assert statuses == [200] * 16
     assert most - idle < 64 * MIB + 64 * MIB, (idle, most)
     for i in (0, 15):
-        assert s3.get("b", f"k{i}").body == body
+        assert s3.get("bkt", f"k{i}").body == body

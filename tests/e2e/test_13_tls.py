@@ -70,6 +70,7 @@ def test_curl_over_https(tls_server, certificates):
     assert out.stdout == "200"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_old_protocols_are_refused(tls_server):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

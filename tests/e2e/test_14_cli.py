@@ -159,9 +159,9 @@ def test_status_tells_drives_and_use(server):
 def test_verify_of_a_whole_store_finds_nothing(make_server):
     s = make_server()
     client = s.client()
-    client.create_bucket(Bucket="b")
+    client.create_bucket(Bucket="bkt")
     for size in (10, 70000, 3 * MIB):
-        client.put_object(Bucket="b", Key=f"k{size}", Body=blob(size))
+        client.put_object(Bucket="bkt", Key=f"k{size}", Body=blob(size))
     busy = run_godwit("verify", "--data", s.data)
     assert busy.returncode != 0 and s.data in busy.stderr + busy.stdout
     s.stop()
