@@ -688,6 +688,18 @@ void fake_disk_power_on(struct fake_disk *d)
     pthread_mutex_unlock(&d->mutex);
 }
 
+void fake_disk_process_end(struct fake_disk *d)
+{
+    pthread_mutex_lock(&d->mutex);
+    for (unsigned i = 0; i < d->now.count; i++) {
+        d->now.names[i].inode->locked = false;
+    }
+    d->off = false;
+    d->cut_at = -1;
+    d->life++;
+    pthread_mutex_unlock(&d->mutex);
+}
+
 void fake_disk_set_size(struct fake_disk *d, uint64_t bytes)
 {
     pthread_mutex_lock(&d->mutex);

@@ -39,6 +39,10 @@ void fake_disk_cut_at(struct fake_disk *d, long n);
  * any more but must still be closed. */
 void fake_disk_power_on(struct fake_disk *d);
 
+/* As if only the process had ended: nothing is lost, but what was not synced
+ * may be at the next power cut. */
+void fake_disk_process_end(struct fake_disk *d);
+
 /* Size of the disk; 1 TiB at start. */
 void fake_disk_set_size(struct fake_disk *d, uint64_t bytes);
 uint64_t fake_disk_used(struct fake_disk *d);

@@ -313,7 +313,11 @@ static void run_history(struct history *h)
         }
         settle_all(h);
         shard_store_close(h->store);
-        fake_disk_power_on(h->disk);
+        if (draw(h) % 3 == 0) {
+            fake_disk_process_end(h->disk);
+        } else {
+            fake_disk_power_on(h->disk);
+        }
         open_store(h);
         check_up(h);
         check(h);
