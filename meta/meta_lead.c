@@ -112,8 +112,7 @@ static void propose_entry(struct meta *m, struct meta_entry *e)
     m->request.data = m;
     rc = raft_apply(&m->raft, &m->request, &buf, 1, on_logged);
     if (rc != 0) {
-        log_line(LOG_WARN, "proposal not accepted", "err", raft_strerror(rc),
-                 NULL);
+        log_errf(LOG_WARN, "proposal not accepted", "%s", raft_strerror(rc));
         raft_free(buf.base);
         m->flight = NULL;
         refuse_entry(m, e, ERR_UNAVAILABLE);
