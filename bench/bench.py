@@ -1,9 +1,9 @@
 """Measure Godwit against its promised figures; ratios in one run.
 
 Peers take turns within each round, so that what the machine does meanwhile
-falls on all of them alike; a figure is the median of its rounds and a ratio is
-that of two medians. `godwit bench` is the load for every HTTP peer, so that
-what the client costs is the same for all. Run by bench/run.sh.
+falls on all of them alike; a figure is the median of its rounds and a ratio
+the median of the rounds' ratios. `godwit bench` is the load for every HTTP
+peer, so that what the client costs is the same for all. Run by bench/run.sh.
 """
 import hashlib
 import json
@@ -30,6 +30,8 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 KEYS = int(os.environ.get("BENCH_KEYS", "1000000"))
 UPLOAD_MIB = int(os.environ.get("BENCH_UPLOAD_MIB", "128"))
 MIB = 1 << 20
+# The segments that a user gets, not the small ones of the tests.
+DEFAULTS = ["--segment-bytes", "0"]
 
 
 # What is told of the machine.
@@ -221,6 +223,11 @@ def md5_mb_per_s():
     return count * MIB / (time.perf_counter() - start) / 1e6
 
 
+def ratio(ours, peers):
+    """The median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(ours, peers))
+
+
 def per_core(n):
     """Whether @n connections can use all cores: the cores that count."""
     return min(n, os.cpu_count())
@@ -251,7 +258,7 @@ def bench_small():
     result = Result("small", "Small objects: PUT against files with fsync, "
                              "GET against nginx")
     folder = tempfile.mkdtemp(prefix="godwit-bench.", dir="/tmp")
-    server = Server(flags=["--segment-bytes", "64MiB"])
+    server = Server(flags=DEFAULTS)
     nginx = Nginx(os.path.join(folder, "nginx"))
     keys = server.credentials
     got = {}
@@ -277,22 +284,19 @@ def bench_small():
     for name, values in got.items():
         result.measured(name + ", 32 connections", values, "/s")
 
-    def middle(name):
-        return statistics.median(got[name])
-
     result.figure("PUT 4 KiB, times a file with two fsyncs",
-                  middle("godwit PUT 4KiB") / middle("files PUT 4KiB"), 10)
+                  ratio(got["godwit PUT 4KiB"], got["files PUT 4KiB"]), 10)
     result.figure("PUT 64 KiB, times a file with two fsyncs",
-                  middle("godwit PUT 64KiB") / middle("files PUT 64KiB"), 4)
+                  ratio(got["godwit PUT 64KiB"], got["files PUT 64KiB"]), 4)
     result.figure("GET 4 KiB, of nginx",
-                  middle("godwit GET 4KiB") / middle("nginx GET 4KiB"), 0.5)
+                  ratio(got["godwit GET 4KiB"], got["nginx GET 4KiB"]), 0.5)
     result.write()
 
 
 def bench_large():
     result = Result("large", "Large objects against nginx")
     folder = tempfile.mkdtemp(prefix="godwit-bench.", dir="/tmp")
-    server = Server(flags=["--gc-delay", "1s"])
+    server = Server(flags=DEFAULTS + ["--gc-delay", "1s"])
     nginx = Nginx(os.path.join(folder, "nginx"))
     keys = server.credentials
     got = {}
@@ -315,25 +319,22 @@ def bench_large():
         result.measured(name + ("" if "MD5" in name else ", 4 connections"),
                         values, "MB/s")
 
-    def middle(name):
-        return statistics.median(got[name])
-
-    md5 = middle("MD5 of one core") * per_core(4)
-    peer = 1 / (1 / middle("nginx PUT 64MiB") + 1 / md5)
+    peer = [1 / (1 / put + 1 / (md5 * per_core(4))) for put, md5 in zip(
+        got["nginx PUT 64MiB"], got["MD5 of one core"])]
     result.figure("PUT 64 MiB, of nginx DAV plus MD5",
-                  middle("godwit PUT 64MiB") / peer, 0.6)
+                  ratio(got["godwit PUT 64MiB"], peer), 0.6)
     result.figure("GET 64 MiB, of nginx sendfile",
-                  middle("godwit GET 64MiB") / middle("nginx GET 64MiB"), 0.7)
+                  ratio(got["godwit GET 64MiB"], got["nginx GET 64MiB"]), 0.7)
     result.text = [
-        f"nginx DAV plus MD5 is {peer:.0f} MB/s: the time of nginx for a byte "
-        f"and that of MD5 on {per_core(4)} cores, added. nginx does not sync; "
+        f"nginx DAV plus MD5 is {statistics.median(peer):.0f} MB/s: the time "
+        f"of nginx for a byte and that of MD5 on {per_core(4)} cores, added. nginx does not sync; "
         "Godwit writes 1.5 bytes for each and syncs them before its 200."]
     result.write()
 
 
 def bench_memory():
     result = Result("memory", "Memory: idle, and with 64 uploads of 1 GiB")
-    server = Server(flags=["--segment-bytes", "64MiB"])
+    server = Server(flags=DEFAULTS)
     try:
         s3 = server.raw()
         assert s3.request("PUT", "bkt").status == 200
@@ -392,26 +393,27 @@ def bench_memory():
     result.write()
 
 
-def page_time(s3, bucket, query, times=30):
-    """Milliseconds of a first page, the median."""
+def page_times(s3, pages, times=40):
+    """Milliseconds of each first page, the median; the pages take turns.
+    @pages: bucket -> query."""
     conn = s3.connect()
-    took = []
+    took = {bucket: [] for bucket in pages}
     for _ in range(times):
-        start = time.perf_counter()
-        reply = s3.request("GET", bucket, query=query, connection=conn)
-        took.append((time.perf_counter() - start) * 1e3)
-        assert reply.status == 200, reply
+        for bucket, query in pages.items():
+            start = time.perf_counter()
+            reply = s3.request("GET", bucket, query=query, connection=conn)
+            took[bucket].append((time.perf_counter() - start) * 1e3)
+            assert reply.status == 200, reply
+            count = (reply.body.count(b"<Contents>")
+                     + reply.body.count(b"<CommonPrefixes>"))
+            assert count == 1000, count
     conn.close()
-    root = reply.xml
-    count = len(root.findall("Contents")) + len(
-        root.findall("CommonPrefixes"))
-    assert count == 1000, count
-    return statistics.median(took)
+    return {bucket: statistics.median(ms) for bucket, ms in took.items()}
 
 
 def bench_listing():
     result = Result("listing", "Listing: a page costs what it shows")
-    server = Server(flags=["--segment-bytes", "16MiB"])
+    server = Server(flags=DEFAULTS)
     keys = server.credentials
     small = 10000
     try:
@@ -435,23 +437,18 @@ def bench_listing():
         tree = {"list-type": "2", "delimiter": "/"}
         got = {}
         for _ in range(ROUNDS):
-            for bucket, query in (("flat-small", flat), ("flat-large", flat),
-                                  ("tree-small", tree),
-                                  ("tree-large", tree)):
-                got.setdefault(bucket, []).append(page_time(s3, bucket,
-                                                            query))
+            for bucket, ms in page_times(s3, {
+                    "flat-small": flat, "flat-large": flat,
+                    "tree-small": tree, "tree-large": tree}).items():
+                got.setdefault(bucket, []).append(ms)
         for bucket, values in got.items():
             result.measured(f"first page of {bucket}", values, "ms")
 
-        def ratio(name):
-            return (statistics.median(got[f"{name}-large"])
-                    / statistics.median(got[f"{name}-small"]))
-
-        result.figure(f"first page of 1,000 keys: {KEYS} keys over {small}",
-                      ratio("flat"), 1.5, at_least=False)
-        result.figure("1,000 common prefixes: "
-                      f"{KEYS} keys over {small}", ratio("tree"), 1.5,
-                      at_least=False)
+        for what, name in (("first page of 1,000 keys", "flat"),
+                           ("first page of 1,000 prefixes", "tree")):
+            result.figure(f"{what}: of {KEYS} keys over {small}",
+                          ratio(got[f"{name}-large"], got[f"{name}-small"]),
+                          1.5, at_least=False)
     finally:
         server.close()
     result.write()
@@ -460,7 +457,7 @@ def bench_listing():
 def bench_parts():
     """Completion of an upload in time linear in its parts."""
     result = Result("parts", "Completion of uploads of many parts")
-    server = Server(flags=["--segment-bytes", "64MiB", "--part-min", "1"])
+    server = Server(flags=DEFAULTS + ["--part-min", "1"])
     took = {}
     try:
         s3 = server.raw()
