@@ -327,8 +327,8 @@ def bench_large():
                   ratio(got["godwit GET 64MiB"], got["nginx GET 64MiB"]), 0.7)
     result.text = [
         f"nginx DAV plus MD5 is {statistics.median(peer):.0f} MB/s: the time "
-        f"of nginx for a byte and that of MD5 on {per_core(4)} cores, added. nginx does not sync; "
-        "Godwit writes 1.5 bytes for each and syncs them before its 200."]
+        f"of nginx for a byte and that of MD5 on {per_core(4)} cores, added. nginx "
+        "does not sync; Godwit writes 1.5 bytes for each and syncs them before its 200."]
     result.write()
 
 
@@ -488,8 +488,8 @@ def bench_parts():
                 "</Part>" for n in range(1, count + 1))
                 + "</CompleteMultipartUpload>").encode()
             start = time.perf_counter()
-            reply = s3.request("POST", "bkt", f"k{count}", {"uploadId": upload},
-                               body=body)
+            reply = s3.request("POST", "bkt", f"k{count}",
+                               {"uploadId": upload}, body=body)
             took[count] = (time.perf_counter() - start) * 1e3
             assert reply.status == 200, reply
             assert s3.get("bkt", f"k{count}").body == b"".join(
