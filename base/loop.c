@@ -74,6 +74,48 @@ static void wake(struct loop *l)
     }
 }
 
+/* Loops that this thread owes a wake-up while it is corked. */
+#define CORK_MAX 16
+static _Thread_local struct {
+    bool on;
+    size_t count;
+    struct loop *loops[CORK_MAX];
+} cork;
+
+/* True when the wake-up is put off. */
+static bool put_off(struct loop *l)
+{
+    if (!cork.on) {
+        return false;
+    }
+    for (size_t i = 0; i < cork.count; i++) {
+        if (cork.loops[i] == l) {
+            return true;
+        }
+    }
+    if (cork.count == CORK_MAX) {
+        return false;
+    }
+    cork.loops[cork.count++] = l;
+    return true;
+}
+
+void loop_cork(void)
+{
+    CHECK(!cork.on);
+    cork.on = true;
+    cork.count = 0;
+}
+
+void loop_uncork(void)
+{
+    CHECK(cork.on);
+    cork.on = false;
+    for (size_t i = 0; i < cork.count; i++) {
+        wake(cork.loops[i]);
+    }
+}
+
 void loop_post(struct loop *l, struct loop_call *call)
 {
     bool first;
@@ -84,7 +126,7 @@ void loop_post(struct loop *l, struct loop_call *call)
     *l->posted_tail = call;
     l->posted_tail = &call->next;
     pthread_mutex_unlock(&l->mutex);
-    if (first) {
+    if (first && !put_off(l)) {
         wake(l);
     }
 }

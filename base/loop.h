@@ -49,6 +49,12 @@ bool loop_is_owner(const struct loop *l);
 /* Run @call->fn on the loop's thread, in the order posted. */
 void loop_post(struct loop *l, struct loop_call *call);
 
+/* Between these two, calls that this thread posts wake no loop; at the end each
+ * loop that got some is woken once. For who has many completions at hand. Not
+ * nested. Any thread. */
+void loop_cork(void);
+void loop_uncork(void);
+
 void loop_add_fd(struct loop *l, struct loop_fd *f, uint32_t events);
 void loop_set_fd(struct loop *l, struct loop_fd *f, uint32_t events);
 void loop_remove_fd(struct loop *l, struct loop_fd *f);

@@ -93,11 +93,20 @@ static void register_metrics(void)
 
 /* ---- requests ---- */
 
+/* Unique, and no secret: a random start and a count for each loop. */
+static uint64_t next_id(struct http_loop *l)
+{
+    if (l->next_id == 0) {
+        l->next_id = rng_u64() | 1;
+    }
+    return l->next_id += 0x9e3779b97f4a7c16u; /* even: never 0 */
+}
+
 static struct request *request_new(struct http_loop *l, const char *uri)
 {
     struct request *r = mem_alloc(sizeof *r);
     char *mark;
-    uint64_t id = rng_u64();
+    uint64_t id = next_id(l);
 
     r->magic = REQUEST_MAGIC;
     r->gateway = l->http->gateway;

@@ -34,7 +34,8 @@ struct http_loop {
     struct list_node connections;
     struct loop_timer tick;
     uint64_t tick_ms;
-    bool run_owed; /* MHD has work that no descriptor shows */
+    uint64_t next_id; /* of a request */
+    bool run_owed;    /* MHD has work that no descriptor shows */
     pthread_t thread;
     bool running;
     struct loop_call stop_call;

@@ -27,6 +27,7 @@ struct chunk {
     uint8_t *data; /* of the pool */
     uint32_t room; /* chunk bytes that it was got for */
     uint32_t len;
+    bool last; /* the payload ends with it, and nothing follows */
 };
 
 struct s3_upload {
@@ -225,7 +226,7 @@ bool s3_upload_new(struct request *r)
     atomic_fetch_add(&u->gateway->uploads, 1);
     u->want_sha256 = r->auth.payload == SIGV4_PAYLOAD_SHA256;
     if (!parse_length(r, u) || !parse_md5(r, u) || !parse_checks(r, u) ||
-        !s3_put_target_exists(r)) {
+        (u->declared > META_INLINE_MAX && !s3_put_target_exists(r))) {
         return false;
     }
     digest_init(&u->md5, DIGEST_MD5);
@@ -320,10 +321,32 @@ static void on_job_done(struct loop_call *call)
     request_release(r);
 }
 
+static bool check_digests(struct s3_upload *u);
+
+/* Worker: compare the digests, wait for the drives. */
+static void commit(struct s3_upload *u)
+{
+    int rc;
+
+    if (!check_digests(u)) {
+        return;
+    }
+    rc = object_put_commit(u->put, &u->manifest, &u->err);
+    if (rc != 0) {
+        fail(u, rc, S3_OK);
+        return;
+    }
+    u->committed = true;
+    u->content.size_bytes = u->received;
+    u->content.manifest = u->manifest.data;
+    u->content.manifest_len = u->manifest.len;
+}
+
 static void job_in_worker(struct work *w)
 {
     struct s3_upload *u = LIST_OF(w, struct s3_upload, work);
     struct chunk *c = &u->job;
+    bool last = c->last;
     int rc = u->status;
 
     CHECK_OBJ(u, UPLOAD_MAGIC);
@@ -340,6 +363,9 @@ static void job_in_worker(struct work *w)
         }
     }
     chunk_free(u, c);
+    if (rc == 0 && last) {
+        commit(u); /* now, not after another turn over the loop */
+    }
     u->call.fn = on_job_done;
     loop_post(u->request->http->loop, &u->call);
 }
@@ -457,6 +483,7 @@ static void placed(struct s3_upload *u, size_t n)
         u->fill.len += (uint32_t)n;
         if (u->fill.data != NULL && u->fill.len > 0 &&
             (u->fill.len == u->fill.room || u->received == u->declared)) {
+            u->fill.last = u->received == u->declared && u->chunked == NULL;
             submit(u);
         }
     }
@@ -602,29 +629,23 @@ static void end_inline(struct s3_upload *u)
 static void end_in_worker(struct work *w)
 {
     struct s3_upload *u = LIST_OF(w, struct s3_upload, work);
-    int rc;
 
-    if (!check_digests(u)) {
+    commit(u);
+    if (u->committed) {
+        request_handle(u->request);
+    } else {
         reply_failure(u);
-        return;
     }
-    rc = object_put_commit(u->put, &u->manifest, &u->err);
-    if (rc != 0) {
-        fail(u, rc, S3_OK);
-        reply_failure(u);
-        return;
-    }
-    u->committed = true;
-    u->content.size_bytes = u->received;
-    u->content.manifest = u->manifest.data;
-    u->content.manifest_len = u->manifest.len;
-    request_handle(u->request);
 }
 
 static void start_end(struct s3_upload *u)
 {
     if (!check_complete(u)) {
         reply_failure(u);
+        return;
+    }
+    if (u->committed) {
+        request_handle(u->request);
         return;
     }
     u->work.fn = end_in_worker;

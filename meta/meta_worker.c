@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "meta/meta_core.h"
 #include "meta/meta_stop.h"
@@ -64,12 +65,14 @@ static void keep_wal_short(struct meta *m)
 
 static void answer(struct meta_proposal *p)
 {
+    loop_cork(); /* one wake-up for each loop, not for each answer */
     while (p != NULL) {
         struct meta_proposal *next = p->next;
         p->next = NULL;
         p->done(p); /* p may be gone now */
         p = next;
     }
+    loop_uncork();
 }
 
 static void apply_one(struct meta *m, struct meta_entry *e, struct err *err)

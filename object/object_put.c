@@ -188,7 +188,10 @@ static void on_stored(struct shard_put *put, int status, const struct err *err)
     pulse_answered(&shard->pulse);
     pthread_mutex_lock(&w->mutex);
     answer(shard, status, err != NULL ? err->text : err_text(status));
-    pthread_cond_signal(&w->cond);
+    if (w->answered == w->sent ||
+        w->stored == geometry_write_quorum(&w->shape)) {
+        pthread_cond_signal(&w->cond);
+    }
     pthread_mutex_unlock(&w->mutex);
     chunk_write_unref(w);
     atomic_fetch_sub(&s->pending, 1);
