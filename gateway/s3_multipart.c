@@ -2,13 +2,13 @@
  *
  * Completion reads the parts from the catalogue page by page and merges them
  * with the client's list in one pass: linear in the parts. The object's ETag
- * and checksum are computed from those of the parts, no byte is read again; the
- * command carries the parts' ETags, so that apply refuses when one was replaced
- * meanwhile.
+ * and checksum are computed from those of the parts (s3_compose.h), no byte is
+ * read again; the command carries the parts' ETags, so that apply refuses when
+ * one was replaced meanwhile.
  *
- *     ETag        hex(MD5(MD5 of part 1, MD5 of part 2, ...)) "-" parts
- *     COMPOSITE   base64(H(H of part 1, H of part 2, ...)) "-" parts
- *     FULL_OBJECT the CRC of all bytes, combined from the parts' CRCs
+ * A client that did not get the answer sends the completion again, and the
+ * upload is gone: when the object has the very ETag that the list makes, the
+ * answer is given again.
  *
  * Source: AWS S3 API Reference, CreateMultipartUpload, ListParts,
  * CompleteMultipartUpload, AbortMultipartUpload; "Checking object integrity for
@@ -24,6 +24,7 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
+#include "gateway/s3_compose.h"
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_xml.h"
 
@@ -149,8 +150,36 @@ static void show_part(struct buf *b, const struct meta_part *p)
     xml_close(b, "Part");
 }
 
+/* encoding-type=url: the key is percent-encoded. False: a reply was made. */
+static bool encoding_param(struct request *r, bool *encode)
+{
+    const char *text = request_param(r, "encoding-type");
+
+    *encode = text != NULL && strcmp(text, "url") == 0;
+    if (text != NULL && text[0] != '\0' && !*encode) {
+        reply_error(r, S3_InvalidArgument,
+                    "Invalid Encoding Method specified in Request");
+        return false;
+    }
+    return true;
+}
+
+static void show_key(struct request *r, struct buf *b, bool encode)
+{
+    struct buf encoded = {0};
+
+    if (!encode) {
+        xml_text(b, "Key", r->key);
+        return;
+    }
+    text_uri_encode(&encoded, r->key, strlen(r->key), true);
+    xml_text(b, "EncodingType", "url");
+    xml_text(b, "Key", (const char *)encoded.data);
+    buf_free(&encoded);
+}
+
 static void show_parts(struct request *r, const struct meta_upload *u,
-                       uint64_t after, uint64_t max,
+                       bool encode, uint64_t after, uint64_t max,
                        const struct meta_part *parts, size_t count,
                        bool truncated)
 {
@@ -161,7 +190,7 @@ static void show_parts(struct request *r, const struct meta_upload *u,
     char *type = s3_attrs_get(u->attrs, u->attrs_len, TYPE);
 
     xml_text(b, "Bucket", r->bucket);
-    xml_text(b, "Key", r->key);
+    show_key(r, b, encode);
     xml_text(b, "UploadId", text_hex(u->id, META_UPLOAD_ID, hex));
     xml_owner(b, "Initiator", access_key);
     xml_owner(b, "Owner", access_key);
@@ -192,9 +221,10 @@ void s3_list_parts(struct request *r)
     uint64_t max, after;
     size_t count = 0;
     size_t shown;
+    bool encode;
     int rc;
 
-    if (!request_upload_id(r, id) ||
+    if (!request_upload_id(r, id) || !encoding_param(r, &encode) ||
         !request_param_u64(r, "max-parts", PAGE_MAX, 0, INT32_MAX, &max) ||
         !request_param_u64(r, "part-number-marker", 0, 0, INT32_MAX, &after)) {
         return;
@@ -209,7 +239,7 @@ void s3_list_parts(struct request *r)
         reply_err(r, rc, &err);
     } else {
         shown = count < max ? count : (size_t)max;
-        show_parts(r, &u, after, max, parts, shown, count > shown);
+        show_parts(r, &u, encode, after, max, parts, shown, count > shown);
         parts_free(parts, count);
     }
     meta_upload_free(&u);
@@ -224,38 +254,16 @@ struct completion {
     struct meta_upload upload;
     struct xml_complete wanted;
     size_t next; /* of the wanted ones, to be met */
-    uint64_t size_bytes;
-    struct digest etag;
-
-    enum digest_kind kind;
-    bool has_kind;  /* kind is known */
-    bool told_kind; /* ... because the upload was created with it */
-    bool composite;
-    bool no_check;       /* a part has none of that kind: nor has the object */
-    struct digest check; /* COMPOSITE */
-    uint8_t crc[DIGEST_MAX]; /* FULL_OBJECT, so far */
-    char value[64];          /* the object's; "" for none */
+    struct s3_compose object;
+    bool told_kind;               /* the upload was created with its kind */
+    char value[S3_COMPOSE_VALUE]; /* the object's checksum; "" for none */
 };
 
 static void completion_free(struct completion *c)
 {
     meta_upload_free(&c->upload);
     xml_complete_free(&c->wanted);
-    digest_free(&c->etag);
-    if (c->has_kind && c->composite) {
-        digest_free(&c->check);
-    }
-}
-
-static void begin_check(struct completion *c, enum digest_kind kind,
-                        bool composite)
-{
-    c->kind = kind;
-    c->has_kind = true;
-    c->composite = composite;
-    if (composite) {
-        digest_init(&c->check, kind);
-    }
+    s3_compose_close(&c->object);
 }
 
 /* The kind of checksum that the upload was created with, if any. */
@@ -268,38 +276,11 @@ static void told_check(struct completion *c)
 
     if (algorithm != NULL && type != NULL &&
         digest_kind_parse(algorithm, &kind)) {
-        begin_check(c, kind, strcmp(type, COMPOSITE) == 0);
+        s3_compose_kind(&c->object, kind, strcmp(type, COMPOSITE) == 0);
         c->told_kind = true;
     }
     free(algorithm);
     free(type);
-}
-
-/* Take one part's checksum into the object's. An upload that was created
- * without a kind takes that of its parts, when they all have the same CRC. */
-static void add_check(struct completion *c, const struct meta_part *p)
-{
-    uint8_t raw[DIGEST_MAX * 2];
-    enum digest_kind kind = DIGEST_MD5;
-    const char *value = "";
-    size_t len = 0;
-    bool has = s3_part_check(p->check, &kind, &value);
-
-    if (has && !c->has_kind && c->next == 0 && !is_hash(kind)) {
-        begin_check(c, kind, false);
-    }
-    if (!c->has_kind || !has || kind != c->kind ||
-        strlen(value) > TEXT_BASE64_MAX(DIGEST_MAX) ||
-        !text_unbase64(value, strlen(value), raw, &len) ||
-        len != digest_size(kind)) {
-        c->no_check = true;
-    } else if (c->composite) {
-        digest_update(&c->check, raw, len);
-    } else if (c->next == 0) {
-        memcpy(c->crc, raw, len);
-    } else {
-        digest_crc_combine(kind, c->crc, raw, p->size_bytes, c->crc);
-    }
 }
 
 /* A part that the client named is there. False: a reply was made. */
@@ -308,10 +289,8 @@ static bool take_part(struct completion *c, const struct meta_part *p)
     const char *check = c->wanted.checks[c->next];
     bool last = c->next == c->wanted.count - 1;
     struct request *r = c->request;
-    uint8_t md5[16];
 
     if (strcmp(c->wanted.parts[c->next].etag, p->etag) != 0 ||
-        !text_unhex(p->etag, strlen(p->etag), md5, sizeof md5) ||
         (check != NULL && (p->check == NULL || strcmp(check, p->check) != 0))) {
         reply_error(r, S3_InvalidPart, NULL);
         return false;
@@ -320,11 +299,94 @@ static bool take_part(struct completion *c, const struct meta_part *p)
         reply_error(r, S3_EntityTooSmall, NULL);
         return false;
     }
-    digest_update(&c->etag, md5, sizeof md5);
-    add_check(c, p);
-    c->size_bytes += p->size_bytes;
+    if (!s3_compose_add(&c->object, p->etag, p->check, p->size_bytes)) {
+        reply_error(r, S3_InvalidPart, NULL);
+        return false;
+    }
     c->next++;
     return true;
+}
+
+/* @value NULL: the object has no checksum. */
+static void reply_completed(struct request *r, const char *etag,
+                            enum digest_kind kind, const char *value,
+                            const char *type)
+{
+    const char *host = request_header(r, "host");
+    const char *endpoint = r->gateway->endpoint;
+    bool tls = endpoint != NULL && text_starts(endpoint, "https:");
+    struct buf location = {0};
+    struct buf *b = reply_xml(r, 200, "CompleteMultipartUploadResult");
+
+    buf_printf(&location, "%s://%s%s", tls ? "https" : "http",
+               host != NULL ? host : "", r->path);
+    xml_text(b, "Location", (const char *)location.data);
+    xml_text(b, "Bucket", r->bucket);
+    xml_text(b, "Key", r->key);
+    xml_etag(b, "ETag", etag);
+    if (value != NULL) {
+        xml_checksum(b, kind, value);
+        if (type != NULL) {
+            xml_text(b, "ChecksumType", type);
+        }
+    }
+    xml_close(b, "CompleteMultipartUploadResult");
+    buf_free(&location);
+}
+
+/* The ETag that the client's list makes; false when it can make none. */
+static bool wanted_etag(const struct completion *c,
+                        char etag[META_ETAG_MAX + 1])
+{
+    struct s3_compose object;
+    bool good = c->wanted.count > 0;
+
+    s3_compose_init(&object);
+    for (size_t i = 0; good && i < c->wanted.count; i++) {
+        good = s3_compose_add(&object, c->wanted.parts[i].etag, NULL, 0);
+    }
+    if (good) {
+        s3_compose_etag(&object, etag);
+    }
+    s3_compose_close(&object);
+    return good;
+}
+
+/* The upload is gone (@gone says so). Did this very list make the object? Then
+ * the client lost the answer and asks again, or asks twice at once; conditions
+ * were judged when it was made. */
+static void reply_again(struct completion *c, const struct err *gone)
+{
+    struct request *r = c->request;
+    struct meta_object o = {0};
+    char etag[META_ETAG_MAX + 1];
+    enum digest_kind kind = DIGEST_MD5;
+    char value[64];
+    char *type;
+    bool has;
+
+    if (!wanted_etag(c, etag) ||
+        meta_object_get(r->gateway->meta, r->bucket, r->key, false, &o, NULL) !=
+            0 ||
+        strcmp(o.etag, etag) != 0) {
+        reply_err(r, ERR_NO_UPLOAD, gone);
+    } else {
+        type = s3_attrs_get(o.attrs, o.attrs_len, TYPE);
+        has = s3_attrs_checksum(o.attrs, o.attrs_len, &kind, value);
+        reply_completed(r, etag, kind, has ? value : NULL, type);
+        free(type);
+    }
+    meta_object_free(&o);
+}
+
+/* What was asked of the upload failed with @rc. */
+static void reply_failed(struct completion *c, int rc, const struct err *err)
+{
+    if (rc == ERR_NO_UPLOAD) {
+        reply_again(c, err);
+    } else {
+        reply_err(c->request, rc, err);
+    }
 }
 
 /* Walk the upload's parts beside the wanted ones. False: a reply was made. */
@@ -342,7 +404,7 @@ static bool merge(struct completion *c)
         int rc = meta_upload_parts(r->gateway->meta, c->id, after, PAGE_MAX,
                                    false, &parts, &count, &err);
         if (rc != 0) {
-            reply_err(r, rc, &err);
+            reply_failed(c, rc, &err);
             return false;
         }
         more = count == PAGE_MAX;
@@ -378,34 +440,24 @@ static bool in_order(struct completion *c)
 static bool end_check(struct completion *c)
 {
     struct request *r = c->request;
-    uint8_t sum[DIGEST_MAX];
-    size_t size;
+    const struct s3_compose *o = &c->object;
 
-    if (c->no_check && c->told_kind) {
+    if (o->broken && c->told_kind) {
         reply_error(r, S3_InvalidRequest,
                     "The upload was created using a %s checksum. A part has "
                     "none.",
-                    digest_name(c->kind));
+                    digest_name(o->kind));
         return false;
     }
-    if (c->has_kind && !c->no_check) {
-        size = digest_size(c->kind);
-        if (c->composite) {
-            digest_final(&c->check, sum);
-            text_base64(sum, size, c->value);
-            size = strlen(c->value);
-            snprintf(c->value + size, sizeof c->value - size, "-%zu",
-                     c->wanted.count);
-        } else {
-            text_base64(c->crc, size, c->value);
-        }
+    if (!s3_compose_checksum(&c->object, c->value)) {
+        c->value[0] = '\0';
     }
     for (size_t i = 0; i < r->header_count; i++) {
         enum digest_kind kind;
         if (!s3_checksum_kind(r->headers[i].name, &kind)) {
             continue;
         }
-        if (c->value[0] == '\0' || kind != c->kind) {
+        if (c->value[0] == '\0' || kind != o->kind) {
             reply_error(r, S3_InvalidRequest,
                         "%s: the parts have no such checksum",
                         r->headers[i].name);
@@ -430,47 +482,24 @@ static bool judge_claims(struct completion *c)
     const char *type = request_header(r, TYPE);
     uint64_t v;
 
-    if (c->size_bytes > OBJECT_MAX) {
+    if (c->object.size_bytes > OBJECT_MAX) {
         reply_error(r, S3_EntityTooLarge, NULL);
         return false;
     }
-    if (size != NULL && (!text_u64(size, &v) || v != c->size_bytes)) {
+    if (size != NULL && (!text_u64(size, &v) || v != c->object.size_bytes)) {
         reply_error(r, S3_InvalidRequest,
                     "The provided 'x-amz-mp-object-size' header value does "
                     "not match what was computed.");
         return false;
     }
-    if (type != NULL && c->has_kind &&
-        strcmp(type, c->composite ? COMPOSITE : FULL_OBJECT) != 0) {
+    if (type != NULL && c->object.has_kind &&
+        strcmp(type, c->object.composite ? COMPOSITE : FULL_OBJECT) != 0) {
         reply_error(r, S3_InvalidRequest,
                     "The upload was created using the %s checksum mode.",
-                    c->composite ? COMPOSITE : FULL_OBJECT);
+                    c->object.composite ? COMPOSITE : FULL_OBJECT);
         return false;
     }
     return true;
-}
-
-static void reply_completed(struct completion *c, const char *etag)
-{
-    struct request *r = c->request;
-    const char *host = request_header(r, "host");
-    const char *endpoint = r->gateway->endpoint;
-    bool tls = endpoint != NULL && text_starts(endpoint, "https:");
-    struct buf location = {0};
-    struct buf *b = reply_xml(r, 200, "CompleteMultipartUploadResult");
-
-    buf_printf(&location, "%s://%s%s", tls ? "https" : "http",
-               host != NULL ? host : "", r->path);
-    xml_text(b, "Location", (const char *)location.data);
-    xml_text(b, "Bucket", r->bucket);
-    xml_text(b, "Key", r->key);
-    xml_etag(b, "ETag", etag);
-    if (c->value[0] != '\0') {
-        xml_checksum(b, c->kind, c->value);
-        xml_text(b, "ChecksumType", c->composite ? COMPOSITE : FULL_OBJECT);
-    }
-    xml_close(b, "CompleteMultipartUploadResult");
-    buf_free(&location);
 }
 
 /* The parts are right: make them the object. */
@@ -480,18 +509,17 @@ static void propose_object(struct completion *c,
     struct request *r = c->request;
     struct buf attrs = {0};
     struct err err = {{0}};
-    uint8_t sum[DIGEST_MAX];
+    const char *value = c->value[0] != '\0' ? c->value : NULL;
+    const char *type = c->object.composite ? COMPOSITE : FULL_OBJECT;
     char etag[META_ETAG_MAX + 1];
     int rc;
 
-    digest_final(&c->etag, sum);
-    text_hex(sum, 16, etag);
-    snprintf(etag + 32, sizeof etag - 32, "-%zu", c->wanted.count);
+    s3_compose_etag(&c->object, etag);
     s3_attrs_begin(&attrs);
     s3_attrs_copy(c->upload.attrs, c->upload.attrs_len, false, &attrs);
-    if (c->value[0] != '\0') {
-        s3_attrs_add(&attrs, s3_checksum_header(c->kind), c->value);
-        s3_attrs_add(&attrs, TYPE, c->composite ? COMPOSITE : FULL_OBJECT);
+    if (value != NULL) {
+        s3_attrs_add(&attrs, s3_checksum_header(c->object.kind), value);
+        s3_attrs_add(&attrs, TYPE, type);
     }
     command_upload_complete(&r->command, r->bucket, r->key, c->id,
                             c->wanted.parts, c->wanted.count,
@@ -499,9 +527,9 @@ static void propose_object(struct completion *c,
                             attrs.data, attrs.len, r->time_ms);
     rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
     if (rc == 0) {
-        reply_completed(c, etag);
+        reply_completed(r, etag, c->object.kind, value, type);
     } else {
-        reply_err(r, rc, &err);
+        reply_failed(c, rc, &err);
     }
     buf_free(&attrs);
 }
@@ -513,14 +541,16 @@ static bool read_wanted(struct completion *c)
     struct err err = {{0}};
     int rc = meta_upload_get(r->gateway->meta, r->bucket, r->key, c->id,
                              &c->upload, &err);
+    struct err bad = {{0}};
+    int bad_rc =
+        xml_read_complete(r->document.data, r->document.len, &c->wanted, &bad);
 
     if (rc != 0) {
-        reply_err(r, rc, &err);
+        reply_failed(c, rc, &err);
         return false;
     }
-    rc = xml_read_complete(r->document.data, r->document.len, &c->wanted, &err);
-    if (rc != 0) {
-        r->err = err;
+    if (bad_rc != 0) {
+        r->err = bad;
         reply_error(r, S3_MalformedXML, NULL);
         return false;
     }
@@ -538,7 +568,7 @@ void s3_complete_upload(struct request *r)
     }
     condition.if_match = held.if_match;
     condition.if_none_match = held.if_none_match;
-    digest_init(&c.etag, DIGEST_MD5);
+    s3_compose_init(&c.object);
     if (read_wanted(&c)) {
         told_check(&c);
         if (merge(&c) && end_check(&c) && judge_claims(&c)) {
