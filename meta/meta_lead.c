@@ -18,7 +18,7 @@
 #define HEARTBEAT_MS 100           /* also how often free space is looked at */
 #define SNAPSHOT_BYTES (16u << 20) /* entries kept in memory until then */
 #define SNAPSHOT_IDLE_BYTES (1u << 20) /* ... by a store with nothing to do */
-#define SNAPSHOT_SEGMENTS 4            /* each start begins a file */
+#define SNAPSHOT_SEGMENTS 2            /* each start begins a file */
 #define IDLE_TICKS 10
 #define MANIFEST_SIZE 16
 
@@ -346,6 +346,11 @@ int meta_open_raft(struct meta *m, struct err *err)
     raft_set_heartbeat_timeout(&m->raft, HEARTBEAT_MS);
     raft_set_pre_vote(&m->raft, true);
     raft_set_snapshot_threshold(&m->raft, m->snapshot_entries);
+    if (raft_io_segments(m->disk) > SNAPSHOT_SEGMENTS) {
+        /* With the first entry that is applied: the files of earlier starts
+         * are not to be read again by the next. */
+        raft_set_snapshot_threshold(&m->raft, 1);
+    }
     raft_set_snapshot_trailing(&m->raft, 0); /* no follower to catch up */
     rc = bootstrap(m, err);
     if (rc == 0 && raft_start(&m->raft) != 0) {

@@ -797,6 +797,25 @@ static void snapshots_cut_the_log_and_restarts_go_on(void **state)
     temp_dir_free(dir);
 }
 
+static void many_starts_leave_few_files_of_the_log(void **state)
+{
+    char *dir = temp_dir_new();
+    uint64_t most = 0;
+
+    (void)state;
+    for (unsigned life = 0; life < 12; life++) {
+        struct meta *m = must_open(dir);
+        struct meta_stats s;
+        bucket_create(m, "b");
+        meta_stats(m, &s);
+        most = s.log_bytes > most ? s.log_bytes : most;
+        meta_close(m);
+    }
+    /* Three segments, two spares; one more while a snapshot is on its way. */
+    assert_true(most <= 6 * SEGMENT);
+    temp_dir_free(dir);
+}
+
 static void copy_file(const char *dir, const char *name, const char *to)
 {
     char *from_path = mem_printf("%s/%s", dir, name);
@@ -1106,6 +1125,7 @@ int main(void)
         cmocka_unit_test(of_racing_conditional_puts_exactly_one_wins),
         cmocka_unit_test(no_conditional_update_is_lost),
         cmocka_unit_test(snapshots_cut_the_log_and_restarts_go_on),
+        cmocka_unit_test(many_starts_leave_few_files_of_the_log),
         cmocka_unit_test(an_older_database_is_made_whole_by_the_log),
         cmocka_unit_test(a_database_older_than_the_snapshot_is_refused),
         cmocka_unit_test(a_log_that_lost_its_end_is_refused),
