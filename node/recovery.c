@@ -454,6 +454,11 @@ int recovery_open(const struct drive_ops *ops, const char *dir, uint16_t drive,
         status = ops->list(ops->data, dir, add_file, &r, err);
     }
     if (status == 0) {
+        /* A segment whose making was cut short may be a name in the system's
+         * cache only. */
+        status = ops->sync_dir(ops->data, dir, err);
+    }
+    if (status == 0) {
         status = load_all(&r, err);
     }
     if (status != 0) {
