@@ -11,7 +11,7 @@
 #include "meta/meta_core.h"
 #include "meta/meta_stop.h"
 
-#define WAL_PAGES 1000      /* then the keeper checkpoints */
+#define WAL_PAGES 4000 /* then the keeper checkpoints; 1000: a third slower */
 #define WAL_PAGES_MAX 16000 /* then the apply thread waits for a checkpoint */
 
 /* ---- the apply thread ---- */
@@ -220,8 +220,8 @@ void meta_refuse(struct meta *m, struct meta_proposal *p)
     pthread_mutex_unlock(&m->apply_mutex);
 }
 
-/* Frames of the WAL that were copied were synced by the checkpoint; the others
- * are synced here. */
+/* A commit stands in the WAL, which is synced here, until a checkpoint has
+ * copied all of it and synced the database. */
 int meta_make_durable(void *arg, uint64_t index, struct err *err)
 {
     struct meta *m = arg;
@@ -230,8 +230,6 @@ int meta_make_durable(void *arg, uint64_t index, struct err *err)
     int fd;
 
     wait_applied(m, index);
-    sqlite3_wal_checkpoint_v2(m->checkpoint_db.sqlite, NULL,
-                              SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     fd = open(wal, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
         rc = err_errno(err, "%s: open", wal);
