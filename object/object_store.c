@@ -102,7 +102,7 @@ void object_store_stats(struct object_store *s, struct object_store_stats *out)
     out->repairs_dropped = atomic_load(&s->repairs_dropped);
     out->orphans_collected = atomic_load(&s->orphans_collected);
     pthread_mutex_lock(&s->mutex);
-    out->repairs_waiting = s->repair_count;
+    out->repairs_waiting = s->repair_count + (s->repairing != NULL);
     pthread_mutex_unlock(&s->mutex);
 }
 

@@ -48,7 +48,7 @@ struct object_store_stats {
     uint64_t reads_hedged;
     uint64_t shards_repaired; /* written again after a bad read */
     uint64_t orphans_collected;
-    uint64_t repairs_waiting;
+    uint64_t repairs_waiting; /* and the one that is worked on */
     uint64_t repairs_dropped; /* for want of room in the queue */
 };
 

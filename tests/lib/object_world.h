@@ -421,6 +421,18 @@ static inline uint64_t world_defects(struct world *w,
                          world_ignore, NULL);
 }
 
+/* Wait until the repair thread has nothing to do: what reads find bad it mends
+ * at some time later. */
+static inline void world_await_repairs(struct world *w)
+{
+    struct object_store_stats stats;
+
+    do {
+        clock_sleep_ms(1);
+        object_store_stats(w->objects, &stats);
+    } while (stats.repairs_waiting > 0);
+}
+
 /* Wait until repair has made the run whole; false after a minute. */
 static inline bool world_heals(struct world *w, const struct buf *manifest)
 {

@@ -314,6 +314,7 @@ static void verify_names_each_defect_and_repairs_it(void **state)
             assert_int_equal(f.key.slot, slot);
             verify(w, &manifest, true, 1);
             verify(w, &manifest, false, 0);
+            world_await_repairs(w);
 
             world_damage(w, drive, key, 20000);
             f = verify(w, &manifest, false, 1);
@@ -324,6 +325,7 @@ static void verify_names_each_defect_and_repairs_it(void **state)
             assert_non_null(strstr(f.why, "checksum"));
             verify(w, &manifest, true, 1);
             verify(w, &manifest, false, 0);
+            world_await_repairs(w);
         }
     }
     assert_int_equal(world_get_all(w, &manifest, 1, NULL), 0);
@@ -363,7 +365,7 @@ static void verify_tells_drives_that_do_not_answer(void **state)
     struct buf manifest = {0};
     struct findings f;
 
-    w->options.get_timeout_ms = 300;
+    w->options.get_timeout_ms = 2000;
     world_open(w, 0);
     assert_int_equal(world_put(w, 1, MIB, MIB, &manifest, NULL), 0);
     world_hold_reads(1u << 2);
