@@ -9,9 +9,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/rng.h"
 #include "tests/lib/object_world.h"
 
 static int setup(void **state)
@@ -168,6 +171,66 @@ static void orphans_that_are_young_stay(void **state)
     assert_int_equal(c.asked, 0);
     assert_int_equal(world_shards(w), 6);
     buf_free(&manifest);
+    world_close(w);
+}
+
+static uint64_t still_ms(void *data)
+{
+    (void)data;
+    return 1700000000000;
+}
+
+static uint64_t real_us(void *data)
+{
+    struct timespec t;
+
+    (void)data;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void real_sleep(void *data, uint64_t ms)
+{
+    (void)data;
+    usleep((useconds_t)ms * 1000);
+}
+
+static void same_upper_halves(void *data, void *out, size_t len)
+{
+    static uint64_t count;
+    uint64_t v = ++count << 24;
+
+    (void)data;
+    memset(out, 0, len);
+    memcpy(out, &v, len < sizeof v ? len : sizeof v);
+}
+
+static void runs_of_one_moment_are_told_apart(void **state)
+{
+    static const struct clock_ops still = {still_ms, real_us, real_sleep, NULL};
+    static const struct rng_ops rng = {same_upper_halves, NULL};
+    struct world *w = *state;
+    struct buf keep = {0}, drop = {0};
+    struct catalogue c = {0};
+    struct manifest m;
+
+    clock_use(&still);
+    rng_use(&rng);
+    world_open(w, 0);
+    assert_int_equal(world_put(w, 1, 1000, MIB, &drop, NULL), 0);
+    assert_int_equal(world_put(w, 2, 1000, MIB, &keep, NULL), 0);
+    remember(&c, &keep);
+    m = decoded(&drop);
+    assert_int_equal(m.id_hi, c.runs[0].id_hi);
+    assert_int_not_equal(m.id_lo, c.runs[0].id_lo);
+    clock_use(NULL); /* much later */
+    rng_use(NULL);
+    assert_int_equal(object_collect_orphans(w->objects, known, &c), 3);
+    assert_int_equal(world_get_all(w, &keep, 2, NULL), 0);
+    manifest_free(&m);
+    forget_all(&c);
+    buf_free(&keep);
+    buf_free(&drop);
     world_close(w);
 }
 
@@ -426,6 +489,7 @@ int main(void)
         TEST(what_a_lost_drive_kept_is_collected_when_it_is_back),
         TEST(runs_in_flight_are_not_even_asked_for),
         TEST(orphans_that_are_young_stay),
+        TEST(runs_of_one_moment_are_told_apart),
         TEST(long_runs_are_judged_as_one),
         TEST(collecting_all_the_time_takes_nothing_that_was_put),
         TEST(verify_names_each_defect_and_repairs_it),

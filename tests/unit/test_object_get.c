@@ -171,10 +171,12 @@ static void a_reader_may_change_its_mind_about_windows(void **state)
                      0);
     while (got > 0) {
         size_t max = 1 + random_below(&seed, 100000);
-        assert_int_equal(object_get_read(g, bytes, max, &got, NULL), 0);
+        uint8_t *exact = malloc(max);
+        assert_int_equal(object_get_read(g, exact, max, &got, NULL), 0);
         assert_true(got <= max);
-        assert_int_equal(world_compare(4, at, bytes, got), got);
+        assert_int_equal(world_compare(4, at, exact, got), got);
         at += got;
+        free(exact);
     }
     assert_int_equal(at, 3 * MIB);
     assert_int_equal(object_get_read(g, bytes, 10, &got, NULL), 0);
