@@ -42,6 +42,7 @@ struct world {
     struct object_store_options options; /* set before world_open */
     uint64_t segment_bytes;
     uint64_t reserve_bytes;
+    uint64_t scrub_interval_ms;
     struct fake_disk *disks[WORLD_DRIVES];
     struct drive_ops ops[WORLD_DRIVES];
     struct shard_store *stores[WORLD_DRIVES]; /* NULL: not opened */
@@ -134,6 +135,7 @@ static inline void world_open_drive(struct world *w, unsigned i)
                                     .drive = (uint16_t)i,
                                     .segment_bytes = w->segment_bytes,
                                     .reserve_bytes = w->reserve_bytes,
+                                    .scrub_interval_ms = w->scrub_interval_ms,
                                     .ops = &w->ops[i]};
 
     CHECK(shard_store_open(&o, &w->stores[i], NULL) == 0);
