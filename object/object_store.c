@@ -25,11 +25,9 @@ static unsigned drive_ids(const struct object_store_options *options)
     return ids;
 }
 
-int object_store_open(const struct object_store_options *options,
-                      struct object_store **out, struct err *err)
+static int check_groups(const struct object_store_options *options,
+                        struct err *err)
 {
-    struct object_store *s;
-
     if (options->group_count == 0) {
         return err_set(err, ERR_BAD_INPUT, "there is no placement group");
     }
@@ -39,6 +37,25 @@ int object_store_open(const struct object_store_options *options,
                            "placement group %u stands in place %u",
                            options->groups[i].id, i);
         }
+        if (options->groups[i].policy.k != options->policy.k ||
+            options->groups[i].policy.m != options->policy.m) {
+            return err_set(
+                err, ERR_BAD_INPUT, "placement group %u is %u+%u, not %u+%u", i,
+                options->groups[i].policy.k, options->groups[i].policy.m,
+                options->policy.k, options->policy.m);
+        }
+    }
+    return 0;
+}
+
+int object_store_open(const struct object_store_options *options,
+                      struct object_store **out, struct err *err)
+{
+    struct object_store *s;
+    int rc = check_groups(options, err);
+
+    if (rc != 0) {
+        return rc;
     }
     s = mem_alloc(sizeof *s);
     s->options = *options;

@@ -24,7 +24,8 @@ struct object_store_options {
     struct peers *peers;     /* kept */
     struct pool *pool;       /* kept; chunk buffers come from here */
     struct ec_policy policy; /* for new puts */
-    const struct placement_group *groups; /* copied; ids 0..group_count-1 */
+    /* Copied; ids 0..group_count-1, all of the policy. */
+    const struct placement_group *groups;
     uint32_t group_count;
     uint64_t put_timeout_ms; /* for a drive to make a shard durable */
     uint64_t get_timeout_ms; /* for a read to succeed by any means */
@@ -32,6 +33,7 @@ struct object_store_options {
     uint64_t orphan_age_ms;  /* before an unknown shard is collected */
 };
 
+/* ERR_BAD_INPUT: no groups, or not as above. */
 int object_store_open(const struct object_store_options *options,
                       struct object_store **out, struct err *err);
 /* CHECKs that no put or get is open; waits for shards still being written. */

@@ -307,6 +307,25 @@ static void count_defect(void *arg, enum object_defect defect,
     t->bad += defect == OBJECT_MANIFEST_BAD;
 }
 
+/* The drive that holds @slot of a run, by the placement of world_open. */
+static unsigned drive_of(const struct buf *manifest, unsigned slot)
+{
+    struct placement_drive drives[DRIVES] = {{0}};
+    struct placement_group g = {.policy = {4, 2}};
+    struct manifest m;
+    unsigned distinct;
+
+    for (unsigned i = 0; i < DRIVES; i++) {
+        drives[i] = (struct placement_drive){.drive = (uint16_t)i, .weight = 1};
+    }
+    assert_int_equal(manifest_decode(manifest->data, manifest->len, &m, NULL),
+                     0);
+    g.id = m.group;
+    manifest_free(&m);
+    assert_int_equal(placement_choose(drives, DRIVES, &g, &distinct, NULL), 0);
+    return g.slots[slot];
+}
+
 /* P5: damage while serving is seen by the read, not served, and mended. */
 static void bad_blocks_are_rebuilt_and_repaired(void **state)
 {
@@ -317,8 +336,8 @@ static void bad_blocks_are_rebuilt_and_repaired(void **state)
 
     world_open(w, 0);
     m = put(w, 9, 8 * MIB, 8 * MIB);
-    damage(w, 1);
-    damage(w, 4);
+    damage(w, drive_of(&m, 0));
+    damage(w, drive_of(&m, 2));
     assert_true(
         object_verify(w->objects, m.data, m.len, false, count_defect, &t) >= 2);
     assert_int_equal(t.lost, 0);
@@ -473,6 +492,32 @@ static void young_orphans_stay(void **state)
     buf_free(&m);
 }
 
+static void groups_that_do_not_fit_are_refused(void **state)
+{
+    struct world *w = *state;
+    struct placement_group groups[2] = {{.id = 0, .policy = {4, 2}},
+                                        {.id = 1, .policy = {4, 2}}};
+    struct object_store_options o;
+    struct object_store *s = NULL;
+    struct err err;
+
+    world_open(w, 0);
+    o = (struct object_store_options){
+        .peers = w->peers, .pool = w->pool, .policy = {4, 2}, .groups = groups};
+    assert_int_equal(object_store_open(&o, &s, &err), ERR_BAD_INPUT);
+    assert_string_equal(err.text, "there is no placement group");
+    o.group_count = 2;
+    groups[1].id = 7;
+    assert_int_equal(object_store_open(&o, &s, &err), ERR_BAD_INPUT);
+    assert_string_equal(err.text, "placement group 7 stands in place 1");
+    groups[1].id = 1;
+    groups[1].policy.m = 1;
+    assert_int_equal(object_store_open(&o, &s, &err), ERR_BAD_INPUT);
+    assert_string_equal(err.text, "placement group 1 is 4+1, not 4+2");
+    assert_null(s);
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -487,6 +532,7 @@ int main(void)
         TEST(a_deleted_run_leaves_no_shard),
         TEST(orphans_go_and_named_and_open_runs_stay),
         TEST(young_orphans_stay),
+        TEST(groups_that_do_not_fit_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
