@@ -327,8 +327,9 @@ def bench_large():
                   ratio(got["godwit GET 64MiB"], got["nginx GET 64MiB"]), 0.7)
     result.text = [
         f"nginx DAV plus MD5 is {statistics.median(peer):.0f} MB/s: the time "
-        f"of nginx for a byte and that of MD5 on {per_core(4)} cores, added. nginx "
-        "does not sync; Godwit writes 1.5 bytes for each and syncs them before its 200."]
+        f"of nginx for a byte and that of MD5 on {per_core(4)} cores, added. "
+        "nginx does not sync; Godwit writes 1.5 bytes for each and syncs them "
+        "before its 200."]
     result.write()
 
 

@@ -1,4 +1,4 @@
-"""A Godwit server of the test's own: start, stop, kill, restart, look inside."""
+"""A Godwit server of the test's own: start, stop, kill, look inside."""
 import configparser
 import os
 import re
@@ -57,7 +57,12 @@ class Server:
                                                  dir="/tmp")
         os.close(handle)
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.kill9()
+                self.remove()
+                raise
 
     # Life.
     def command(self, *more):
@@ -151,14 +156,18 @@ class Server:
             status = self.stop()
         finally:
             log = self.log()
-            if self.own_data:
-                shutil.rmtree(self.data, ignore_errors=True)
-            try:
-                os.unlink(self.log_path)
-            except FileNotFoundError:
-                pass
+            self.remove()
         assert died is None, f"server died by itself, status {died}:\n{log}"
         assert status in (None, 0), f"server ended with {status}:\n{log}"
+
+    def remove(self):
+        """Its folder, unless a caller's, and its log."""
+        if self.own_data:
+            shutil.rmtree(self.data, ignore_errors=True)
+        try:
+            os.unlink(self.log_path)
+        except FileNotFoundError:
+            pass
 
     # A look inside.
     @property
