@@ -216,6 +216,31 @@ static int parts_check(struct step *s, uint64_t body, uint64_t *size_bytes)
     return 0;
 }
 
+/* Release the parts with numbers above @number; only what is there is
+ * visited. */
+static int parts_drop_after(struct step *s, uint64_t body, uint32_t number)
+{
+    for (;;) {
+        sqlite3_stmt *q = meta_db_stmt(s->db, STMT_PART_RUNS);
+        bool found;
+        int rc;
+        bind_u64(q, 1, body);
+        bind_u64(q, 2, number);
+        bind_u64(q, 3, 1);
+        rc = step_find(s, q, &found);
+        if (rc != 0 || !found) {
+            meta_db_done(s->db, STMT_PART_RUNS);
+            return rc;
+        }
+        number = (uint32_t)sqlite3_column_int(q, 2);
+        meta_db_done(s->db, STMT_PART_RUNS);
+        rc = part_release(s, body, number);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+}
+
 /* Number the listed parts 1, 2, ... and give each its offset; drop the rest.
  * Numbers only go down and are walked upwards, so that none is taken. */
 static int parts_place(struct step *s, uint64_t body)
@@ -260,28 +285,7 @@ static int parts_place(struct step *s, uint64_t body)
         }
         offset += size;
     }
-    for (uint32_t n = seen + 1; n <= META_PARTS_MAX; n++) {
-        /* Beyond the last listed part: only what is there. */
-        sqlite3_stmt *q = meta_db_stmt(s->db, STMT_PART_RUNS);
-        bool found;
-        int rc;
-        bind_u64(q, 1, body);
-        bind_u64(q, 2, n - 1);
-        bind_u64(q, 3, 1);
-        rc = step_find(s, q, &found);
-        if (rc != 0) {
-            return rc;
-        }
-        n = found ? (uint32_t)sqlite3_column_int(q, 2) : META_PARTS_MAX;
-        meta_db_done(s->db, STMT_PART_RUNS);
-        if (found) {
-            rc = part_release(s, body, n);
-            if (rc != 0) {
-                return rc;
-            }
-        }
-    }
-    return 0;
+    return parts_drop_after(s, body, seen);
 }
 
 int apply_upload_complete(struct step *s)
