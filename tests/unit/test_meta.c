@@ -604,22 +604,38 @@ static void child_main(const char *dir, struct acks *acks)
     }
 }
 
+static unsigned total_done(struct acks *acks)
+{
+    unsigned total = 0;
+
+    for (unsigned i = 0; i < THREADS; i++) {
+        total += acks->done[i];
+    }
+    return total;
+}
+
 static void a_killed_process_loses_nothing_acknowledged(void **state)
 {
     char *dir = temp_dir_new();
     struct acks *acks = mmap(NULL, sizeof *acks, PROT_READ | PROT_WRITE,
                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    unsigned total = 0;
+    unsigned total;
 
     (void)state;
     for (unsigned life = 0; life < 10; life++) {
         struct meta *m;
         pid_t pid = fork();
         int status;
+        unsigned before;
         if (pid == 0) {
             child_main(dir, acks);
         }
-        clock_sleep_ms(60 + life * 37 % 90);
+        before = total_done(acks);
+        while (total_done(acks) == before) {
+            assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+            clock_sleep_ms(1); /* it has opened and answered something */
+        }
+        clock_sleep_ms(life * 37 % 90);
         kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
         assert_true(WIFSIGNALED(status));
@@ -640,11 +656,9 @@ static void a_killed_process_loses_nothing_acknowledged(void **state)
         verify(m);
         meta_close(m);
     }
-    for (unsigned i = 0; i < THREADS; i++) {
-        total += acks->done[i];
-    }
+    total = total_done(acks);
     print_message("%u puts acknowledged over 10 kills\n", total);
-    assert_true(total > THREADS);
+    assert_true(total >= 10);
     munmap(acks, sizeof *acks);
     temp_dir_free(dir);
 }
@@ -679,22 +693,6 @@ static void a_failing_log_write_ends_the_process(void **state)
     temp_dir_free(dir);
 }
 
-static void an_idle_start_is_quick_and_small(void **state)
-{
-    char *dir = temp_dir_new();
-    struct meta *m = must_open(dir);
-    uint64_t start;
-
-    (void)state;
-    meta_close(m);
-    start = clock_mono_ms();
-    m = must_open(dir);
-    print_message("opened in %llu ms\n",
-                  (unsigned long long)(clock_mono_ms() - start));
-    meta_close(m);
-    temp_dir_free(dir);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -715,7 +713,6 @@ int main(void)
         cmocka_unit_test(foreign_and_damaged_databases_are_refused),
         cmocka_unit_test(a_killed_process_loses_nothing_acknowledged),
         cmocka_unit_test(a_failing_log_write_ends_the_process),
-        cmocka_unit_test(an_idle_start_is_quick_and_small),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
