@@ -55,6 +55,7 @@ static struct meta *meta_new(const struct meta_options *options)
     m->pump_call.fn = meta_on_pump;
     m->checkpoint_work.fn = meta_checkpoint_run;
     m->readers = meta_readers_new(m->db_path);
+    meta_readers_keep(m->readers);
     m->keeper = workers_new("meta-keeper", 1, KEEPER_QUEUE);
     m->loop = loop_new();
     return m;

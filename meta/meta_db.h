@@ -85,6 +85,8 @@ enum meta_statement {
 struct meta_db {
     sqlite3 *sqlite;
     sqlite3_stmt *statements[STMT_COUNT];
+    bool reading;        /* of a pool: in a read transaction */
+    uint64_t generation; /* of a pool: when that began */
 };
 
 enum meta_db_role { META_DB_WRITER, META_DB_READER };

@@ -1,5 +1,6 @@
 /* Reads of single rows and short lists. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,8 @@ struct meta_readers {
     struct meta_db *idle[META_READERS_MAX];
     size_t idle_count;
     size_t made;
+    bool keep;
+    atomic_ullong generation; /* counts changes of the database */
 };
 
 /* ---- the pool ---- */
@@ -88,6 +91,55 @@ static int plain(struct meta_db *db, enum meta_statement name, struct err *err)
     return 0;
 }
 
+static int end_read(struct meta_db *db)
+{
+    db->reading = false;
+    return plain(db, STMT_COMMIT, NULL); /* of a read: nothing can be lost */
+}
+
+/* A snapshot at least as new as this call. */
+static int begin_read(struct meta_readers *r, struct meta_db *db,
+                      struct err *err)
+{
+    uint64_t generation = atomic_load(&r->generation);
+    int rc;
+
+    if (db->reading && db->generation == generation) {
+        return 0;
+    }
+    if (db->reading) {
+        end_read(db);
+    }
+    rc = plain(db, STMT_READ, err);
+    db->reading = rc == 0;
+    db->generation = generation;
+    return rc;
+}
+
+void meta_readers_keep(struct meta_readers *r)
+{
+    r->keep = true;
+}
+
+void meta_readers_changed(struct meta_readers *r)
+{
+    atomic_fetch_add(&r->generation, 1);
+}
+
+void meta_readers_release(struct meta_readers *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&r->mutex);
+    for (size_t i = 0; i < r->idle_count; i++) {
+        if (r->idle[i]->reading) {
+            end_read(r->idle[i]);
+        }
+    }
+    pthread_mutex_unlock(&r->mutex);
+}
+
 int meta_readers_take(struct meta_readers *r, struct meta_db **out,
                       struct err *err)
 {
@@ -104,7 +156,7 @@ int meta_readers_take(struct meta_readers *r, struct meta_db **out,
             return rc;
         }
     }
-    rc = plain(db, STMT_READ, err);
+    rc = begin_read(r, db, err);
     if (rc != 0) {
         give_back(r, db);
         return rc;
@@ -123,7 +175,10 @@ void meta_readers_give(struct meta_readers *r, struct meta_db *db)
             meta_db_done(db, i);
         }
     }
-    plain(db, STMT_COMMIT, NULL); /* of a read: nothing can be lost */
+    db->reading = sqlite3_get_autocommit(db->sqlite) == 0;
+    if (db->reading && !r->keep) {
+        end_read(db);
+    }
     give_back(r, db);
 }
 

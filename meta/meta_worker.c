@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "meta/meta_core.h"
+#include "meta/meta_internal.h"
 #include "meta/meta_stop.h"
 
 #define WAL_PAGES 4000 /* then the keeper checkpoints; 1000: a third slower */
@@ -31,6 +32,7 @@ void meta_checkpoint_run(struct work *w)
     struct meta *m = LIST_OF(w, struct meta, checkpoint_work);
 
     /* Beside writers and readers; what it cannot do now it does next time. */
+    meta_readers_release(m->readers);
     sqlite3_wal_checkpoint_v2(m->checkpoint_db.sqlite, NULL,
                               SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     pthread_mutex_lock(&m->apply_mutex);
@@ -53,6 +55,7 @@ static void keep_wal_short(struct meta *m)
     m->checkpointing = m->checkpointing || start;
     pthread_mutex_unlock(&m->apply_mutex);
     if (finish) {
+        meta_readers_release(m->readers);
         sqlite3_wal_checkpoint_v2(m->db.sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE,
                                   NULL, NULL);
     }
@@ -123,6 +126,7 @@ static void apply_all(struct meta *m, struct meta_entry *list)
     if (meta_apply_commit(&m->apply, &err) != 0) {
         meta_stop("apply", err.text);
     }
+    meta_readers_changed(m->readers);
     pthread_mutex_lock(&m->apply_mutex);
     m->behind_bytes -= bytes;
     m->applied = last > m->applied ? last : m->applied; /* or replayed */
