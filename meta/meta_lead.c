@@ -302,7 +302,9 @@ void meta_on_tick(void *arg)
     if (m->leading) {
         check_idle(m);
     }
-    raft_io_prepare(m->disk);
+    if (raft_io_segments(m->disk) <= SNAPSHOT_SEGMENTS) {
+        raft_io_prepare(m->disk); /* else a snapshot gives spares soon */
+    }
 }
 
 /* ---- starting ---- */
