@@ -70,6 +70,12 @@ bool s3_authenticate(struct request *r);
 /* Is a gathered document what its digests say? False: a reply was made. */
 bool s3_check_document(struct request *r);
 
+/* ---- http_judge.c ---- */
+
+/* Read and judge all that the headers can tell: lengths, target, signature,
+ * operation. False: a reply was made. Loop only. */
+bool http_judge_headers(struct request *r);
+
 /* ---- http.c ---- */
 
 /* Can the address of @g->options->listen be listened on? Asked before anything
