@@ -435,6 +435,15 @@ static inline void world_await_repairs(struct world *w)
     } while (stats.repairs_waiting > 0);
 }
 
+/* Wait until every buffer came back to the pool; false after a minute. */
+static inline bool world_pool_empties(struct world *w)
+{
+    for (int i = 0; i < 6000 && pool_used(w->pool) > 0; i++) {
+        clock_sleep_ms(10);
+    }
+    return pool_used(w->pool) == 0;
+}
+
 /* Wait until repair has made the run whole; false after a minute. */
 static inline bool world_heals(struct world *w, const struct buf *manifest)
 {

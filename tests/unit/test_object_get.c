@@ -318,10 +318,13 @@ static void hung_drives_cost_a_moment_and_no_memory(void **state)
         world_hold_reads(1u << a | 1u << (a + 1));
         get_each(w, manifests);
         assert_true(stats_of(w).reads_hedged > hedged);
-        clock_sleep_ms(2100); /* now they count as hung */
-        get_each(w, manifests);
-        hedged = stats_of(w).reads_hedged;
-        held = pool_used(w->pool);
+        do { /* until both are known to hang: each was asked, 2 s ago */
+            clock_sleep_ms(2100);
+            held = pool_used(w->pool);
+            hedged = stats_of(w).reads_hedged;
+            get_each(w, manifests);
+        } while (pool_used(w->pool) != held ||
+                 stats_of(w).reads_hedged != hedged);
         for (int round = 0; round < 10; round++) {
             get_each(w, manifests);
         }
@@ -329,10 +332,7 @@ static void hung_drives_cost_a_moment_and_no_memory(void **state)
         assert_int_equal(stats_of(w).reads_hedged, hedged);
         assert_int_equal(pool_used(w->pool), held);
         world_hold_reads(0);
-        for (int i = 0; i < 1000 && pool_used(w->pool) > 0; i++) {
-            clock_sleep_ms(20);
-        }
-        assert_int_equal(pool_used(w->pool), 0);
+        assert_true(world_pool_empties(w));
     }
     world_close(w);
     free_all(manifests);
