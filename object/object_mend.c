@@ -17,9 +17,10 @@
 
 struct object_mend {
     struct object_store *store;
-    pthread_mutex_t mutex;         /* guards all below */
+    pthread_mutex_t mutex;         /* guards bad, bad_count; innermost */
     struct shard_key bad[BAD_MAX]; /* what scrub found since the last pass */
     size_t bad_count;
+    /* Of the one thread that mends. */
     struct shard_key pass[BAD_MAX]; /* what this pass looks for, sorted */
     size_t pass_count;
     bool *was_up; /* by place in peers */
@@ -118,10 +119,11 @@ static bool drive_came_up(struct object_mend *m)
 bool object_mend_wanted(struct object_store *s)
 {
     struct object_mend *m = s->mend;
-    bool wanted;
+    /* Asked without the lock: on_bad takes it under the store's. */
+    bool wanted = drive_came_up(m);
 
     pthread_mutex_lock(&m->mutex);
-    wanted = drive_came_up(m) || m->bad_count > 0;
+    wanted = wanted || m->bad_count > 0;
     memcpy(m->pass, m->bad, m->bad_count * sizeof m->bad[0]);
     m->pass_count = m->bad_count;
     m->bad_count = 0;

@@ -5,7 +5,7 @@
  * the manifests, so that one asks object_mend_wanted now and then, and when it
  * says so walks all manifests through object_mend.
  *
- * Threads: any.
+ * Threads: any, but one at a time.
  */
 #ifndef GODWIT_OBJECT_OBJECT_MEND_H
 #define GODWIT_OBJECT_OBJECT_MEND_H
