@@ -47,6 +47,7 @@ struct gateway {
     struct sigv4_keys *keys;
     struct janitor *janitor;
     struct http *http;
+    atomic_uint streams; /* replies from drives: sets window sizes */
     atomic_uint uploads; /* OBJECT bodies being received: sets chunk sizes */
 };
 

@@ -14,8 +14,11 @@
 #include "gateway/request.h"
 
 #define STREAM_MAGIC 0x47535452u
-#define WINDOW_BYTES ((size_t)512 << 10)
-#define SEND_BLOCK ((size_t)128 << 10)
+#define WINDOW_MAX ((size_t)1 << 20)
+#define WINDOW_MIN ((size_t)64 << 10)
+#define SEND_BLOCK ((size_t)256 << 10)
+/* All streams together may use one part in this many of the budget. */
+#define BUDGET_PARTS 2
 #define POOL_WAIT_MS 30000
 
 struct window {
@@ -51,8 +54,23 @@ static void stream_free(void *cls)
     for (int i = 0; i < 2; i++) {
         pool_put(r->gateway->pool, s->windows[i].data, s->window_bytes);
     }
+    atomic_fetch_sub(&r->gateway->streams, 1);
     s->magic = 0;
     free(s);
+}
+
+/* Large windows cost fewer turns between threads; many streams share the
+ * budget by smaller ones. */
+static size_t choose_window(struct gateway *g, uint64_t size)
+{
+    size_t share =
+        pool_budget(g->pool) / BUDGET_PARTS / 2 / atomic_load(&g->streams);
+    size_t window = WINDOW_MAX;
+
+    while (window > WINDOW_MIN && (window > share || window / 2 >= size)) {
+        window /= 2;
+    }
+    return window;
 }
 
 static int fill_window(struct stream *s, struct window *w, struct err *err)
@@ -178,8 +196,8 @@ int reply_stream(struct request *r, int status, uint64_t size,
     s->request = r;
     s->fill = fill;
     s->left = size;
-    s->window_bytes = mem_round_up(
-        size < WINDOW_BYTES ? (size_t)size : WINDOW_BYTES, 64 << 10);
+    atomic_fetch_add(&r->gateway->streams, 1);
+    s->window_bytes = choose_window(r->gateway, size);
     rc = fill_window(s, &s->windows[0], err);
     if (rc != 0) {
         stream_free(s);
