@@ -780,7 +780,6 @@ int http_start(struct gateway *g, struct http **out, struct err *err)
         struct http_loop *l = h->loops[i];
         CHECK(pthread_create(&l->thread, NULL, loop_main, l) == 0);
         pthread_setname_np(l->thread, "http");
-        l->running = true;
     }
     *out = h;
     return 0;

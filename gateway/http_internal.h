@@ -37,7 +37,6 @@ struct http_loop {
     uint64_t next_id; /* of a request */
     bool run_owed;    /* MHD has work that no descriptor shows */
     pthread_t thread;
-    bool running;
     struct loop_call stop_call;
     struct loop_timer quiesce;
     uint64_t stop_at_ms;

@@ -108,7 +108,7 @@ void s3_put_part(struct request *r)
     char value[64];
     char *check = NULL;
 
-    if (!s3_put_target_exists(r) || !request_upload_id(r, upload) ||
+    if (!request_upload_id(r, upload) ||
         !request_param_u64(r, "partNumber", 0, 1, META_PARTS_MAX, &number)) {
         request_done(r);
         return;

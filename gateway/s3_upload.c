@@ -225,8 +225,13 @@ bool s3_upload_new(struct request *r)
     r->upload = u;
     atomic_fetch_add(&u->gateway->uploads, 1);
     u->want_sha256 = r->auth.payload == SIGV4_PAYLOAD_SHA256;
-    if (!parse_length(r, u) || !parse_md5(r, u) || !parse_checks(r, u) ||
-        (u->declared > META_INLINE_MAX && !s3_put_target_exists(r))) {
+    if (!parse_length(r, u) || !parse_md5(r, u) || !parse_checks(r, u)) {
+        return false;
+    }
+    /* A part always: its command does not name bucket and key. An object only
+     * when there is much to send: the commit judges its bucket anyway. */
+    if ((r->op == S3_OP_UploadPart || u->declared > META_INLINE_MAX) &&
+        !s3_put_target_exists(r)) {
         return false;
     }
     digest_init(&u->md5, DIGEST_MD5);

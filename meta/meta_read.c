@@ -667,8 +667,13 @@ int meta_upload_parts(struct meta *m, const uint8_t id[META_UPLOAD_ID],
     return 0;
 }
 
-int meta_uploads_older(struct meta *m, uint64_t before_ms, size_t max,
-                       struct meta_upload **out, size_t *count, struct err *err)
+/* Up to @max rows of @statement that are older than @before_ms: an array of
+ * @size bytes each, filled by @read and on an error freed by @release. */
+static int list_older(struct meta *m, enum meta_statement statement,
+                      uint64_t before_ms, size_t max, size_t size,
+                      void (*read)(sqlite3_stmt *s, void *row),
+                      void (*release)(void *row), struct growing *out,
+                      struct err *err)
 {
     struct growing g = {0};
     struct meta_db *db;
@@ -678,57 +683,75 @@ int meta_uploads_older(struct meta *m, uint64_t before_ms, size_t max,
     if (rc != 0) {
         return rc;
     }
-    s = meta_db_stmt(db, STMT_UPLOAD_OLDER);
+    s = meta_db_stmt(db, statement);
     bind_u64(s, 1, before_ms);
     bind_u64(s, 2, max);
     while (meta_read_step(db, s, &rc, err) == 1) {
-        upload_row(s, grow(&g, sizeof(struct meta_upload)));
+        read(s, grow(&g, size));
     }
     meta_read_end(m, db);
     if (rc != 0) {
         for (size_t i = 0; i < g.count; i++) {
-            meta_upload_free(&((struct meta_upload *)(void *)g.items)[i]);
+            release(g.items + i * size);
         }
         free(g.items);
         return rc;
     }
-    *out = (struct meta_upload *)(void *)g.items;
-    *count = g.count;
+    *out = g;
     return 0;
+}
+
+static void read_upload(sqlite3_stmt *s, void *row)
+{
+    upload_row(s, row);
+}
+
+static void free_upload(void *row)
+{
+    meta_upload_free(row);
+}
+
+int meta_uploads_older(struct meta *m, uint64_t before_ms, size_t max,
+                       struct meta_upload **out, size_t *count, struct err *err)
+{
+    struct growing g;
+    int rc = list_older(m, STMT_UPLOAD_OLDER, before_ms, max, sizeof **out,
+                        read_upload, free_upload, &g, err);
+
+    if (rc == 0) {
+        *out = (struct meta_upload *)(void *)g.items;
+        *count = g.count;
+    }
+    return rc;
 }
 
 /* ---- garbage, runs, layout ---- */
 
+static void read_garbage(sqlite3_stmt *s, void *row)
+{
+    struct meta_garbage *g = row;
+
+    g->id = column_u64(s, 0);
+    g->manifest = meta_column_bytes(s, 1, &g->manifest_len);
+}
+
+static void free_garbage(void *row)
+{
+    meta_garbage_free(row);
+}
+
 int meta_garbage_list(struct meta *m, uint64_t before_ms, size_t max,
                       struct meta_garbage **out, size_t *count, struct err *err)
 {
-    struct growing g = {0};
-    struct meta_db *db;
-    sqlite3_stmt *s;
-    int rc = meta_read_begin(m, &db, err);
+    struct growing g;
+    int rc = list_older(m, STMT_GARBAGE_LIST, before_ms, max, sizeof **out,
+                        read_garbage, free_garbage, &g, err);
 
-    if (rc != 0) {
-        return rc;
+    if (rc == 0) {
+        *out = (struct meta_garbage *)(void *)g.items;
+        *count = g.count;
     }
-    s = meta_db_stmt(db, STMT_GARBAGE_LIST);
-    bind_u64(s, 1, before_ms);
-    bind_u64(s, 2, max);
-    while (meta_read_step(db, s, &rc, err) == 1) {
-        struct meta_garbage *row = grow(&g, sizeof *row);
-        row->id = column_u64(s, 0);
-        row->manifest = meta_column_bytes(s, 1, &row->manifest_len);
-    }
-    meta_read_end(m, db);
-    if (rc != 0) {
-        for (size_t i = 0; i < g.count; i++) {
-            meta_garbage_free(&((struct meta_garbage *)(void *)g.items)[i]);
-        }
-        free(g.items);
-        return rc;
-    }
-    *out = (struct meta_garbage *)(void *)g.items;
-    *count = g.count;
-    return 0;
+    return rc;
 }
 
 void meta_garbage_free(struct meta_garbage *g)
