@@ -137,6 +137,7 @@ void *pool_get_wait(struct pool *p, size_t size_bytes, struct pool_waiter *w)
     CHECK(size > 0);
     CHECK(size <= p->budget);
     pthread_mutex_lock(&p->mutex);
+    CHECK(w->node.next == NULL || list_empty(&w->node)); /* in line once */
     if (list_empty(&p->waiters)) {
         ptr = take_locked(p, size);
     }

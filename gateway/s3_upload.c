@@ -23,6 +23,9 @@
  * being coded, two being written; and parity beside the data. */
 #define BUFFERS_OF_UPLOAD 8
 
+/* What a suspended upload waits for; only that may wake it. */
+enum wait { WAIT_NONE, WAIT_POOL, WAIT_WORKER };
+
 struct chunk {
     uint8_t *data; /* of the pool */
     uint32_t room; /* chunk bytes that it was got for */
@@ -49,9 +52,9 @@ struct s3_upload {
 
     uint8_t *inline_bytes; /* of small objects, instead of chunks */
     struct chunk fill, next, job;
-    bool busy;    /* a worker has job, or ends the upload */
-    bool waiting; /* suspended: for the pool, or for the worker */
-    bool ended;   /* the body is complete */
+    bool busy;  /* a worker has job */
+    bool ended; /* the body is complete */
+    enum wait wait;
     struct pool_waiter waiter;
     uint8_t *granted;
     struct work work;
@@ -298,11 +301,11 @@ static void fail(struct s3_upload *u, int status, enum s3_error error)
 static void start_job(struct s3_upload *u);
 static void start_end(struct s3_upload *u);
 
-/* Loop: go on after a worker or the pool let us. */
-static void wake(struct s3_upload *u)
+/* Loop: @came; go on if that was waited for. */
+static void wake(struct s3_upload *u, enum wait came)
 {
-    if (u->waiting) {
-        u->waiting = false;
+    if (u->wait == came) {
+        u->wait = WAIT_NONE;
         request_resume(u->request);
     }
 }
@@ -322,7 +325,7 @@ static void on_job_done(struct loop_call *call)
     if (!u->busy && u->ended) {
         start_end(u);
     }
-    wake(u);
+    wake(u, WAIT_WORKER);
     request_release(r);
 }
 
@@ -408,7 +411,7 @@ static void on_granted(struct loop_call *call)
     struct request *r = u->request;
 
     u->fill.data = u->granted;
-    wake(u);
+    wake(u, WAIT_POOL);
     request_release(r);
 }
 
@@ -422,9 +425,9 @@ static void granted(struct pool_waiter *w, void *ptr)
     loop_post(u->request->http->loop, &u->grant_call);
 }
 
-static void suspend(struct s3_upload *u)
+static void suspend(struct s3_upload *u, enum wait what)
 {
-    u->waiting = true;
+    u->wait = what;
     request_suspend(u->request);
 }
 
@@ -435,7 +438,7 @@ static bool get_fill(struct s3_upload *u)
         return true;
     }
     if (u->next.data != NULL) {
-        suspend(u); /* the worker is behind: wait for on_job_done */
+        suspend(u, WAIT_WORKER); /* it is behind; on_job_done */
         return false;
     }
     u->fill.room = choose_room(u);
@@ -445,7 +448,7 @@ static bool get_fill(struct s3_upload *u)
     u->fill.data = pool_get_wait(u->gateway->pool,
                                  buffer_bytes(u, u->fill.room), &u->waiter);
     if (u->fill.data == NULL) {
-        suspend(u); /* on_granted releases */
+        suspend(u, WAIT_POOL); /* on_granted releases */
         return false;
     }
     request_release(u->request);

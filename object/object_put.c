@@ -42,12 +42,13 @@ struct shard_write {
 };
 
 /* One chunk on its way to the drives. Lives until the last drive has answered:
- * a drive that hangs keeps its buffer, not the put. */
+ * a drive that hangs keeps its buffer, not the put. Nor does a put that gets no
+ * further: the buffer goes back with the last answer, whoever looks at it. */
 struct chunk_write {
     struct object_store *store;
     struct chunk_ref ref;
     struct chunk_shape shape;
-    uint8_t *buffer;
+    uint8_t *buffer; /* until all have answered */
     size_t buffer_bytes;
 
     pthread_mutex_t mutex; /* guards all below */
@@ -154,7 +155,6 @@ static void chunk_write_unref(struct chunk_write *w)
     if (!last) {
         return;
     }
-    pool_put(w->store->options.pool, w->buffer, w->buffer_bytes);
     for (unsigned i = 0; i < w->sent; i++) {
         free(w->shards[i].why);
     }
@@ -184,15 +184,19 @@ static void on_stored(struct shard_put *put, int status, const struct err *err)
     struct shard_write *shard = LIST_OF(put, struct shard_write, put);
     struct chunk_write *w = shard->chunk;
     struct object_store *s = w->store;
+    bool all;
 
     pulse_answered(&shard->pulse);
     pthread_mutex_lock(&w->mutex);
     answer(shard, status, err != NULL ? err->text : err_text(status));
-    if (w->answered == w->sent ||
-        w->stored == geometry_write_quorum(&w->shape)) {
+    all = w->answered == w->sent;
+    if (all || w->stored == geometry_write_quorum(&w->shape)) {
         pthread_cond_signal(&w->cond);
     }
     pthread_mutex_unlock(&w->mutex);
+    if (all) {
+        pool_put(s->options.pool, w->buffer, w->buffer_bytes);
+    }
     chunk_write_unref(w);
     atomic_fetch_sub(&s->pending, 1);
 }

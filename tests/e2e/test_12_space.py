@@ -1,6 +1,7 @@
 """Goal: space comes back, and a full disk is an error and not an end. Method:
 overwrite and delete and look at what the drives take; a small file system
 mounted for the drives is filled and emptied again."""
+import concurrent.futures
 import os
 import subprocess
 import time
@@ -274,6 +275,21 @@ def test_a_disk_that_others_fill_is_survived(small_disk):
             assert s3.get("bkt", key).body == body
     finally:
         s.close()
+
+
+def test_uploads_that_wait_for_memory_and_a_worker_at_once(make_server):
+    """The worker's end must not wake an upload that stands in line for
+    memory: it stood there twice, and the server crashed."""
+    s = make(make_server, "--memory", "32MiB")
+    raw = s.raw()
+    assert raw.request("PUT", "bkt").status == 200
+    body = blob(3 * MIB)
+    with concurrent.futures.ThreadPoolExecutor(64) as pool:
+        statuses = list(pool.map(
+            lambda i: raw.put("bkt", f"k{i}", body).status, range(192)))
+    assert statuses == [200] * 192
+    for i in range(0, 192, 16):
+        assert raw.get("bkt", f"k{i}").body == body
 
 
 def test_memory_stays_within_its_budget(make_server):

@@ -53,6 +53,24 @@ static void a_buffer_is_large_enough_for_each_shorter_chunk(void **state)
     world_close(w);
 }
 
+/* Puts that wait for memory would else wait for each other. */
+static void a_put_that_gets_no_further_holds_no_memory(void **state)
+{
+    struct world *w = *state;
+    struct object_put *p;
+    struct buf manifest = {0};
+    struct err err = {{0}};
+
+    world_open(w, 0);
+    assert_int_equal(world_begin(w, 7, 2 * MIB, MIB, &p, &err), 0);
+    assert_true(world_pool_empties(w));
+    assert_int_equal(object_put_commit(p, &manifest, &err), 0);
+    object_put_close(p, 1);
+    assert_int_equal(world_get_all(w, &manifest, 7, NULL), 0);
+    buf_free(&manifest);
+    world_close(w);
+}
+
 static void what_is_committed_outlives_a_power_cut_of_all(void **state)
 {
     struct world *w = *state;
@@ -317,6 +335,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_buffer_is_large_enough_for_each_shorter_chunk),
+        TEST(a_put_that_gets_no_further_holds_no_memory),
         TEST(what_is_committed_outlives_a_power_cut_of_all),
         TEST(a_drive_that_fails_at_any_call_costs_no_put),
         TEST(a_shard_missed_is_written_when_its_drive_is_back),
