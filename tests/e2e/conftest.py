@@ -22,10 +22,18 @@ _counter = 0
 def server():
     """The shared store."""
     s = server_module.Server(flags=["--domain", "s3.test",
-                                    "--header-timeout", "5s",
-                                    "--body-timeout", "5s",
                                     "--gc-interval", "500ms",
                                     "--gc-delay", "1s"])
+    yield s
+    s.close()
+
+
+@pytest.fixture(scope="session")
+def impatient():
+    """A store with short deadlines. Not for clients that keep connections:
+    a request on one that idled may meet its end."""
+    s = server_module.Server(flags=["--header-timeout", "5s",
+                                    "--body-timeout", "5s"])
     yield s
     s.close()
 

@@ -61,8 +61,23 @@ def test_connection_cut_in_a_body_changes_nothing(raw, bucket):
     assert raw.get(bucket, "kept").body == old
 
 
-def test_body_longer_than_declared(raw, bucket):
+def test_connection_cut_in_a_body_is_noticed(make_server):
+    """Though the last bytes and the end come at once: what the request held
+    is given back long before its deadline."""
+    s = make_server("--body-timeout", "10m", "--header-timeout", "10m")
+    raw = s.raw()
+    assert raw.request("PUT", "bkt").status == 200
+    for sent in (0, 1000, 100000, 3 * MIB):
+        with raw.socket() as sock:
+            sock.sendall(put_head(raw, "bkt", "k", 4 * MIB) + blob(sent))
+    with raw.socket() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n")
+    eventually(lambda: s.metrics()["godwit_connections"] <= 1)
+
+
+def test_body_longer_than_declared(impatient, bucket_of):
     """The declared bytes are the object; the rest is no request."""
+    raw, bucket = impatient.raw(), bucket_of(impatient)
     got, _ = raw.raw(put_head(raw, bucket, length=10) + BODY, timeout=10)
     assert status_of(got) == 200
     rest = got[got.index(b"\r\n\r\n") + 4:]
@@ -99,7 +114,8 @@ def test_length_above_the_limit_of_one_put(raw, bucket):
     assert b"EntityTooLarge" in got
 
 
-def test_missing_length(raw, bucket):
+def test_missing_length(impatient, bucket_of):
+    raw, bucket = impatient.raw(), bucket_of(impatient)
     got = refuse(raw, bucket, put_head(raw, bucket), statuses=(411,),
                  or_close=False)
     assert b"MissingContentLength" in got
@@ -288,18 +304,17 @@ def slow_connections(raw, datas, seconds):
                              datas))
 
 
-def test_slow_headers_time_out(raw):
-    """The store runs with --header-timeout 5s."""
+def test_slow_headers_time_out(impatient):
     for data, got, ended, took in slow_connections(
-            raw, (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"), 20):
+            impatient.raw(), (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"), 20):
         assert ended != "timeout", (data, took)
         assert 3 <= took < 15, (data, took)
         assert status_of(got) in (None, 400, 408), got
 
 
-def test_headers_that_trickle_time_out_all_the_same(raw):
+def test_headers_that_trickle_time_out_all_the_same(impatient):
     started = time.monotonic()
-    with raw.socket(20) as sock:
+    with impatient.raw().socket(20) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")
         try:
             while time.monotonic() - started < 20:
@@ -317,8 +332,8 @@ def test_headers_that_trickle_time_out_all_the_same(raw):
     assert time.monotonic() - started < 15
 
 
-def test_slow_bodies_time_out(raw, bucket):
-    """The store runs with --body-timeout 5s: a body must move."""
+def test_slow_bodies_time_out(impatient, bucket_of):
+    raw, bucket = impatient.raw(), bucket_of(impatient)
     for _, got, ended, took in slow_connections(raw, [
             put_head(raw, bucket, length=200000) + first
             for first in (b"", b"x" * 100, b"x" * 70000)], 25):
