@@ -493,14 +493,14 @@ static int socket_of(const struct http_connection *conn)
         ->connect_fd;
 }
 
-/* Did the client go, while we wait for more of a request? MHD 0.9.75 polls by
+/* Did the client go, while we wait for a request or the rest of one? MHD 0.9.75 polls by
  * edges and forgets one when the last bytes and the end come together. */
 static bool is_gone(const struct http_connection *conn)
 {
     const struct request *r = conn->request;
     char byte;
 
-    return r != NULL && !r->suspended && !r->body_done && !r->sending &&
+    return (r == NULL || !(r->suspended || r->body_done || r->sending)) &&
            recv(socket_of(conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
