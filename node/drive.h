@@ -67,6 +67,11 @@ struct drive_ops {
     /* Make what was written to the file durable; fails when the file is no
      * longer in its folder. After a failure what was written is unknown. */
     int (*sync)(void *data, struct drive_file *file, struct err *err);
+    /* Disk space for @bytes at the end of the file, @offset, which read as
+     * zeros: less work than writing them, but the sync after the first write
+     * there costs a turn of the file system's journal. */
+    int (*allocate)(void *data, struct drive_file *file, uint64_t offset,
+                    uint64_t bytes, struct err *err);
     int (*truncate)(void *data, struct drive_file *file, uint64_t bytes,
                     struct err *err);
 };

@@ -296,6 +296,20 @@ static int posix_sync(void *data, struct drive_file *file, struct err *err)
     return 0;
 }
 
+/* A file system that cannot gives space when it is written to. */
+static int posix_allocate(void *data, struct drive_file *file, uint64_t offset,
+                          uint64_t bytes, struct err *err)
+{
+    (void)data;
+    CHECK_OBJ(file, DRIVE_FILE_MAGIC);
+    if (fallocate(file->fd, 0, (off_t)offset, (off_t)bytes) != 0 &&
+        (errno != EOPNOTSUPP ||
+         ftruncate(file->fd, (off_t)(offset + bytes)) != 0)) {
+        return err_errno(err, "allocate");
+    }
+    return 0;
+}
+
 static int posix_truncate(void *data, struct drive_file *file, uint64_t bytes,
                           struct err *err)
 {
@@ -317,6 +331,7 @@ const struct drive_ops *drive_posix(void)
         .rename = posix_rename,
         .unlink = posix_unlink,
         .open = posix_open,
+        .allocate = posix_allocate,
         .close = posix_close,
         .size = posix_size,
         .write = posix_write,

@@ -45,6 +45,18 @@ static int zero(struct shard_store *s, struct drive_file *file, uint64_t from,
     return status;
 }
 
+/* Space for [from, to), which @file did not have. Written zeros spare small
+ * batches a turn of the file system's journal; large ones hide it, and zeros
+ * would take half the drive from them. */
+static int extend(struct shard_store *s, struct drive_file *file, uint64_t from,
+                  uint64_t to, bool in_bulk, struct err *err)
+{
+    if (in_bulk && from < to) {
+        return s->ops->allocate(s->ops->data, file, from, to - from, err);
+    }
+    return zero(s, file, from, to, err);
+}
+
 /* Free space now; lock held, let go for the call. */
 static int refresh_space(struct shard_store *s, struct err *err)
 {
@@ -98,13 +110,14 @@ static int check_space(struct shard_store *s, uint64_t bytes, bool inner,
     return 0;
 }
 
-/* Zero the active segment up to @end at least. Lock held, let go for I/O. */
+/* Extend the active segment up to @end at least. Lock held, let go for I/O. */
 static int grow(struct shard_store *s, uint64_t end, bool inner,
                 struct err *err)
 {
     struct segment *g = s->volume->active;
     uint64_t from = g->file_bytes;
     uint64_t to = from + supply_step(s);
+    bool in_bulk = s->batch_bytes >= s->bulk_bytes;
     char name[SEGMENT_NAME_MAX];
     int status;
 
@@ -116,7 +129,7 @@ static int grow(struct shard_store *s, uint64_t end, bool inner,
     if (status == 0) {
         pthread_mutex_unlock(&s->mutex);
         segment_name(g->number, name);
-        status = zero(s, g->writer, from, to, err);
+        status = extend(s, g->writer, from, to, in_bulk, err);
         if (status == ERR_FULL) {
             s->ops->truncate(s->ops->data, g->writer, from, NULL);
         }
@@ -136,7 +149,7 @@ static int grow(struct shard_store *s, uint64_t end, bool inner,
 }
 
 static int make_file(struct shard_store *s, const char *name, uint64_t bytes,
-                     struct err *err)
+                     bool in_bulk, struct err *err)
 {
     const struct drive_ops *ops = s->ops;
     struct drive_file *file;
@@ -146,7 +159,7 @@ static int make_file(struct shard_store *s, const char *name, uint64_t bytes,
     if (status != 0) {
         return status;
     }
-    status = zero(s, file, 0, bytes, err);
+    status = extend(s, file, 0, bytes, in_bulk, err);
     ops->close(ops->data, file);
     if (status == 0) {
         status = ops->sync_dir(ops->data, s->path, err);
@@ -162,6 +175,7 @@ static int make_segment(struct shard_store *s, bool inner, struct err *err)
 {
     struct volume *v = s->volume;
     uint64_t bytes = supply_step(s);
+    bool in_bulk = s->batch_bytes >= s->bulk_bytes;
     char name[SEGMENT_NAME_MAX];
     struct segment *g;
     int status = check_space(s, bytes, inner, err);
@@ -172,7 +186,7 @@ static int make_segment(struct shard_store *s, bool inner, struct err *err)
     g = volume_add_segment(v, volume_unused_number(v));
     pthread_mutex_unlock(&s->mutex);
     segment_name(g->number, name);
-    status = make_file(s, name, bytes, err);
+    status = make_file(s, name, bytes, in_bulk, err);
     if (status != 0) {
         err_wrap(err, status, "drive %u: %s", (unsigned)s->drive, name);
     }

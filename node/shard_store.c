@@ -12,6 +12,7 @@
 
 #define READER_THREADS 2
 #define COMPACT_BYTES_PER_S ((uint64_t)64 << 20)
+#define BULK_BYTES ((uint64_t)256 << 10)
 
 static struct shard_store *store_new(const struct shard_store_options *o)
 {
@@ -29,6 +30,7 @@ static struct shard_store *store_new(const struct shard_store_options *o)
     s->compact_bytes_per_s = o->compact_bytes_per_s != 0
                                  ? o->compact_bytes_per_s
                                  : COMPACT_BYTES_PER_S;
+    s->bulk_bytes = o->bulk_bytes != 0 ? o->bulk_bytes : BULK_BYTES;
     CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
     latch_cond_init(&s->writer_cond);
     latch_cond_init(&s->reader_cond);

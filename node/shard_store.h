@@ -56,7 +56,8 @@ struct shard_store_options {
     unsigned reader_threads; /* 0: 2 */
     uint64_t scrub_interval_ms;   /* read all once in this time; 0: never */
     uint64_t compact_bytes_per_s; /* pace; 0: 64 MiB/s */
-    const struct drive_ops *ops;  /* node/drive.h; kept; NULL: the system's */
+    uint64_t bulk_bytes; /* batches this large want no zeros; 0: 256 KiB */
+    const struct drive_ops *ops; /* node/drive.h; kept; NULL: the system's */
 };
 
 /* Open the drive, or make a new empty one; starts its threads. An unusable

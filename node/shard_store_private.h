@@ -62,6 +62,7 @@ struct shard_store {
     unsigned reader_threads;
     uint64_t scrub_interval_ms;
     uint64_t compact_bytes_per_s;
+    uint64_t bulk_bytes;
 
     pthread_mutex_t mutex; /* guards all below */
     enum drive_state state;
@@ -74,6 +75,7 @@ struct shard_store {
     size_t waiting; /* puts and deletes not done */
     uint64_t turn;
     bool writer_stop, writer_busy;
+    uint64_t batch_bytes; /* of the writer's batches lately, a running mean */
     pthread_cond_t writer_cond;
 
     struct list_node gets;

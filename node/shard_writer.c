@@ -584,6 +584,7 @@ static void apply(struct batch *b)
         }
     }
     g->tail = b->start + b->bytes;
+    s->batch_bytes = s->batch_bytes / 8 * 7 + b->bytes / 8;
     s->count_syncs += b->sync;
 }
 

@@ -539,6 +539,19 @@ static int fake_sync(void *data, struct drive_file *f, struct err *err)
     return leave(d, status);
 }
 
+static int fake_allocate(void *data, struct drive_file *f, uint64_t offset,
+                         uint64_t bytes, struct err *err)
+{
+    struct iovec zeros = {mem_pages(bytes), bytes};
+    int status;
+
+    CHECK(zeros.iov_base != NULL);
+    memset(zeros.iov_base, 0, bytes);
+    status = fake_write(data, f, &zeros, 1, offset, err);
+    mem_pages_free(zeros.iov_base, bytes);
+    return status;
+}
+
 static int fake_truncate(void *data, struct drive_file *f, uint64_t bytes,
                          struct err *err)
 {
@@ -584,6 +597,7 @@ struct fake_disk *fake_disk_new(uint64_t seed)
         .write = fake_write,
         .read = fake_read,
         .sync = fake_sync,
+        .allocate = fake_allocate,
         .truncate = fake_truncate,
     };
     return d;

@@ -70,6 +70,11 @@ static void write_and_read(unsigned flags)
     assert_int_equal(ops->truncate(ops->data, f, MEM_PAGE, &err), 0);
     assert_int_equal(ops->size(ops->data, f, &bytes, &err), 0);
     assert_int_equal(bytes, MEM_PAGE);
+    assert_int_equal(ops->allocate(ops->data, f, MEM_PAGE, 2 * MEM_PAGE, &err),
+                     0);
+    assert_int_equal(ops->read(ops->data, f, iov, 2, MEM_PAGE, &got, &err), 0);
+    assert_int_equal(got, 2 * MEM_PAGE);
+    assert_int_equal(pages[0] | pages[2 * MEM_PAGE], 0);
     ops->close(ops->data, f);
     ops->close(ops->data, NULL);
     mem_pages_free(pages, 3 * MEM_PAGE);

@@ -172,6 +172,7 @@ static void open_store(struct history *h)
         .segment_bytes = SEGMENT_BYTES_MIN,
         .ops = fake_disk_ops(h->disk),
         .reader_threads = 1,
+        .bulk_bytes = h->seed % 2, /* 1: nothing is zeroed */
     };
     struct err err;
 
