@@ -16,7 +16,7 @@ comma := ,
 VARIANT := $(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 B ?= build$(VARIANT)
 
-FOLDERS := base crypto erasure node object meta client gateway cli
+FOLDERS := base crypto net erasure node object meta client gateway cli
 VERSION := 0.1.0
 
 CFLAGS ?= -O2 -g
@@ -27,7 +27,7 @@ ALL_CFLAGS = -std=c11 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -pthread \
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 LIBS_base := -lm
-LIBS_crypto := -lcrypto -lisal
+LIBS_crypto := -lssl -lcrypto -lisal
 LIBS_erasure := -lisal
 LIBS_meta := -lsqlite3 -lraft
 LIBS_client := -lssl -lcrypto -lexpat
@@ -38,23 +38,25 @@ LIBS_gateway := -lmicrohttpd -lexpat
 MAY_base :=
 MAY_crypto := base
 MAY_erasure := base
-MAY_node := base crypto erasure
-MAY_object := base crypto erasure node
-MAY_meta := base crypto
+MAY_net := base crypto
+MAY_node := base crypto net erasure
+MAY_object := base crypto net erasure node
+MAY_meta := base crypto net
 MAY_client := base crypto
-MAY_gateway := base crypto erasure object meta
-MAY_cli := base crypto erasure node object meta client gateway
+MAY_gateway := base crypto net erasure object meta
+MAY_cli := base crypto net erasure node object meta client gateway
 
 # What a folder needs at link time: itself and, in turn, what those need.
 LINK_base := base
 LINK_crypto := crypto base
 LINK_erasure := erasure base
-LINK_node := node erasure crypto base
-LINK_object := object node erasure crypto base
-LINK_meta := meta crypto base
+LINK_net := net crypto base
+LINK_node := node net erasure crypto base
+LINK_object := object node net erasure crypto base
+LINK_meta := meta net crypto base
 LINK_client := client crypto base
-LINK_gateway := gateway meta object node erasure crypto base
-LINK_cli := cli gateway client meta object node erasure crypto base
+LINK_gateway := gateway meta object node net erasure crypto base
+LINK_cli := cli gateway client meta object node net erasure crypto base
 link_archives = $(foreach f,$(LINK_$(1)),$(B)/lib$(f).a)
 link_libs = $(foreach f,$(LINK_$(1)),$(LIBS_$(f)))
 
