@@ -493,8 +493,9 @@ static int socket_of(const struct http_connection *conn)
         ->connect_fd;
 }
 
-/* Did the client go, while we wait for a request or the rest of one? MHD 0.9.75 polls by
- * edges and forgets one when the last bytes and the end come together. */
+/* Did the client go, while we wait for a request or the rest of one? MHD 0.9.75
+ * polls by edges and forgets one when the last bytes and the end come together.
+ */
 static bool is_gone(const struct http_connection *conn)
 {
     const struct request *r = conn->request;
