@@ -19,10 +19,10 @@
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_range.h"
+#include "gateway/s3_reader.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_upload.h"
 #include "gateway/s3_xml.h"
-#include "object/object_get.h"
 #include "object/object_put.h"
 #include "object/object_store.h"
 
@@ -303,111 +303,27 @@ void s3_copy_object(struct request *r)
     source_free(&c.source);
 }
 
-/* ---- UploadPartCopy: reading ---- */
-
-/* The bytes [offset, offset + left) of the source, in order. */
-struct reading {
-    struct gateway *gateway;
-    const struct meta_object *object;
-    uint64_t offset;
-    uint64_t left;
-    struct meta_part part;  /* of a multipart source: the one at hand */
-    struct object_get *get; /* of the run at hand */
-    const uint8_t *bytes;   /* or its inline bytes */
-    uint64_t run_left;
-};
-
-static void reading_close(struct reading *g)
-{
-    if (g->get != NULL) {
-        object_get_close(g->get);
-    }
-    meta_part_free(&g->part);
-}
-
-/* Open the run of bytes that holds g->offset. */
-static int open_run(struct reading *g, struct err *err)
-{
-    const struct meta_object *o = g->object;
-    const uint8_t *inline_bytes = o->inline_bytes;
-    const uint8_t *manifest = o->manifest;
-    size_t manifest_len = o->manifest_len;
-    uint64_t start = 0;
-    uint64_t size = o->size_bytes;
-    int rc;
-
-    if (g->get != NULL) {
-        object_get_close(g->get);
-        g->get = NULL;
-    }
-    if (o->parts > 0) {
-        meta_part_free(&g->part);
-        rc = meta_part_at(g->gateway->meta, o->body, g->offset, &g->part, err);
-        if (rc != 0) {
-            return rc;
-        }
-        inline_bytes = g->part.inline_bytes;
-        manifest = g->part.manifest;
-        manifest_len = g->part.manifest_len;
-        start = g->part.offset;
-        size = g->part.size_bytes;
-    }
-    if (g->offset < start || g->offset - start >= size ||
-        (manifest == NULL && inline_bytes == NULL)) {
-        return err_set(err, ERR_CORRUPT, "an object has no bytes at %llu",
-                       (unsigned long long)g->offset);
-    }
-    g->run_left = size - (g->offset - start);
-    if (g->run_left > g->left) {
-        g->run_left = g->left;
-    }
-    g->bytes = NULL;
-    if (manifest == NULL) {
-        g->bytes = inline_bytes + (g->offset - start);
-        return 0;
-    }
-    return object_get_open(g->gateway->objects, manifest, manifest_len,
-                           g->offset - start, g->run_left, &g->get, err);
-}
+/* ---- UploadPartCopy: moving the bytes ---- */
 
 /* Fill @out with exactly @len bytes. */
-static int read_bytes(struct reading *g, uint8_t *out, size_t len,
+static int read_bytes(struct s3_reader *s, uint8_t *out, size_t len,
                       struct err *err)
 {
-    while (len > 0) {
+    int rc = 0;
+
+    while (len > 0 && rc == 0) {
         size_t got = 0;
-        int rc = g->run_left == 0 ? open_run(g, err) : 0;
-        if (rc != 0) {
-            return rc;
-        }
-        got = len < g->run_left ? len : (size_t)g->run_left;
-        if (g->bytes != NULL) {
-            memcpy(out, g->bytes, got);
-            g->bytes += got;
-        } else {
-            rc = object_get_read(g->get, out, got, &got, err);
-            if (rc == 0 && got == 0) {
-                rc = err_set(err, ERR_CORRUPT, "a run of chunks is too short");
-            }
-            if (rc != 0) {
-                return rc;
-            }
-        }
+        rc = s3_reader_read(s, out, len, &got, err);
         out += got;
         len -= got;
-        g->offset += got;
-        g->left -= got;
-        g->run_left -= got;
     }
-    return 0;
+    return rc;
 }
-
-/* ---- UploadPartCopy: writing ---- */
 
 struct part_copy {
     struct request *request;
     struct source source;
-    struct reading reading;
+    struct s3_reader reader;
     uint8_t upload[META_UPLOAD_ID];
     uint64_t number;
     uint64_t size_bytes;
@@ -423,7 +339,7 @@ struct part_copy {
 static void part_copy_free(struct part_copy *c)
 {
     source_free(&c->source);
-    reading_close(&c->reading);
+    s3_reader_close(&c->reader);
     digest_free(&c->md5);
     digest_free(&c->check);
     buf_free(&c->inline_bytes);
@@ -452,14 +368,14 @@ static int move_chunk(struct part_copy *c, uint32_t room, struct err *err)
 {
     struct gateway *g = c->request->gateway;
     size_t buffer_bytes = object_buffer_bytes(g->objects, room);
-    uint32_t len = c->reading.left < room ? (uint32_t)c->reading.left : room;
+    uint32_t len = c->reader.left < room ? (uint32_t)c->reader.left : room;
     void *buffer = pool_get_block(g->pool, buffer_bytes, BUFFER_WAIT_MS);
     int rc;
 
     if (buffer == NULL) {
         return err_set(err, ERR_BUSY, "no buffer for a copy");
     }
-    rc = read_bytes(&c->reading, buffer, len, err);
+    rc = read_bytes(&c->reader, buffer, len, err);
     if (rc == 0) {
         digest_bytes(c, buffer, len);
         rc = object_put_write(c->put, buffer, room, len, err);
@@ -480,13 +396,13 @@ static int move_bytes(struct part_copy *c, struct err *err)
     if (c->size_bytes <= META_INLINE_MAX) {
         size_t len = (size_t)c->size_bytes;
         buf_reserve(&c->inline_bytes, len);
-        rc = read_bytes(&c->reading, c->inline_bytes.data, len, err);
+        rc = read_bytes(&c->reader, c->inline_bytes.data, len, err);
         c->inline_bytes.len = len;
         digest_bytes(c, c->inline_bytes.data, len);
         return rc;
     }
     c->put = object_put_open(c->request->gateway->objects);
-    while (rc == 0 && c->reading.left > 0) {
+    while (rc == 0 && c->reader.left > 0) {
         rc = move_chunk(c, room, err);
     }
     if (rc == 0) {
@@ -594,10 +510,10 @@ static bool parse_range(struct part_copy *c)
         return false;
     }
     c->size_bytes = length;
-    c->reading = (struct reading){.gateway = r->gateway,
-                                  .object = &c->source.object,
-                                  .offset = offset,
-                                  .left = length};
+    c->reader = (struct s3_reader){.gateway = r->gateway,
+                                   .object = &c->source.object,
+                                   .offset = offset,
+                                   .left = length};
     return true;
 }
 

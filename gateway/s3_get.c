@@ -17,29 +17,22 @@
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_range.h"
-#include "object/object_get.h"
+#include "gateway/s3_reader.h"
 
 /* A GET under way: what is read, and how far it is. */
 struct get {
-    struct request *request;
     struct meta_object object;
-    struct meta_part part; /* multipart: the one being read */
-    bool has_part;
-    uint64_t offset; /* in the object, of the next byte */
-    uint64_t left;
+    uint64_t offset; /* in the object, of the first byte wanted */
+    uint64_t left;   /* how many are */
     int status;
-    struct object_get *reader; /* of the manifest at hand */
-    uint64_t reader_left;
+    struct s3_reader reader;
 };
 
 static void get_free(void *state)
 {
     struct get *g = state;
 
-    if (g->reader != NULL) {
-        object_get_close(g->reader);
-    }
-    meta_part_free(&g->part);
+    s3_reader_close(&g->reader);
     meta_object_free(&g->object);
     free(g);
 }
@@ -187,76 +180,13 @@ static bool choose_bytes(struct request *r, struct get *g)
 
 /* ---- bytes on drives ---- */
 
-/* Open the reader at g->offset: of the object, or of the part there. */
-static int open_reader(struct get *g, struct err *err)
-{
-    struct gateway *gw = g->request->gateway;
-    const void *manifest = g->object.manifest;
-    size_t len = g->object.manifest_len;
-    uint64_t start = 0;
-    uint64_t size = g->object.size_bytes;
-    int rc;
-
-    if (g->object.parts > 0) {
-        meta_part_free(&g->part);
-        rc = meta_part_at(gw->meta, g->object.body, g->offset, &g->part, err);
-        if (rc != 0) {
-            return rc;
-        }
-        manifest = g->part.manifest;
-        len = g->part.manifest_len;
-        start = g->part.offset;
-        size = g->part.size_bytes;
-    }
-    g->reader_left = size - (g->offset - start);
-    if (g->reader_left > g->left) {
-        g->reader_left = g->left;
-    }
-    if (manifest == NULL) {
-        return 0; /* a small part lies in its row */
-    }
-    return object_get_open(gw->objects, manifest, len, g->offset - start,
-                           g->reader_left, &g->reader, err);
-}
-
 /* Worker: the next bytes, for reply_stream. */
 static int fill(struct request *r, void *out, size_t max, size_t *got,
                 struct err *err)
 {
     struct get *g = r->state;
-    int rc = 0;
 
-    *got = 0;
-    if (g->reader_left == 0) {
-        if (g->reader != NULL) {
-            object_get_close(g->reader);
-            g->reader = NULL;
-        }
-        if (g->left == 0) {
-            return 0;
-        }
-        rc = open_reader(g, err);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    if (max > g->reader_left) {
-        max = (size_t)g->reader_left;
-    }
-    if (g->reader != NULL) {
-        rc = object_get_read(g->reader, out, max, got, err);
-    } else if (g->part.inline_bytes != NULL) {
-        memcpy(out, g->part.inline_bytes + (g->offset - g->part.offset), max);
-        *got = max;
-    } else {
-        rc = err_set(err, ERR_CORRUPT, "an object has no bytes");
-    }
-    if (rc == 0) {
-        g->offset += *got;
-        g->left -= *got;
-        g->reader_left -= *got;
-    }
-    return rc;
+    return s3_reader_read(&g->reader, out, max, got, err);
 }
 
 static void stream_in_worker(struct request *r)
@@ -266,6 +196,10 @@ static void stream_in_worker(struct request *r)
     int rc;
 
     reply_object_headers(r, g, g->status == 200);
+    g->reader = (struct s3_reader){.gateway = r->gateway,
+                                   .object = &g->object,
+                                   .offset = g->offset,
+                                   .left = g->left};
     rc = reply_stream(r, g->status, g->left, fill, &err);
     if (rc == ERR_NOT_FOUND) {
         rc = ERR_NO_KEY; /* replaced and collected since the row was read */
@@ -326,7 +260,6 @@ static struct get *get_new(struct request *r)
 {
     struct get *g = mem_alloc(sizeof *g);
 
-    g->request = r;
     r->state = g;
     r->state_free = get_free;
     return g;

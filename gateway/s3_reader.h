@@ -1,0 +1,40 @@
+/* s3_reader.h: the bytes of an object in order, wherever they lie.
+ *
+ * In its row, in a run of chunks, or in the parts of a multipart object, which
+ * lie in rows or runs of their own. Set gateway, object, offset and left, zero
+ * the rest, and read; what is kept between reads is freed by s3_reader_close.
+ *
+ * Threads: one at a time; reads may block: a worker's.
+ */
+#ifndef GODWIT_GATEWAY_S3_READER_H
+#define GODWIT_GATEWAY_S3_READER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "meta/meta.h"
+
+struct err;
+struct gateway;
+struct object_get;
+
+struct s3_reader {
+    struct gateway *gateway;
+    const struct meta_object *object; /* with content; kept */
+    uint64_t offset;                  /* in the object, of the next byte */
+    uint64_t left;                    /* bytes wanted still */
+    /* The reader's own: */
+    struct meta_part part;  /* the one at hand */
+    struct object_get *get; /* of the run at hand */
+    const uint8_t *bytes;   /* or its bytes in the row */
+    uint64_t run_left;
+};
+
+/* Up to @max bytes, at least one; *@got is 0 only when none are left.
+ * ERR_NOT_FOUND: replaced and collected since the row was read; ERR_CORRUPT,
+ * and what object_get_read gives. */
+int s3_reader_read(struct s3_reader *s, void *out, size_t max, size_t *got,
+                   struct err *err);
+void s3_reader_close(struct s3_reader *s);
+
+#endif
