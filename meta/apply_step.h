@@ -26,7 +26,8 @@ struct step {
     const struct command *c;
     uint64_t id; /* free for what this command makes */
     int status;
-    uint64_t body;
+    uint64_t body;    /* what it gives */
+    uint64_t refusal; /* enum command_refusal, with a status */
     uint8_t *codes;
     struct err *err;
 };
@@ -97,5 +98,25 @@ int apply_upload_create(struct step *s);
 int apply_part_put(struct step *s);
 int apply_upload_complete(struct step *s);
 int apply_upload_abort(struct step *s);
+
+/* ---- meta_apply.c ---- */
+
+/* Of the layout in place; 0 when there is none. */
+int apply_layout_epoch(struct step *s, uint64_t *epoch);
+int apply_layout_set(struct step *s);
+
+/* ---- apply_cluster.c, apply_drive.c: a command of the registry each ---- */
+
+int apply_cluster_init(struct step *s);
+int apply_token_create(struct step *s);
+int apply_token_revoke(struct step *s);
+int apply_server_join(struct step *s);
+int apply_server_update(struct step *s);
+int apply_server_state(struct step *s);
+int apply_server_remove(struct step *s);
+int apply_drive_add(struct step *s);
+int apply_drive_state(struct step *s);
+int apply_drive_weight(struct step *s);
+int apply_layout_change(struct step *s);
 
 #endif

@@ -1,11 +1,10 @@
-#include "meta/command.h"
+#include "meta/command_internal.h"
 
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/err.h"
-#include "base/wire.h"
 
 #define COMMAND_VERSION 1
 #define BATCH_MAGIC 0x31424d43u /* "CMB1" */
@@ -16,7 +15,7 @@ _Static_assert(COMMAND_BATCH_MAX < 1024, "ids are index * 1024 + position");
 
 /* ---- encoding ---- */
 
-static void put_head(struct buf *out, enum command_type type)
+void command_put_head(struct buf *out, enum command_type type)
 {
     put_u8(out, (uint8_t)type);
     put_u8(out, COMMAND_VERSION);
@@ -51,7 +50,7 @@ static void put_content(struct buf *out, const struct meta_content *c)
 void command_bucket_create(struct buf *out, const char *bucket,
                            const char *owner, uint64_t time_ms)
 {
-    put_head(out, COMMAND_BUCKET_CREATE);
+    command_put_head(out, COMMAND_BUCKET_CREATE);
     put_text(out, bucket);
     put_text(out, owner);
     put_u64(out, time_ms);
@@ -59,7 +58,7 @@ void command_bucket_create(struct buf *out, const char *bucket,
 
 void command_bucket_delete(struct buf *out, const char *bucket)
 {
-    put_head(out, COMMAND_BUCKET_DELETE);
+    command_put_head(out, COMMAND_BUCKET_DELETE);
     put_text(out, bucket);
 }
 
@@ -68,7 +67,7 @@ void command_object_put(struct buf *out, const char *bucket, const char *key,
                         const struct meta_content *content, const char *etag,
                         const void *attrs, size_t attrs_len, uint64_t time_ms)
 {
-    put_head(out, COMMAND_OBJECT_PUT);
+    command_put_head(out, COMMAND_OBJECT_PUT);
     put_text(out, bucket);
     put_text(out, key);
     put_condition(out, condition);
@@ -82,7 +81,7 @@ void command_object_delete(struct buf *out, const char *bucket, const char *key,
                            const struct meta_condition *condition,
                            uint64_t time_ms)
 {
-    put_head(out, COMMAND_OBJECT_DELETE);
+    command_put_head(out, COMMAND_OBJECT_DELETE);
     put_text(out, bucket);
     put_text(out, key);
     put_condition(out, condition);
@@ -94,7 +93,7 @@ void command_objects_delete(struct buf *out, const char *bucket,
                             size_t count, uint64_t time_ms)
 {
     CHECK(count <= META_DELETE_MAX);
-    put_head(out, COMMAND_OBJECTS_DELETE);
+    command_put_head(out, COMMAND_OBJECTS_DELETE);
     put_text(out, bucket);
     put_u64(out, time_ms);
     put_u32(out, (uint32_t)count);
@@ -111,7 +110,7 @@ void command_object_copy(struct buf *out, const char *src_bucket,
                          const char *etag, const void *attrs, size_t attrs_len,
                          uint64_t time_ms)
 {
-    put_head(out, COMMAND_OBJECT_COPY);
+    command_put_head(out, COMMAND_OBJECT_COPY);
     put_text(out, src_bucket);
     put_text(out, src_key);
     put_u64(out, body);
@@ -128,7 +127,7 @@ void command_upload_create(struct buf *out, const char *bucket, const char *key,
                            const void *attrs, size_t attrs_len,
                            uint64_t time_ms)
 {
-    put_head(out, COMMAND_UPLOAD_CREATE);
+    command_put_head(out, COMMAND_UPLOAD_CREATE);
     put_text(out, bucket);
     put_text(out, key);
     put_bytes(out, upload, META_UPLOAD_ID);
@@ -140,7 +139,7 @@ void command_part_put(struct buf *out, const uint8_t upload[META_UPLOAD_ID],
                       uint32_t number, const struct meta_content *content,
                       const char *etag, const char *check, uint64_t time_ms)
 {
-    put_head(out, COMMAND_PART_PUT);
+    command_put_head(out, COMMAND_PART_PUT);
     put_bytes(out, upload, META_UPLOAD_ID);
     put_u32(out, number);
     put_content(out, content);
@@ -156,7 +155,7 @@ void command_upload_complete(
     const char *etag, const void *attrs, size_t attrs_len, uint64_t time_ms)
 {
     CHECK(count <= META_PARTS_MAX);
-    put_head(out, COMMAND_UPLOAD_COMPLETE);
+    command_put_head(out, COMMAND_UPLOAD_COMPLETE);
     put_text(out, bucket);
     put_text(out, key);
     put_bytes(out, upload, META_UPLOAD_ID);
@@ -176,7 +175,7 @@ void command_upload_abort(struct buf *out, const char *bucket, const char *key,
                           const uint8_t upload[META_UPLOAD_ID],
                           uint64_t time_ms)
 {
-    put_head(out, COMMAND_UPLOAD_ABORT);
+    command_put_head(out, COMMAND_UPLOAD_ABORT);
     put_text(out, bucket);
     put_text(out, key);
     put_bytes(out, upload, META_UPLOAD_ID);
@@ -186,7 +185,7 @@ void command_upload_abort(struct buf *out, const char *bucket, const char *key,
 void command_garbage_done(struct buf *out, const uint64_t *ids, size_t count)
 {
     CHECK(count < NULL_LENGTH);
-    put_head(out, COMMAND_GARBAGE_DONE);
+    command_put_head(out, COMMAND_GARBAGE_DONE);
     put_u32(out, (uint32_t)count);
     for (size_t i = 0; i < count; i++) {
         put_u64(out, ids[i]);
@@ -196,34 +195,27 @@ void command_garbage_done(struct buf *out, const uint64_t *ids, size_t count)
 void command_layout_set(struct buf *out, uint32_t epoch, const void *layout,
                         size_t len)
 {
-    put_head(out, COMMAND_LAYOUT_SET);
+    command_put_head(out, COMMAND_LAYOUT_SET);
     put_u32(out, epoch);
     put_blob(out, layout, len);
 }
 
 /* ---- decoding ---- */
 
-/* What was being read when the first failure came, for the message. */
-struct decoder {
-    struct wire_reader r;
-    const char *field;
-};
-
-static void note(struct decoder *d, const char *field)
+void decode_note(struct decoder *d, const char *field)
 {
     if (wire_ok(&d->r)) {
         d->field = field;
     }
 }
 
-/* A text of @min..@max bytes without NUL; NULL when @null_ok and so coded. */
-static struct command_bytes take_text(struct decoder *d, const char *field,
-                                      size_t min, size_t max, bool null_ok)
+struct command_bytes decode_text(struct decoder *d, const char *field,
+                                 size_t min, size_t max, bool null_ok)
 {
     struct command_bytes out = {0};
     uint32_t len;
 
-    note(d, field);
+    decode_note(d, field);
     len = get_u32(&d->r);
     if (len == NULL_LENGTH) {
         if (!null_ok) {
@@ -243,41 +235,41 @@ static struct command_bytes take_text(struct decoder *d, const char *field,
     return out;
 }
 
-static struct command_bytes take_blob(struct decoder *d, const char *field,
-                                      size_t max)
+struct command_bytes decode_blob(struct decoder *d, const char *field,
+                                 size_t max)
 {
     struct command_bytes out;
 
-    note(d, field);
+    decode_note(d, field);
     out.p = get_blob(&d->r, max, &out.len);
     return out;
 }
 
 static void take_bucket(struct decoder *d, struct command_bytes *out)
 {
-    *out = take_text(d, "bucket", 1, META_BUCKET_MAX, false);
+    *out = decode_text(d, "bucket", 1, META_BUCKET_MAX, false);
 }
 
 static void take_name(struct decoder *d, struct command *c)
 {
     take_bucket(d, &c->bucket);
-    c->key = take_text(d, "key", 1, META_KEY_MAX, false);
+    c->key = decode_text(d, "key", 1, META_KEY_MAX, false);
 }
 
 static void take_condition(struct decoder *d, struct command *c)
 {
-    c->if_match = take_text(d, "if_match", 0, META_ETAG_MAX, true);
-    c->if_none_match = take_text(d, "if_none_match", 0, META_ETAG_MAX, true);
+    c->if_match = decode_text(d, "if_match", 0, META_ETAG_MAX, true);
+    c->if_none_match = decode_text(d, "if_none_match", 0, META_ETAG_MAX, true);
 }
 
 static void take_content(struct decoder *d, struct command *c)
 {
     bool good;
 
-    note(d, "content");
+    decode_note(d, "content");
     c->kind = get_u8(&d->r);
     c->size_bytes = get_u64(&d->r);
-    c->content = take_blob(d, "content", META_COMMAND_MAX);
+    c->content = decode_blob(d, "content", META_COMMAND_MAX);
     switch (c->kind) {
         case COMMAND_EMPTY:
             good = c->size_bytes == 0 && c->content.len == 0;
@@ -301,13 +293,13 @@ static void take_content(struct decoder *d, struct command *c)
 
 static void take_etag_attrs(struct decoder *d, struct command *c)
 {
-    c->etag = take_text(d, "etag", 0, META_ETAG_MAX, false);
-    c->attrs = take_blob(d, "attrs", META_ATTRS_MAX);
+    c->etag = decode_text(d, "etag", 0, META_ETAG_MAX, false);
+    c->attrs = decode_blob(d, "attrs", META_ATTRS_MAX);
 }
 
-static void take_time(struct decoder *d, struct command *c)
+void decode_time(struct decoder *d, struct command *c)
 {
-    note(d, "time");
+    decode_note(d, "time");
     c->time_ms = get_u64(&d->r);
     if (c->time_ms > (uint64_t)INT64_MAX) {
         wire_fail(&d->r);
@@ -316,7 +308,7 @@ static void take_time(struct decoder *d, struct command *c)
 
 static void take_upload(struct decoder *d, struct command *c)
 {
-    note(d, "upload");
+    decode_note(d, "upload");
     c->upload = get_bytes(&d->r, META_UPLOAD_ID);
 }
 
@@ -326,25 +318,29 @@ static void take_one_item(struct decoder *d, enum command_type type,
     *out = (struct command_item){0};
     switch (type) {
         case COMMAND_OBJECTS_DELETE:
-            out->key = take_text(d, "key", 1, META_KEY_MAX, false);
-            out->etag = take_text(d, "etag", 0, META_ETAG_MAX, true);
+            out->key = decode_text(d, "key", 1, META_KEY_MAX, false);
+            out->etag = decode_text(d, "etag", 0, META_ETAG_MAX, true);
             break;
         case COMMAND_UPLOAD_COMPLETE:
-            note(d, "part number");
+            decode_note(d, "part number");
             out->number = get_u32(&d->r);
-            out->etag = take_text(d, "part etag", 0, META_ETAG_MAX, false);
+            out->etag = decode_text(d, "part etag", 0, META_ETAG_MAX, false);
+            break;
+        case COMMAND_CLUSTER_INIT:
+        case COMMAND_SERVER_JOIN:
+            decode_drive_item(d, out);
             break;
         default:
-            note(d, "garbage id");
+            decode_note(d, "garbage id");
             out->id = get_u64(&d->r);
     }
 }
 
-static void take_items(struct decoder *d, struct command *c, size_t max)
+void decode_items(struct decoder *d, struct command *c, size_t max)
 {
     const uint8_t *start;
 
-    note(d, "count");
+    decode_note(d, "count");
     c->count = get_u32(&d->r);
     if (c->count > max) {
         wire_fail(&d->r);
@@ -364,45 +360,45 @@ static void take_object_put(struct decoder *d, struct command *c)
     take_condition(d, c);
     take_content(d, c);
     take_etag_attrs(d, c);
-    take_time(d, c);
+    decode_time(d, c);
 }
 
 static void take_object_copy(struct decoder *d, struct command *c)
 {
     take_bucket(d, &c->src_bucket);
-    c->src_key = take_text(d, "source key", 1, META_KEY_MAX, false);
-    note(d, "body");
+    c->src_key = decode_text(d, "source key", 1, META_KEY_MAX, false);
+    decode_note(d, "body");
     c->body = get_u64(&d->r);
     take_name(d, c);
     take_condition(d, c);
     take_etag_attrs(d, c);
-    take_time(d, c);
+    decode_time(d, c);
 }
 
 static void take_part_put(struct decoder *d, struct command *c)
 {
     take_upload(d, c);
-    note(d, "part number");
+    decode_note(d, "part number");
     c->number = get_u32(&d->r);
     if (c->number < 1 || c->number > META_PARTS_MAX) {
         wire_fail(&d->r);
     }
     take_content(d, c);
-    c->etag = take_text(d, "etag", 0, META_ETAG_MAX, false);
-    c->check = take_text(d, "check", 0, META_ETAG_MAX * 2, true);
-    take_time(d, c);
+    c->etag = decode_text(d, "etag", 0, META_ETAG_MAX, false);
+    c->check = decode_text(d, "check", 0, META_ETAG_MAX * 2, true);
+    decode_time(d, c);
 }
 
 static void take_upload_complete(struct decoder *d, struct command *c)
 {
     take_name(d, c);
     take_upload(d, c);
-    note(d, "part_min");
+    decode_note(d, "part_min");
     c->part_min = get_u64(&d->r);
     take_condition(d, c);
     take_etag_attrs(d, c);
-    take_time(d, c);
-    take_items(d, c, META_PARTS_MAX);
+    decode_time(d, c);
+    decode_items(d, c, META_PARTS_MAX);
 }
 
 static void take_fields(struct decoder *d, struct command *c)
@@ -410,8 +406,8 @@ static void take_fields(struct decoder *d, struct command *c)
     switch (c->type) {
         case COMMAND_BUCKET_CREATE:
             take_bucket(d, &c->bucket);
-            c->owner = take_text(d, "owner", 0, META_KEY_MAX, false);
-            take_time(d, c);
+            c->owner = decode_text(d, "owner", 0, META_KEY_MAX, false);
+            decode_time(d, c);
             break;
         case COMMAND_BUCKET_DELETE:
             take_bucket(d, &c->bucket);
@@ -422,12 +418,12 @@ static void take_fields(struct decoder *d, struct command *c)
         case COMMAND_OBJECT_DELETE:
             take_name(d, c);
             take_condition(d, c);
-            take_time(d, c);
+            decode_time(d, c);
             break;
         case COMMAND_OBJECTS_DELETE:
             take_bucket(d, &c->bucket);
-            take_time(d, c);
-            take_items(d, c, META_DELETE_MAX);
+            decode_time(d, c);
+            decode_items(d, c, META_DELETE_MAX);
             break;
         case COMMAND_OBJECT_COPY:
             take_object_copy(d, c);
@@ -435,8 +431,8 @@ static void take_fields(struct decoder *d, struct command *c)
         case COMMAND_UPLOAD_CREATE:
             take_name(d, c);
             take_upload(d, c);
-            c->attrs = take_blob(d, "attrs", META_ATTRS_MAX);
-            take_time(d, c);
+            c->attrs = decode_blob(d, "attrs", META_ATTRS_MAX);
+            decode_time(d, c);
             break;
         case COMMAND_PART_PUT:
             take_part_put(d, c);
@@ -447,18 +443,18 @@ static void take_fields(struct decoder *d, struct command *c)
         case COMMAND_UPLOAD_ABORT:
             take_name(d, c);
             take_upload(d, c);
-            take_time(d, c);
+            decode_time(d, c);
             break;
         case COMMAND_GARBAGE_DONE:
-            take_items(d, c, META_COMMAND_MAX / sizeof(uint64_t));
+            decode_items(d, c, META_COMMAND_MAX / sizeof(uint64_t));
             break;
         case COMMAND_LAYOUT_SET:
-            note(d, "epoch");
+            decode_note(d, "epoch");
             c->epoch = get_u32(&d->r);
-            c->content = take_blob(d, "layout", META_COMMAND_MAX);
+            c->content = decode_blob(d, "layout", META_COMMAND_MAX);
             break;
         default:
-            wire_fail(&d->r);
+            decode_cluster(d, c);
     }
 }
 
@@ -475,7 +471,7 @@ int command_decode(const void *p, size_t len, struct command *out,
     }
     wire_init(&d.r, p, len);
     c.type = get_u8(&d.r);
-    note(&d, "version");
+    decode_note(&d, "version");
     if (get_u8(&d.r) != COMMAND_VERSION) {
         wire_fail(&d.r);
     }
@@ -535,7 +531,7 @@ bool command_adds(int type)
         case COMMAND_PART_PUT:
         case COMMAND_UPLOAD_COMPLETE:
             return true;
-        default:
+        default: /* servers and drives are added when space is short */
             return false;
     }
 }

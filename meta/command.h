@@ -32,6 +32,24 @@ struct err;
 #define META_COMMAND_MAX (16 << 20)
 #define META_UPLOAD_ID 16 /* bytes */
 
+/* Of the registry; sizes of ids and digests in bytes. */
+#define META_CLUSTER_ID 16
+#define META_FINGERPRINT 32 /* SHA-256 of a server's public key */
+#define META_TOKEN_HASH 32  /* SHA-256 of a join token's secret */
+#define META_DRIVE_UUID 16
+#define META_NAME_MAX 63 /* A-Z a-z 0-9 . _ - */
+#define META_ZONE_MAX 63 /* a-z 0-9 - */
+#define META_ADDRESS_MAX 255
+#define META_NOTE_MAX 255
+#define META_USES_MAX 100000
+#define META_TOKENS_MAX 1000       /* a person makes them */
+#define META_SERVER_DRIVES_MAX 64  /* living drives of one server */
+#define META_SERVERS_MAX 4096      /* living; all have a place in one answer */
+#define META_DRIVES_MAX 10000      /* living; as placement has it */
+#define META_SERVER_ID_MAX 0xffffu /* placement's node is 16 bits */
+#define META_DRIVE_ID_MAX 0xfffeu  /* 0xffff is "no drive" */
+#define META_ZONE_ID_MAX 0xffffu
+
 /* X(name, wire value) */
 #define COMMAND_TABLE(X)  \
     X(BUCKET_CREATE, 1)   \
@@ -45,7 +63,18 @@ struct err;
     X(UPLOAD_COMPLETE, 9) \
     X(UPLOAD_ABORT, 10)   \
     X(GARBAGE_DONE, 11)   \
-    X(LAYOUT_SET, 12)
+    X(LAYOUT_SET, 12)     \
+    X(CLUSTER_INIT, 13)   \
+    X(TOKEN_CREATE, 14)   \
+    X(TOKEN_REVOKE, 15)   \
+    X(SERVER_JOIN, 16)    \
+    X(SERVER_UPDATE, 17)  \
+    X(SERVER_STATE, 18)   \
+    X(SERVER_REMOVE, 19)  \
+    X(DRIVE_ADD, 20)      \
+    X(DRIVE_STATE, 21)    \
+    X(DRIVE_WEIGHT, 22)   \
+    X(LAYOUT_CHANGE, 23)
 
 enum command_type {
 #define X(name, value) COMMAND_##name = value,
@@ -138,6 +167,149 @@ void command_garbage_done(struct buf *out, const uint64_t *ids, size_t count);
 void command_layout_set(struct buf *out, uint32_t epoch, const void *layout,
                         size_t len);
 
+/* ---- the registry: which servers, drives and join tokens there are ----
+ * With a refusal the answer's body is an enum command_refusal, which says more
+ * than the status. Commands but CLUSTER_INIT are ERR_PRECONDITION before a
+ * cluster was made. Those that change a server or a drive raise the registry's
+ * revision. */
+
+enum meta_server_role {
+    META_SERVER_GATEWAY = 1,
+    META_SERVER_NODE = 2,
+    META_SERVER_META = 4,
+};
+#define META_SERVER_ROLES 7
+
+enum meta_server_state {
+    META_SERVER_JOINED,
+    META_SERVER_DRAINING,
+    META_SERVER_REMOVED, /* for ever */
+};
+
+enum meta_drive_state {
+    META_DRIVE_UP,
+    META_DRIVE_DRAINING,
+    META_DRIVE_REMOVED, /* for ever */
+};
+
+/* X(name, wire value, text) */
+#define COMMAND_REFUSAL_TABLE(X)                                           \
+    X(NO_CLUSTER, 1, "no cluster was made here yet")                       \
+    X(CLUSTER_DIFFERS, 2, "another cluster was made here")                 \
+    X(TOKEN_UNKNOWN, 3, "the join token is not known")                     \
+    X(TOKEN_EXPIRED, 4, "the join token has expired")                      \
+    X(TOKEN_USED_UP, 5, "the join token is used up")                       \
+    X(TOKEN_EXISTS, 6, "the join token exists already")                    \
+    X(TOKENS_MAX, 7, "too many join tokens")                               \
+    X(IDENTITY_REMOVED, 8,                                                 \
+      "this server was removed; it needs a new identity to join")          \
+    X(NAME_TAKEN, 9, "another server has this name")                       \
+    X(ADDRESS_TAKEN, 10, "another server has this address")                \
+    X(SERVERS_MAX, 11, "too many servers")                                 \
+    X(ZONES_MAX, 12, "too many zones")                                     \
+    X(SERVER_UNKNOWN, 13, "there is no such server")                       \
+    X(SERVER_REMOVED, 14, "the server was removed")                        \
+    X(SERVER_HAS_DRIVES, 15, "the server has drives that are not removed") \
+    X(LAST_META, 16, "no other server keeps the catalogue")                \
+    X(NOT_A_NODE, 17, "the server has not the role of a node")             \
+    X(DRIVE_TAKEN, 18, "the drive is another server's, or was removed")    \
+    X(DRIVES_MAX, 19, "too many drives")                                   \
+    X(DRIVE_UNKNOWN, 20, "there is no such drive")                         \
+    X(DRIVE_REMOVED, 21, "the drive was removed")                          \
+    X(LAYOUT_CHANGED, 22, "the layout has changed meanwhile")              \
+    X(REGISTRY_CHANGED, 23, "servers or drives have changed meanwhile")
+
+enum command_refusal {
+#define X(name, value, text) COMMAND_REFUSED_##name = value,
+    COMMAND_REFUSAL_TABLE(X)
+#undef X
+};
+
+/* The text for an answer's body; NULL when it is no refusal of the table. */
+const char *command_refusal_text(uint64_t body);
+
+/* A drive of a server. The uuid is drawn by the proposer: the same one again is
+ * the same drive asked for twice. */
+struct command_drive {
+    uint32_t weight; /* MiB, > 0 */
+    uint8_t uuid[META_DRIVE_UUID];
+};
+
+struct command_server {
+    const char *name;
+    const char *address;  /* of the cluster port; printable, no blanks */
+    const char *endpoint; /* of the S3 port; may be "" */
+    const char *zone;
+    uint32_t roles; /* of enum meta_server_role, at least one */
+    const uint8_t *fingerprint;
+    uint32_t format; /* what it can read and write, > 0 */
+    /* At most META_SERVER_DRIVES_MAX, none but of a node. */
+    const struct command_drive *drives;
+    size_t drive_count;
+};
+
+/* Make the cluster and its first server (id 1, role meta at least), whose
+ * drives are 0, 1, ... The same again is no error; ERR_EXISTS for another.
+ * Gives the server's id. */
+void command_cluster_init(struct buf *out,
+                          const uint8_t cluster[META_CLUSTER_ID],
+                          const struct command_server *server,
+                          uint64_t time_ms);
+/* Let @uses servers join before @expires_ms (> @time_ms). ERR_EXISTS: the same
+ * was made before; ERR_LIMIT over META_TOKENS_MAX that can still be used. */
+void command_token_create(struct buf *out, const uint8_t hash[META_TOKEN_HASH],
+                          uint32_t uses, uint64_t expires_ms, const char *note,
+                          uint64_t time_ms);
+/* ERR_NOT_FOUND. */
+void command_token_revoke(struct buf *out, const uint8_t hash[META_TOKEN_HASH]);
+/* ERR_DENIED: the token is not known, expired at @time_ms or used up, or the
+ * fingerprint is a removed server's. ERR_EXISTS: a living server has the name
+ * or address, or one of the drives is known. ERR_LIMIT. Gives the server's id.
+ *
+ * A fingerprint that has joined gets the same id again, and nothing is changed,
+ * whatever else the command says; for that the token must not have expired,
+ * and have a use left or be the one that it joined with. */
+void command_server_join(struct buf *out, const uint8_t token[META_TOKEN_HASH],
+                         const struct command_server *server, uint64_t time_ms);
+
+/* What is to become other: NULL and 0 leave it as it is. */
+struct command_server_update {
+    const char *address, *endpoint, *zone;
+    uint32_t roles, format;
+};
+/* ERR_NOT_FOUND, ERR_EXISTS (address), ERR_LIMIT, ERR_PRECONDITION: it was
+ * removed, would not be a node and has drives, or would not keep the catalogue
+ * and is the last that does. */
+void command_server_update(struct buf *out, uint32_t server,
+                           const struct command_server_update *update);
+/* Joined or draining. ERR_NOT_FOUND, ERR_PRECONDITION: it was removed. The
+ * states of its drives stay: those of a draining server are to be emptied. */
+void command_server_state(struct buf *out, uint32_t server,
+                          enum meta_server_state state);
+/* ERR_NOT_FOUND, ERR_PRECONDITION: drives of it are not removed, unless @force,
+ * with which they are removed too; or it is the last that keeps the catalogue.
+ * Again is no error. */
+void command_server_remove(struct buf *out, uint32_t server, bool force);
+/* Gives the drive's id; the same again the same id. ERR_NOT_FOUND (server),
+ * ERR_EXISTS (uuid), ERR_LIMIT, ERR_PRECONDITION: the server was removed or is
+ * no node. */
+void command_drive_add(struct buf *out, uint32_t server,
+                       const struct command_drive *drive, uint64_t time_ms);
+/* ERR_NOT_FOUND, ERR_PRECONDITION: it was removed. To be removed, no group of
+ * the layout may name it: the proposer has seen to that in the layout of
+ * @epoch (0: there is none), and when that is no longer the one in place,
+ * ERR_PRECONDITION, unless @force. Removed again is no error. */
+void command_drive_state(struct buf *out, uint16_t drive,
+                         enum meta_drive_state state, uint32_t epoch,
+                         bool force);
+/* ERR_NOT_FOUND, ERR_PRECONDITION: it was removed. @weight > 0. */
+void command_drive_weight(struct buf *out, uint16_t drive, uint32_t weight);
+/* As LAYOUT_SET, of a layout that was planned for the registry of @revision;
+ * ERR_PRECONDITION also when that has changed since: else a layout could name
+ * a drive that was removed while it was planned. */
+void command_layout_change(struct buf *out, uint32_t epoch, uint64_t revision,
+                           const void *layout, size_t len);
+
 /* ---- decoding ----
  * A decoded command borrows from the bytes that it was decoded from. */
 
@@ -165,10 +337,24 @@ struct command {
     uint64_t part_min;     /* UPLOAD_COMPLETE */
     const uint8_t *upload; /* META_UPLOAD_ID bytes */
     uint32_t number;       /* PART_PUT */
-    uint32_t epoch;        /* LAYOUT_SET */
+    uint32_t epoch;        /* LAYOUT_SET, LAYOUT_CHANGE, DRIVE_STATE */
     uint32_t count;        /* of items */
-    /* OBJECTS_DELETE, UPLOAD_COMPLETE, GARBAGE_DONE: read with command_item */
+    /* OBJECTS_DELETE, UPLOAD_COMPLETE, GARBAGE_DONE, CLUSTER_INIT,
+     * SERVER_JOIN: read with command_item */
     struct command_bytes items;
+    /* The registry's. */
+    struct command_bytes name, address, endpoint, zone, note;
+    const uint8_t *cluster;     /* META_CLUSTER_ID bytes */
+    const uint8_t *token;       /* META_TOKEN_HASH bytes */
+    const uint8_t *fingerprint; /* META_FINGERPRINT bytes */
+    const uint8_t *uuid;        /* DRIVE_ADD: META_DRIVE_UUID bytes */
+    uint64_t expires_ms;        /* TOKEN_CREATE */
+    uint64_t revision;          /* LAYOUT_CHANGE */
+    uint32_t uses;              /* TOKEN_CREATE */
+    uint32_t server, roles, format;
+    uint32_t drive, weight;
+    uint8_t state; /* enum meta_server_state or meta_drive_state */
+    bool force;
 };
 
 struct command_item {
@@ -176,6 +362,8 @@ struct command_item {
     struct command_bytes etag; /* OBJECTS_DELETE, UPLOAD_COMPLETE */
     uint32_t number;           /* UPLOAD_COMPLETE */
     uint64_t id;               /* GARBAGE_DONE */
+    uint32_t weight;           /* CLUSTER_INIT, SERVER_JOIN */
+    const uint8_t *uuid;       /* CLUSTER_INIT, SERVER_JOIN */
 };
 
 /* Decode one whole command, items included; ERR_BAD_INPUT says what is wrong

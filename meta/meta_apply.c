@@ -59,20 +59,31 @@ static int apply_garbage_done(struct step *s)
     return 0;
 }
 
-static int apply_layout_set(struct step *s)
+int apply_layout_epoch(struct step *s, uint64_t *epoch)
 {
     sqlite3_stmt *q = meta_db_stmt(s->db, STMT_LAYOUT_GET);
-    uint64_t epoch;
     bool found;
     int rc = step_find(s, q, &found);
+
+    if (rc == 0) {
+        *epoch = found ? column_u64(q, 0) : 0;
+        meta_db_done(s->db, STMT_LAYOUT_GET);
+    }
+    return rc;
+}
+
+int apply_layout_set(struct step *s)
+{
+    sqlite3_stmt *q;
+    uint64_t epoch;
+    int rc = apply_layout_epoch(s, &epoch);
 
     if (rc != 0) {
         return rc;
     }
-    epoch = found ? column_u64(q, 0) : 0;
-    meta_db_done(s->db, STMT_LAYOUT_GET);
     if (s->c->epoch != epoch + 1) {
         s->status = ERR_PRECONDITION;
+        s->refusal = COMMAND_REFUSED_LAYOUT_CHANGED;
         return 0;
     }
     q = meta_db_stmt(s->db, STMT_LAYOUT_CLEAR);
@@ -113,6 +124,28 @@ static int apply_command(struct step *s)
             return apply_garbage_done(s);
         case COMMAND_LAYOUT_SET:
             return apply_layout_set(s);
+        case COMMAND_CLUSTER_INIT:
+            return apply_cluster_init(s);
+        case COMMAND_TOKEN_CREATE:
+            return apply_token_create(s);
+        case COMMAND_TOKEN_REVOKE:
+            return apply_token_revoke(s);
+        case COMMAND_SERVER_JOIN:
+            return apply_server_join(s);
+        case COMMAND_SERVER_UPDATE:
+            return apply_server_update(s);
+        case COMMAND_SERVER_STATE:
+            return apply_server_state(s);
+        case COMMAND_SERVER_REMOVE:
+            return apply_server_remove(s);
+        case COMMAND_DRIVE_ADD:
+            return apply_drive_add(s);
+        case COMMAND_DRIVE_STATE:
+            return apply_drive_state(s);
+        case COMMAND_DRIVE_WEIGHT:
+            return apply_drive_weight(s);
+        case COMMAND_LAYOUT_CHANGE:
+            return apply_layout_change(s);
     }
     CHECK(false); /* a decoded command has a known type */
     return 0;
@@ -191,7 +224,7 @@ static int apply_one(struct meta_apply *a, uint64_t id,
     a->commands++;
     if (result != NULL) {
         result->status = s.status;
-        result->body = s.status == 0 ? s.body : 0;
+        result->body = s.status == 0 ? s.body : s.refusal;
     }
     return 0;
 }

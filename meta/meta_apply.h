@@ -29,7 +29,8 @@ struct meta_apply {
 
 struct meta_result {
     int status;     /* 0 or what meta/command.h names for the command */
-    uint64_t body;  /* of OBJECT_PUT, OBJECT_COPY, UPLOAD_COMPLETE */
+    uint64_t body;  /* of OBJECT_PUT, OBJECT_COPY, UPLOAD_COMPLETE; the id that
+                       the registry gives; with a refusal, its reason */
     uint8_t *codes; /* in: room for META_DELETE_MAX codes or NULL */
 };
 

@@ -13,7 +13,9 @@
 #define WAL_LIMIT_BYTES (64 << 20)
 #define BUSY_TIMEOUT_MS 10000
 
-static const char *const schema =
+/* The tables of a new database are made format by format, as those of an old
+ * one are brought up to date: steps[n] leads from format n to n + 1. */
+static const char *const tables =
     "CREATE TABLE state ("
     " id INTEGER PRIMARY KEY CHECK (id = 1),"
     " applied INTEGER NOT NULL,"
@@ -63,6 +65,47 @@ static const char *const schema =
 
     "CREATE TABLE layout ("
     " epoch INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;";
+
+/* Format 2. State 2 is removed: a name or address may then be used again. */
+static const char *const registry =
+    "CREATE TABLE cluster ("
+    " one INTEGER PRIMARY KEY CHECK (one = 1), id BLOB NOT NULL,"
+    " created INTEGER NOT NULL, revision INTEGER NOT NULL,"
+    " next_server INTEGER NOT NULL, next_drive INTEGER NOT NULL,"
+    " next_zone INTEGER NOT NULL) STRICT;"
+
+    "CREATE TABLE zone ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
+
+    "CREATE TABLE server ("
+    " id INTEGER PRIMARY KEY, name TEXT NOT NULL,"
+    " address TEXT NOT NULL, endpoint TEXT NOT NULL,"
+    " zone INTEGER NOT NULL, roles INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, joined INTEGER NOT NULL,"
+    " fingerprint BLOB NOT NULL UNIQUE, token BLOB NOT NULL,"
+    " format INTEGER NOT NULL) STRICT;"
+    "CREATE UNIQUE INDEX server_by_name ON server (name)"
+    " WHERE state <> 2;"
+    "CREATE UNIQUE INDEX server_by_address ON server (address)"
+    " WHERE state <> 2;"
+
+    "CREATE TABLE drive ("
+    " id INTEGER PRIMARY KEY, server INTEGER NOT NULL,"
+    " weight INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " uuid BLOB NOT NULL UNIQUE, added INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX drive_by_server ON drive (server, id);"
+
+    "CREATE TABLE token ("
+    " hash BLOB PRIMARY KEY, created INTEGER NOT NULL,"
+    " expires INTEGER NOT NULL, uses INTEGER NOT NULL,"
+    " note TEXT NOT NULL) STRICT, WITHOUT ROWID;";
+
+static const char *const *const steps[META_FORMAT] = {&tables, &registry};
+
+#define SERVER_COLUMNS                                            \
+    "SELECT s.id, s.name, s.address, s.endpoint, z.name, s.zone," \
+    " s.roles, s.state, s.joined, s.fingerprint, s.format"        \
+    " FROM server s JOIN zone z ON z.id = s.zone"
 
 /* Objects have version 0 until buckets can keep versions. */
 static const char *const sql[STMT_COUNT] = {
@@ -195,6 +238,62 @@ static const char *const sql[STMT_COUNT] = {
         " ORDER BY epoch DESC LIMIT 1",
     [STMT_LAYOUT_CLEAR] = "DELETE FROM layout",
     [STMT_LAYOUT_INSERT] = "INSERT INTO layout VALUES (?1, ?2)",
+    [STMT_CLUSTER_GET] =
+        "SELECT id, created, revision, next_server, next_drive,"
+        " next_zone FROM cluster",
+    [STMT_CLUSTER_INSERT] =
+        "INSERT INTO cluster VALUES (1, ?1, ?2, 0, 1, 0, 1)",
+    [STMT_CLUSTER_SET] =
+        "UPDATE cluster SET revision = ?1, next_server = ?2,"
+        " next_drive = ?3, next_zone = ?4",
+    [STMT_ZONE_ID] = "SELECT id FROM zone WHERE name = ?1",
+    [STMT_ZONE_INSERT] = "INSERT INTO zone VALUES (?1, ?2)",
+    [STMT_SERVER_GET] = SERVER_COLUMNS " WHERE s.id = ?1",
+    [STMT_SERVER_LIST] = SERVER_COLUMNS " ORDER BY s.id",
+    [STMT_SERVER_HEAD] = "SELECT state, roles FROM server WHERE id = ?1",
+    [STMT_SERVER_BY_KEY] =
+        "SELECT id, state, token FROM server WHERE fingerprint = ?1",
+    [STMT_SERVER_BY_NAME] =
+        "SELECT id FROM server WHERE name = ?1 AND state <> 2",
+    [STMT_SERVER_BY_ADDRESS] =
+        "SELECT id FROM server WHERE address = ?1 AND state <> 2",
+    [STMT_SERVER_COUNT] = "SELECT count(*) FROM server WHERE state <> 2",
+    [STMT_SERVER_OTHER_META] =
+        "SELECT id FROM server WHERE id <> ?1 AND state <> 2"
+        " AND (roles & 4) <> 0 LIMIT 1",
+    [STMT_SERVER_INSERT] =
+        "INSERT INTO server"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10)",
+    [STMT_SERVER_UPDATE] =
+        "UPDATE server SET address = ifnull(?2, address),"
+        " endpoint = ifnull(?3, endpoint), zone = ifnull(?4, zone),"
+        " roles = ifnull(?5, roles), format = ifnull(?6, format)"
+        " WHERE id = ?1",
+    [STMT_SERVER_STATE] = "UPDATE server SET state = ?2 WHERE id = ?1",
+    [STMT_DRIVE_LIST] =
+        "SELECT d.id, d.server, d.weight, d.state, d.uuid, d.added,"
+        " s.state, s.zone FROM drive d JOIN server s ON s.id = d.server"
+        " ORDER BY d.id",
+    [STMT_DRIVE_HEAD] = "SELECT state, weight FROM drive WHERE id = ?1",
+    [STMT_DRIVE_BY_UUID] =
+        "SELECT id, server, state FROM drive WHERE uuid = ?1",
+    [STMT_DRIVE_COUNT] = "SELECT count(*) FROM drive WHERE state <> 2",
+    [STMT_DRIVE_COUNT_OF] =
+        "SELECT count(*) FROM drive WHERE server = ?1 AND state <> 2",
+    [STMT_DRIVE_INSERT] = "INSERT INTO drive VALUES (?1, ?2, ?3, 0, ?4, ?5)",
+    [STMT_DRIVE_STATE] = "UPDATE drive SET state = ?2 WHERE id = ?1",
+    [STMT_DRIVE_WEIGHT] = "UPDATE drive SET weight = ?2 WHERE id = ?1",
+    [STMT_DRIVES_REMOVE] =
+        "UPDATE drive SET state = 2 WHERE server = ?1 AND state <> 2",
+    [STMT_TOKEN_GET] = "SELECT expires, uses FROM token WHERE hash = ?1",
+    [STMT_TOKEN_LIST] =
+        "SELECT hash, created, expires, uses, note FROM token"
+        " ORDER BY created, hash",
+    [STMT_TOKEN_COUNT] = "SELECT count(*) FROM token",
+    [STMT_TOKEN_INSERT] = "INSERT INTO token VALUES (?1, ?2, ?3, ?4, ?5)",
+    [STMT_TOKEN_USE] = "UPDATE token SET uses = uses - 1 WHERE hash = ?1",
+    [STMT_TOKEN_REMOVE] = "DELETE FROM token WHERE hash = ?1",
+    [STMT_TOKEN_SWEEP] = "DELETE FROM token WHERE expires < ?1 OR uses = 0",
 };
 
 static void configure_once(void)
@@ -254,11 +353,29 @@ static int pragma_number(struct meta_db *db, const char *text, int64_t *out,
     return rc;
 }
 
-/* Make the tables of a new database, or see that they are of our format. */
+/* From format @from (0: an empty file) to ours, in the transaction under way.
+ */
+static int take_steps(struct meta_db *db, int from, struct err *err)
+{
+    char text[128];
+    int rc = 0;
+
+    for (int i = from; i < META_FORMAT && rc == 0; i++) {
+        rc = meta_db_exec(db, *steps[i], err);
+    }
+    if (rc == 0) {
+        snprintf(text, sizeof text,
+                 "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                 APPLICATION_ID, META_FORMAT);
+        rc = meta_db_exec(db, text, err);
+    }
+    return rc == 0 ? meta_db_exec(db, "COMMIT", err) : rc;
+}
+
+/* See that the tables are of our format, or make them so. */
 static int check_format(struct meta_db *db, const char *path, struct err *err)
 {
     int64_t format, id;
-    char text[128];
     int rc = pragma_number(db, "PRAGMA user_version", &format, err);
 
     if (rc == 0) {
@@ -267,28 +384,23 @@ static int check_format(struct meta_db *db, const char *path, struct err *err)
     if (rc != 0) {
         return err_wrap(err, rc, "%s", path);
     }
-    if (format == META_FORMAT && id == APPLICATION_ID) {
-        return 0;
-    }
-    if (format != 0 || id != 0) {
+    if (format < 0 || format > META_FORMAT ||
+        id != (format != 0 ? APPLICATION_ID : 0)) {
         return err_set(err, ERR_VERSION,
                        "%s: format %lld is not known (this program writes %d)",
                        path, (long long)format, META_FORMAT);
     }
-    snprintf(text, sizeof text,
-             "PRAGMA application_id = %d; PRAGMA user_version = %d",
-             APPLICATION_ID, META_FORMAT);
+    if (format == META_FORMAT) {
+        return 0;
+    }
     rc = meta_db_exec(db, "BEGIN IMMEDIATE", err);
     if (rc == 0) {
-        rc = meta_db_exec(db, schema, err);
+        rc = take_steps(db, (int)format, err);
     }
-    if (rc == 0) {
-        rc = meta_db_exec(db, text, err);
-    }
-    if (rc == 0) {
-        rc = meta_db_exec(db, "COMMIT", err);
-    }
-    return rc == 0 ? 0 : err_wrap(err, rc, "%s", path);
+    /* On failure the connection is closed, which rolls back. */
+    return rc == 0 ? 0
+                   : err_wrap(err, rc, "%s: from format %lld to %d", path,
+                              (long long)format, META_FORMAT);
 }
 
 void meta_db_close(struct meta_db *db)

@@ -18,7 +18,7 @@
 
 struct err;
 
-#define META_FORMAT 1
+#define META_FORMAT 2
 
 /* Names of the statements in meta_db.c. */
 #define META_STATEMENTS(X) \
@@ -73,7 +73,39 @@ struct err;
     X(GARBAGE_LIST)        \
     X(LAYOUT_GET)          \
     X(LAYOUT_CLEAR)        \
-    X(LAYOUT_INSERT)
+    X(LAYOUT_INSERT)       \
+    X(CLUSTER_GET)         \
+    X(CLUSTER_INSERT)      \
+    X(CLUSTER_SET)         \
+    X(ZONE_ID)             \
+    X(ZONE_INSERT)         \
+    X(SERVER_GET)          \
+    X(SERVER_LIST)         \
+    X(SERVER_HEAD)         \
+    X(SERVER_BY_KEY)       \
+    X(SERVER_BY_NAME)      \
+    X(SERVER_BY_ADDRESS)   \
+    X(SERVER_COUNT)        \
+    X(SERVER_OTHER_META)   \
+    X(SERVER_INSERT)       \
+    X(SERVER_UPDATE)       \
+    X(SERVER_STATE)        \
+    X(DRIVE_LIST)          \
+    X(DRIVE_HEAD)          \
+    X(DRIVE_BY_UUID)       \
+    X(DRIVE_COUNT)         \
+    X(DRIVE_COUNT_OF)      \
+    X(DRIVE_INSERT)        \
+    X(DRIVE_STATE)         \
+    X(DRIVE_WEIGHT)        \
+    X(DRIVES_REMOVE)       \
+    X(TOKEN_GET)           \
+    X(TOKEN_LIST)          \
+    X(TOKEN_COUNT)         \
+    X(TOKEN_INSERT)        \
+    X(TOKEN_USE)           \
+    X(TOKEN_REMOVE)        \
+    X(TOKEN_SWEEP)
 
 enum meta_statement {
 #define X(name) STMT_##name,
@@ -91,8 +123,9 @@ struct meta_db {
 
 enum meta_db_role { META_DB_WRITER, META_DB_READER };
 
-/* Open the database at @path. The writer makes it when missing and checks its
- * format. ERR_VERSION, ERR_CORRUPT, ERR_IO. */
+/* Open the database at @path. The writer makes it when missing, checks its
+ * format and brings an older one up to ours, whole or not at all. ERR_VERSION,
+ * ERR_CORRUPT, ERR_IO. */
 int meta_db_open(struct meta_db *db, const char *path, enum meta_db_role role,
                  struct err *err);
 void meta_db_close(struct meta_db *db); /* nothing when never opened */

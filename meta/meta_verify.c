@@ -212,6 +212,11 @@ static const char *const dumps[] = {
     "SELECT 'run', * FROM run ORDER BY hi, lo",
     "SELECT 'garbage', * FROM garbage ORDER BY id",
     "SELECT 'layout', * FROM layout ORDER BY epoch",
+    "SELECT 'cluster', * FROM cluster",
+    "SELECT 'zone', * FROM zone ORDER BY id",
+    "SELECT 'server', * FROM server ORDER BY id",
+    "SELECT 'drive', * FROM drive ORDER BY id",
+    "SELECT 'token', * FROM token ORDER BY hash",
     "SELECT 'sequence', * FROM sqlite_sequence ORDER BY name",
 };
 
@@ -403,6 +408,41 @@ static const struct {
     {"run that nothing names and that is not garbage:",
      "SELECT hi, lo, garbage FROM run WHERE refs = 0"
      " AND garbage NOT IN (SELECT id FROM garbage)"},
+    {"server without a zone:",
+     "SELECT id AS server, zone FROM server"
+     " WHERE zone NOT IN (SELECT id FROM zone)"},
+    {"drive without a server:",
+     "SELECT id AS drive, server FROM drive"
+     " WHERE server NOT IN (SELECT id FROM server)"},
+    {"drive of a server that was removed or is no node:",
+     "SELECT d.id AS drive, d.server, s.state, s.roles FROM drive d"
+     " JOIN server s ON s.id = d.server"
+     " WHERE d.state <> 2 AND (s.state = 2 OR (s.roles & 2) = 0)"},
+    {"server or drive out of its bounds:",
+     "SELECT 'server' AS what, id FROM server WHERE state NOT IN (0, 1, 2)"
+     " OR roles NOT BETWEEN 1 AND 7 OR length(fingerprint) <> 32"
+     " OR length(token) NOT IN (0, 32) OR id NOT BETWEEN 1 AND 65535"
+     " UNION ALL SELECT 'drive', id FROM drive WHERE state NOT IN (0, 1, 2)"
+     " OR weight NOT BETWEEN 1 AND 4294967295 OR length(uuid) <> 16"
+     " OR id NOT BETWEEN 0 AND 65534"
+     " UNION ALL SELECT 'zone', id FROM zone"
+     " WHERE id NOT BETWEEN 1 AND 65535"},
+    {"token out of its bounds:",
+     "SELECT hex(hash) AS token, uses FROM token WHERE length(hash) <> 32"
+     " OR uses < 0 OR expires <= created"},
+    {"ids that the counters do not know:",
+     "SELECT next_server, next_drive, next_zone FROM cluster WHERE"
+     " next_server <= ifnull((SELECT max(id) FROM server), 0)"
+     " OR next_drive <= ifnull((SELECT max(id) FROM drive), -1)"
+     " OR next_zone <= ifnull((SELECT max(id) FROM zone), 0)"},
+    {"servers without a cluster:",
+     "SELECT (SELECT count(*) FROM server) AS servers,"
+     " (SELECT count(*) FROM token) AS tokens"
+     " WHERE NOT EXISTS (SELECT 1 FROM cluster)"
+     " AND (EXISTS (SELECT 1 FROM server) OR EXISTS (SELECT 1 FROM token))"},
+    {"no server keeps the catalogue:",
+     "SELECT hex(id) AS cluster FROM cluster WHERE NOT EXISTS"
+     " (SELECT 1 FROM server WHERE state <> 2 AND (roles & 4) <> 0)"},
     {"rows counted wrong:",
      "SELECT * FROM state WHERE"
      " buckets <> (SELECT count(*) FROM bucket)"
