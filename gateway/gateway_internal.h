@@ -18,6 +18,7 @@ struct drives;
 struct http;
 struct janitor;
 struct meta;
+struct object_bytes;
 struct object_store;
 struct pool;
 struct request;
@@ -101,13 +102,13 @@ void request_release(struct request *r);
 
 /* ---- http_stream.c ---- */
 
-/* Reply with @size bytes that @fill gives in order: called on a worker, may
- * block, writes up to @max bytes and their number to *@got (0 only at the end).
+/* Reply with @size bytes that @next gives in order: called on a worker, may
+ * block, gives up to @max bytes (none only at the end).
  * The first window is at hand when the status goes out: to be called on a
- * worker; on failure (ERR_* of the first fill) nothing was replied. */
+ * worker; on failure (ERR_* of the first read) nothing was replied. */
 int reply_stream(struct request *r, int status, uint64_t size,
-                 int (*fill)(struct request *r, void *out, size_t max,
-                             size_t *got, struct err *err),
+                 int (*next)(struct request *r, size_t max,
+                             struct object_bytes *out, struct err *err),
                  struct err *err);
 
 /* ---- janitor.c ---- */

@@ -1,6 +1,6 @@
 /* A reply whose bytes come from drives: two windows, one being sent by the
- * loop while a worker fills the other. A slow client holds two buffers of the
- * pool and no worker.
+ * loop while a worker reads the other, in the memory that the drives read to.
+ * A slow client holds a few buffers of the pool and no worker.
  */
 #include <microhttpd.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/http_internal.h"
 #include "gateway/request.h"
+#include "object/object_bytes.h"
 
 #define STREAM_MAGIC 0x47535452u
 #define WINDOW_MAX ((size_t)1 << 20)
@@ -19,11 +20,9 @@
 #define SEND_BLOCK ((size_t)256 << 10)
 /* All streams together may use one part in this many of the budget. */
 #define BUDGET_PARTS 2
-#define POOL_WAIT_MS 30000
 
 struct window {
-    uint8_t *data; /* of the pool; NULL until first filled */
-    size_t len;
+    struct object_bytes bytes;
     size_t pos;
     bool ready;
 };
@@ -31,9 +30,9 @@ struct window {
 struct stream {
     uint32_t magic;
     struct request *request;
-    int (*fill)(struct request *r, void *out, size_t max, size_t *got,
+    int (*next)(struct request *r, size_t max, struct object_bytes *out,
                 struct err *err);
-    uint64_t left; /* bytes not yet filled */
+    uint64_t left; /* bytes not yet read */
     size_t window_bytes;
     struct window windows[2];
     unsigned current; /* being sent */
@@ -52,7 +51,7 @@ static void stream_free(void *cls)
 
     CHECK_OBJ(s, STREAM_MAGIC);
     for (int i = 0; i < 2; i++) {
-        pool_put(r->gateway->pool, s->windows[i].data, s->window_bytes);
+        object_bytes_free(r->gateway->objects, &s->windows[i].bytes);
     }
     atomic_fetch_sub(&r->gateway->streams, 1);
     s->magic = 0;
@@ -75,29 +74,15 @@ static size_t choose_window(struct gateway *g, uint64_t size)
 
 static int fill_window(struct stream *s, struct window *w, struct err *err)
 {
-    struct request *r = s->request;
-    size_t want = s->left < s->window_bytes ? (size_t)s->left : s->window_bytes;
-    size_t len = 0;
-    int rc = 0;
+    int rc;
 
-    if (w->data == NULL) {
-        w->data =
-            pool_get_block(r->gateway->pool, s->window_bytes, POOL_WAIT_MS);
-        if (w->data == NULL) {
-            return err_set(err, ERR_BUSY, "no memory for a read");
-        }
-    }
-    while (len < want && rc == 0) {
-        size_t got = 0;
-        rc = s->fill(r, w->data + len, want - len, &got, err);
-        if (rc == 0 && got == 0) {
-            rc = err_set(err, ERR_CORRUPT, "the object ends early");
-        }
-        len += got;
+    object_bytes_free(s->request->gateway->objects, &w->bytes);
+    rc = s->next(s->request, s->window_bytes, &w->bytes, err);
+    if (rc == 0 && (w->bytes.len == 0 || w->bytes.len > s->left)) {
+        rc = err_set(err, ERR_CORRUPT, "the object ends early");
     }
     if (rc == 0) {
-        s->left -= len;
-        w->len = len;
+        s->left -= w->bytes.len;
         w->pos = 0;
     }
     return rc;
@@ -158,7 +143,7 @@ static ssize_t on_read(void *cls, uint64_t pos, char *out, size_t max)
     (void)pos;
     CHECK_OBJ(s, STREAM_MAGIC);
     w = &s->windows[s->current];
-    if (w->ready && w->pos == w->len) {
+    if (w->ready && w->pos == w->bytes.len) {
         w->ready = false;
         s->current = 1 - s->current;
         w = &s->windows[s->current];
@@ -175,8 +160,8 @@ static ssize_t on_read(void *cls, uint64_t pos, char *out, size_t max)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
     fill_ahead(s);
-    n = w->len - w->pos < max ? w->len - w->pos : max;
-    memcpy(out, w->data + w->pos, n);
+    n = w->bytes.len - w->pos < max ? w->bytes.len - w->pos : max;
+    memcpy(out, w->bytes.p + w->pos, n);
     w->pos += n;
     r->bytes_out += n;
     r->rate_bytes += n;
@@ -184,8 +169,8 @@ static ssize_t on_read(void *cls, uint64_t pos, char *out, size_t max)
 }
 
 int reply_stream(struct request *r, int status, uint64_t size,
-                 int (*fill)(struct request *r, void *out, size_t max,
-                             size_t *got, struct err *err),
+                 int (*next)(struct request *r, size_t max,
+                             struct object_bytes *out, struct err *err),
                  struct err *err)
 {
     struct stream *s = mem_alloc(sizeof *s);
@@ -194,7 +179,7 @@ int reply_stream(struct request *r, int status, uint64_t size,
     CHECK(size > 0);
     s->magic = STREAM_MAGIC;
     s->request = r;
-    s->fill = fill;
+    s->next = next;
     s->left = size;
     atomic_fetch_add(&r->gateway->streams, 1);
     s->window_bytes = choose_window(r->gateway, size);

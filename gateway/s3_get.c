@@ -181,12 +181,12 @@ static bool choose_bytes(struct request *r, struct get *g)
 /* ---- bytes on drives ---- */
 
 /* Worker: the next bytes, for reply_stream. */
-static int fill(struct request *r, void *out, size_t max, size_t *got,
+static int next(struct request *r, size_t max, struct object_bytes *out,
                 struct err *err)
 {
     struct get *g = r->state;
 
-    return s3_reader_read(&g->reader, out, max, got, err);
+    return s3_reader_take(&g->reader, max, out, err);
 }
 
 static void stream_in_worker(struct request *r)
@@ -200,7 +200,7 @@ static void stream_in_worker(struct request *r)
                                    .object = &g->object,
                                    .offset = g->offset,
                                    .left = g->left};
-    rc = reply_stream(r, g->status, g->left, fill, &err);
+    rc = reply_stream(r, g->status, g->left, next, &err);
     if (rc == ERR_NOT_FOUND) {
         rc = ERR_NO_KEY; /* replaced and collected since the row was read */
     }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "meta/meta.h"
+#include "object/object_bytes.h"
 
 struct err;
 struct gateway;
@@ -34,6 +35,10 @@ struct s3_reader {
  * ERR_NOT_FOUND: replaced and collected since the row was read; ERR_CORRUPT,
  * and what object_get_read gives. */
 int s3_reader_read(struct s3_reader *s, void *out, size_t max, size_t *got,
+                   struct err *err);
+/* The same without a copy where it can: gives bytes in memory of their own;
+ * none when none are left. */
+int s3_reader_take(struct s3_reader *s, size_t max, struct object_bytes *out,
                    struct err *err);
 void s3_reader_close(struct s3_reader *s);
 

@@ -99,31 +99,27 @@ static void ask_ahead(struct object_get *g, size_t max)
     }
 }
 
-int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
-                    struct err *err)
+/* The read of the bytes that come next, *@n of them; NULL: no memory. */
+static struct chunk_read *begin(struct object_get *g, size_t max, uint32_t *n,
+                                struct err *err)
 {
     struct chunk_read *r;
-    uint32_t n;
-    int rc;
 
     CHECK_OBJ(g, GET_MAGIC);
     CHECK(max > 0);
-    if (g->left == 0) {
-        *got = 0;
-        return 0;
-    }
-    n = next_bytes(g, max);
-    r = take_ahead(g, max, &n);
+    *n = next_bytes(g, max);
+    r = take_ahead(g, max, n);
     if (r == NULL) {
-        r = start(g, n, false);
+        r = start(g, *n, false);
     }
     if (r == NULL) {
-        return err_set(err, ERR_NOMEM, "no memory for a read");
+        err_set(err, ERR_NOMEM, "no memory for a read");
     }
-    rc = object_read_finish(r, out, err);
-    if (rc != 0) {
-        return rc;
-    }
+    return r;
+}
+
+static void advance(struct object_get *g, uint32_t n, size_t max)
+{
     g->left -= n;
     g->in_chunk += n;
     if (g->in_chunk == g->manifest.chunks[g->chunk].bytes) {
@@ -131,8 +127,45 @@ int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
         g->in_chunk = 0;
     }
     ask_ahead(g, max);
-    *got = n;
-    return 0;
+}
+
+int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
+                    struct err *err)
+{
+    struct chunk_read *r;
+    uint32_t n;
+    int rc;
+
+    *got = 0;
+    if (g->left == 0) {
+        return 0;
+    }
+    r = begin(g, max, &n, err);
+    rc = r != NULL ? object_read_finish(r, out, err) : ERR_NOMEM;
+    if (rc == 0) {
+        advance(g, n, max);
+        *got = n;
+    }
+    return rc;
+}
+
+int object_get_take(struct object_get *g, size_t max, struct object_bytes *out,
+                    struct err *err)
+{
+    struct chunk_read *r;
+    uint32_t n;
+    int rc;
+
+    *out = (struct object_bytes){0};
+    if (g->left == 0) {
+        return 0;
+    }
+    r = begin(g, max, &n, err);
+    rc = r != NULL ? object_read_take(r, out, err) : ERR_NOMEM;
+    if (rc == 0) {
+        advance(g, n, max);
+    }
+    return rc;
 }
 
 void object_get_close(struct object_get *g)

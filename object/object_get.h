@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "object/object_bytes.h"
+
 struct err;
 struct object_get;
 struct object_store;
@@ -26,6 +28,10 @@ int object_get_open(struct object_store *s, const void *manifest,
  * the range. A call reads within one chunk. ERR_UNAVAILABLE: fewer shards than
  * are needed; ERR_TIMEOUT. */
 int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
+                    struct err *err);
+
+/* The same without a copy: gives the bytes in memory of their own. */
+int object_get_take(struct object_get *g, size_t max, struct object_bytes *out,
                     struct err *err);
 
 void object_get_close(struct object_get *g);

@@ -14,6 +14,7 @@
 #include "erasure/geometry.h"
 #include "node/shard_store.h"
 #include "object/manifest.h"
+#include "object/object_bytes.h"
 #include "object/object_store.h"
 
 struct chunk_read;
@@ -102,6 +103,9 @@ struct chunk_read *object_read_start(struct object_store *s,
                                      uint32_t offset, uint32_t length,
                                      bool only_pool);
 int object_read_finish(struct chunk_read *r, uint8_t *out, struct err *err);
+/* As finish, but gives the memory that the drives wrote to, if it can. */
+int object_read_take(struct chunk_read *r, struct object_bytes *out,
+                     struct err *err);
 void object_read_drop(struct chunk_read *r); /* NULL is nothing */
 
 /* Can the drive of @slot be asked, and is its shard good? As a get of the

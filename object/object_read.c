@@ -25,13 +25,6 @@
 /* Buffers of reads come in powers of two, so that the pool has few classes. */
 #define BUFFER_BYTES_MIN ((size_t)65536)
 
-/* Memory of the pool, or, when that has none, of the system. */
-struct span {
-    uint8_t *p;
-    size_t bytes;
-    bool pooled;
-};
-
 /* A range of one shard, asked of its drive. */
 struct fetch {
     struct shard_get get;
@@ -48,7 +41,7 @@ struct fetch {
 struct rescue {
     uint32_t begin, end;
     struct fetch fetches[GEOMETRY_SLOTS_MAX];
-    struct span spans[GEOMETRY_SLOTS_MAX];
+    struct object_bytes spans[GEOMETRY_SLOTS_MAX];
 };
 
 struct chunk_read {
@@ -58,8 +51,8 @@ struct chunk_read {
     uint32_t offset, length; /* within the chunk */
     unsigned first, last;    /* pieces that the range touches */
     uint64_t start_ms;
-    struct span window;    /* length bytes, in the chunk's order */
-    struct rescue *rescue; /* the reader's; NULL while all goes well */
+    struct object_bytes window; /* length bytes, in the chunk's order */
+    struct rescue *rescue;      /* the reader's; NULL while all goes well */
 
     pthread_mutex_t mutex; /* guards all below, and done, status of fetches */
     pthread_cond_t cond;
@@ -70,30 +63,31 @@ struct chunk_read {
 
 /* ---- memory ---- */
 
-static bool span_new(struct object_store *s, size_t need, bool only_pool,
-                     struct span *out)
+bool object_bytes_new(struct object_store *s, size_t need, bool only_pool,
+                      struct object_bytes *out)
 {
-    struct span span = {.bytes = BUFFER_BYTES_MIN};
+    struct object_bytes b = {.room = BUFFER_BYTES_MIN};
 
-    while (span.bytes < need) {
-        span.bytes *= 2;
+    while (b.room < need) {
+        b.room *= 2;
     }
-    span.p = pool_get(s->options.pool, span.bytes);
-    span.pooled = span.p != NULL;
-    if (span.p == NULL && !only_pool) {
-        span.p = mem_pages(span.bytes);
+    b.p = pool_get(s->options.pool, b.room);
+    b.pooled = b.p != NULL;
+    if (b.p == NULL && !only_pool) {
+        b.p = mem_pages(b.room);
     }
-    *out = span;
-    return span.p != NULL;
+    *out = b;
+    return b.p != NULL;
 }
 
-static void span_free(struct object_store *s, struct span *span)
+void object_bytes_free(struct object_store *s, struct object_bytes *b)
 {
-    if (span->pooled) {
-        pool_put(s->options.pool, span->p, span->bytes);
-    } else {
-        mem_pages_free(span->p, span->bytes);
+    if (b->pooled) {
+        pool_put(s->options.pool, b->p, b->room);
+    } else if (b->p != NULL) {
+        mem_pages_free(b->p, b->room);
     }
+    *b = (struct object_bytes){0};
 }
 
 static void read_unref(struct chunk_read *r)
@@ -107,10 +101,10 @@ static void read_unref(struct chunk_read *r)
         return;
     }
     for (unsigned i = 0; r->rescue != NULL && i < GEOMETRY_SLOTS_MAX; i++) {
-        span_free(r->store, &r->rescue->spans[i]);
+        object_bytes_free(r->store, &r->rescue->spans[i]);
     }
     free(r->rescue);
-    span_free(r->store, &r->window);
+    object_bytes_free(r->store, &r->window);
     pthread_cond_destroy(&r->cond);
     pthread_mutex_destroy(&r->mutex);
     free(r);
@@ -216,9 +210,9 @@ static struct chunk_read *read_new(struct object_store *s,
                                    uint32_t window_bytes, bool only_pool)
 {
     struct chunk_read *r;
-    struct span window;
+    struct object_bytes window;
 
-    if (!span_new(s, window_bytes, only_pool, &window)) {
+    if (!object_bytes_new(s, window_bytes, only_pool, &window)) {
         return NULL;
     }
     r = mem_alloc(sizeof *r);
@@ -304,7 +298,7 @@ static void rescue_ask(struct chunk_read *r, unsigned shard)
     uint32_t bytes = shard_bytes(r, shard);
     uint32_t length = x->end - x->begin;
 
-    if (!span_new(r->store, length, false, &x->spans[shard])) {
+    if (!object_bytes_new(r->store, length, false, &x->spans[shard])) {
         struct err err;
         err_set(&err, ERR_NOMEM, "no memory for a read");
         settle(r, f, ERR_NOMEM, &err);
@@ -452,7 +446,7 @@ static uint8_t *source_data(struct chunk_read *r, unsigned shard)
         return f->data + (x->begin - f->begin);
     }
     if (x->spans[shard].p == NULL &&
-        !span_new(r->store, length, false, &x->spans[shard])) {
+        !object_bytes_new(r->store, length, false, &x->spans[shard])) {
         return NULL;
     }
     memset(x->spans[shard].p, 0, length);
@@ -611,25 +605,55 @@ static int check_whole(const struct chunk_read *r, const uint8_t *out,
         (unsigned long long)r->chunk.id_hi, (unsigned long long)r->chunk.id_lo);
 }
 
-int object_read_finish(struct chunk_read *r, uint8_t *out, struct err *err)
+/* All bytes into @out, when the pieces in @bad do not come. */
+static int finish(struct chunk_read *r, uint32_t bad, uint8_t *out,
+                  struct err *err)
 {
     uint64_t deadline = clock_mono_ms() + r->store->options.get_timeout_ms;
-    uint32_t bad = wait_for_pieces(r);
     uint32_t made = 0;
-    int rc = 0;
+    int rc = bad != 0 ? rescue(r, bad, deadline, out, &made, err) : 0;
 
-    if (bad != 0) {
-        rc = rescue(r, bad, deadline, out, &made, err);
+    for (unsigned i = r->first; rc == 0 && i <= r->last; i++) {
+        const struct fetch *f = &r->pieces[i];
+        if (!(made >> i & 1)) {
+            memcpy(out + (f->data - r->window.p), f->data, f->end - f->begin);
+        }
+    }
+    return rc != 0 ? rc : check_whole(r, out, err);
+}
+
+int object_read_finish(struct chunk_read *r, uint8_t *out, struct err *err)
+{
+    int rc = finish(r, wait_for_pieces(r), out, err);
+
+    leave(r);
+    return rc;
+}
+
+/* When every piece came, none will be written any more: the window itself can
+ * go to the caller. */
+int object_read_take(struct chunk_read *r, struct object_bytes *out,
+                     struct err *err)
+{
+    uint32_t bad = wait_for_pieces(r);
+    int rc;
+
+    if (bad == 0) {
+        rc = check_whole(r, r->window.p, err);
+        if (rc == 0) {
+            *out = r->window;
+            r->window = (struct object_bytes){0};
+        }
+    } else if (object_bytes_new(r->store, r->length, false, out)) {
+        rc = finish(r, bad, out->p, err);
+        if (rc != 0) {
+            object_bytes_free(r->store, out);
+        }
+    } else {
+        rc = err_set(err, ERR_NOMEM, "no memory for a read");
     }
     if (rc == 0) {
-        for (unsigned i = r->first; i <= r->last; i++) {
-            const struct fetch *f = &r->pieces[i];
-            if (!(made >> i & 1)) {
-                memcpy(out + (f->data - r->window.p), f->data,
-                       f->end - f->begin);
-            }
-        }
-        rc = check_whole(r, out, err);
+        out->len = r->length;
     }
     leave(r);
     return rc;

@@ -194,6 +194,47 @@ static void a_reader_may_change_its_mind_about_windows(void **state)
     world_close(w);
 }
 
+/* What is given is the caller's, also when pieces had to be made up for. */
+static void bytes_that_are_taken_stay_as_they_are(void **state)
+{
+    struct world *w = *state;
+    struct buf manifest = {0};
+
+    world_open(w, 0);
+    assert_int_equal(world_put(w, 9, 3 * MIB, MIB, &manifest, NULL), 0);
+    for (int lost = 0; lost < 3; lost++) { /* none, a drive hangs, two do */
+        struct object_bytes taken[64] = {{0}};
+        struct object_get *g;
+        uint64_t at = 0;
+        size_t n = 0;
+        if (lost > 0) {
+            fake_disk_hang(w->disks[lost], true);
+        }
+        assert_int_equal(object_get_open(w->objects, manifest.data,
+                                         manifest.len, 0, 3 * MIB, &g, NULL),
+                         0);
+        do {
+            assert_in_range(n, 0, 63);
+            assert_int_equal(object_get_take(g, 300000, &taken[n], NULL), 0);
+        } while (taken[n++].len > 0);
+        object_get_close(g);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(world_compare(9, at, taken[i].p, taken[i].len),
+                             taken[i].len);
+            at += taken[i].len;
+            object_bytes_free(w->objects, &taken[i]);
+            assert_null(taken[i].p);
+        }
+        assert_int_equal(at, 3 * MIB);
+    }
+    for (int i = 1; i < 3; i++) {
+        fake_disk_hang(w->disks[i], false);
+    }
+    assert_true(world_pool_empties(w));
+    buf_free(&manifest);
+    world_close(w);
+}
+
 static void bad_manifests_and_ranges_are_refused(void **state)
 {
     struct world *w = *state;
@@ -453,6 +494,7 @@ int main(void)
         TEST(more_than_m_lost_is_said_and_nothing_wrong_is_read),
         TEST(ranges_are_what_was_put),
         TEST(a_reader_may_change_its_mind_about_windows),
+        TEST(bytes_that_are_taken_stay_as_they_are),
         TEST(bad_manifests_and_ranges_are_refused),
         TEST(a_chunk_that_does_not_match_its_checksum_is_refused),
         TEST(damage_on_any_two_drives_is_read_around_and_mended),
