@@ -30,8 +30,19 @@ int ec_policy_parse(const char *text, struct ec_policy *out, struct err *err)
         return err_set(err, ERR_BAD_INPUT, "%s: M must be 0 to %d", text,
                        GEOMETRY_M_MAX);
     }
-    *out = (struct ec_policy){(uint8_t)k, (uint8_t)m};
+    *out = (struct ec_policy){(uint8_t)k, (uint8_t)m, 0};
     return 0;
+}
+
+bool ec_policy_is_valid(struct ec_policy policy)
+{
+    return policy.k >= 1 && policy.k <= GEOMETRY_K_MAX &&
+           policy.m <= GEOMETRY_M_MAX && policy.l == 0;
+}
+
+unsigned ec_policy_tolerates(struct ec_policy policy)
+{
+    return policy.m;
 }
 
 unsigned geometry_write_quorum(const struct chunk_shape *shape)

@@ -31,9 +31,13 @@ struct err;
 #define GEOMETRY_M_MAX 6
 #define GEOMETRY_SLOTS_MAX (GEOMETRY_K_MAX + GEOMETRY_M_MAX)
 
+/* Who writes {4, 2} means no local groups: the field came later. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 struct ec_policy {
     uint8_t k; /* 1..GEOMETRY_K_MAX */
-    uint8_t m; /* 0..GEOMETRY_M_MAX */
+    uint8_t m; /* 0..GEOMETRY_M_MAX, all parity shards */
+    uint8_t l; /* so many of m are local; 0: plain Reed-Solomon */
 };
 
 struct chunk_shape {
@@ -45,6 +49,12 @@ struct chunk_shape {
 
 /* "4+2". ERR_BAD_INPUT says what is wrong. */
 int ec_policy_parse(const char *text, struct ec_policy *out, struct err *err);
+
+/* Whether the fields keep their bounds. */
+bool ec_policy_is_valid(struct ec_policy policy);
+
+/* How many shards of a chunk may be lost, whichever they are: m. */
+unsigned ec_policy_tolerates(struct ec_policy policy);
 
 /* How many shards must be on stable media before a chunk counts as written:
  * pieces + ceil(m / 2). */
