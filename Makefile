@@ -99,12 +99,15 @@ $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(TESTLIB_OBJ) $(call link_archives
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rules,$(t),$(call folder_of,$(t:test_%=%)))))
 
-.PHONY: unit e2e sim test test-built
+.PHONY: unit e2e cluster sim test test-built
 unit: $(UNIT_BIN) ## unit tests only
 	$(Q)tests/run_unit.sh $(UNIT_BIN)
 
 e2e: $(B)/godwit ## end-to-end tests only
 	$(Q)GODWIT=$(CURDIR)/$(B)/godwit tests/run_e2e.sh
+
+cluster: $(B)/godwit ## tests of many servers, and of histories, only
+	$(Q)GODWIT=$(CURDIR)/$(B)/godwit tests/run_pytest.sh cluster
 
 sim: ## simulator: comes with the cluster
 	@echo "sim: the simulator comes with the cluster; nothing to run yet"

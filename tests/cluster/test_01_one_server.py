@@ -1,0 +1,120 @@
+"""Goal: what one server tells its clients is a linearizable history of each
+key (P2), also when it is killed (P1), when it stands still, and when the
+network cuts connections in the middle. Method: clients that put, get, list,
+delete and compare-and-set a few keys write down what they were told
+(history.py), harm is done meanwhile, and linear.py judges. This is what a
+cluster must pass too; one server shows that the tests are right."""
+import os
+import random
+import time
+
+import pytest
+
+import server as server_module
+from history import Load, judge
+from relay import Relay
+
+
+@pytest.fixture
+def server():
+    s = server_module.Server(flags=["--gc-interval", "200ms", "--gc-delay",
+                                    "300ms", "--orphan-age", "3s"])
+    yield s
+    s.close()
+
+
+# Another number, other histories: for long searches.
+SEED = int(os.environ.get("GODWIT_SEED", "0"))
+
+
+def load_of(server, address=None, **more):
+    more["seed"] = (SEED, more.get("seed", 1))
+    return Load([address or ("127.0.0.1", server.port)], *server.credentials,
+                "history", **more).make_bucket().start()
+
+
+def told(note, history):
+    note(judge(history, least=500))
+
+
+def test_in_peace(server, note):
+    load = load_of(server)
+    load.wait_acked(3000)
+    told(note, load.stop())
+
+
+def test_one_key_that_all_want(server, note):
+    load = load_of(server, keys=1, seed=2)
+    load.wait_acked(2000)
+    told(note, load.stop())
+
+
+def test_kill_9_and_restart_again_and_again(server, note):
+    load = load_of(server, seed=3)
+    rng = random.Random(f"{SEED}/3")
+    for _ in range(6):
+        load.wait_acked(300)
+        time.sleep(rng.random() * 0.1)
+        server.kill9()
+        server.start()
+    load.wait_acked(300)
+    history = load.stop()
+    server.stop()
+    server.verify()
+    told(note, history)
+
+
+def test_kill_9_of_large_values(server, note):
+    """Values in shards rather than rows: the order of the two matters."""
+    load = load_of(server, seed=4, sizes=(5000, 70000, 200000), clients=8)
+    rng = random.Random(f"{SEED}/4")
+    for _ in range(4):
+        load.wait_acked(150)
+        time.sleep(rng.random() * 0.1)
+        server.kill9()
+        server.start()
+    load.wait_acked(100)
+    history = load.stop()
+    server.stop()
+    server.verify()
+    told(note, history)
+
+
+def test_a_server_that_stands_still(server, note):
+    """SIGSTOP for longer than the clients wait: what they gave up on may
+    come true when it wakes, and no earlier answer may be undone by it."""
+    load = load_of(server, seed=5, timeout=1.0)
+    for _ in range(2):
+        load.wait_acked(500)
+        server.process.send_signal(server_module.signal.SIGSTOP)
+        time.sleep(3)
+        server.process.send_signal(server_module.signal.SIGCONT)
+    load.wait_acked(500)
+    told(note, load.stop())
+
+
+def test_connections_cut_in_the_middle(server, note):
+    """Through a relay that resets, holds and refuses connections. A request
+    that is cut may have come true, and may still."""
+    rng = random.Random(f"{SEED}/6")
+    with Relay(("127.0.0.1", server.port)) as relay:
+        relay.there.jitter = relay.back.jitter = 0.01
+        load = load_of(server, relay.address, seed=6, timeout=0.5)
+        for turn in range(12):
+            load.wait_acked(120)
+            harm = turn % 4
+            if harm == 0:
+                relay.reset()
+            elif harm == 1:
+                relay.cut(there=False)  # requests arrive, answers do not
+            elif harm == 2:
+                relay.cut(back=False)
+            else:
+                relay.cut()
+                relay.reset()
+                relay.refuse()
+            time.sleep(rng.random() * 0.8)
+            relay.refuse(False)
+            relay.heal()
+        load.wait_acked(200)
+        told(note, load.stop())
