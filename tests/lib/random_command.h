@@ -1,7 +1,8 @@
 /* random_command.h: commands drawn from a seed, for tests of the catalogue.
  *
  * Few names, so that commands meet: puts replace, copies share, uploads are
- * completed and aborted, conditions hold and fail, manifests are named twice.
+ * completed and aborted, conditions hold and fail, manifests are named twice,
+ * servers join again, tokens run out, drives drain and go.
  * In a header, because only tests that link meta/ may have it.
  *
  * Threads: any; a struct belongs to its caller.
@@ -156,6 +157,116 @@ static inline void random_complete(struct random_command *r, const char *bucket,
                             r->time_ms);
 }
 
+/* A server of a few, with drives of its own or of another. */
+static inline void random_server(struct random_command *r, bool first,
+                                 struct buf *out)
+{
+    static const char *const zones[] = {"a", "b", "c"};
+    struct command_drive drives[3] = {{0}};
+    uint8_t id[META_TOKEN_HASH] = {0};
+    unsigned n = (unsigned)random_draw(r, 8);
+    uint8_t key[META_FINGERPRINT] = {(uint8_t)n};
+    char name[16], address[16];
+    struct command_server s = {.name = name,
+                               .address = address,
+                               .endpoint = "",
+                               .zone = zones[random_draw(r, 3)],
+                               .roles = META_SERVER_NODE,
+                               .fingerprint = key,
+                               .format = 1,
+                               .drives = drives,
+                               .drive_count = random_draw(r, 4)};
+
+    if (first || random_draw(r, 2) == 0) {
+        s.roles = META_SERVER_ROLES;
+    } else if (s.drive_count == 0) {
+        s.roles = META_SERVER_GATEWAY;
+    }
+    snprintf(name, sizeof name, "s%u", n + (random_draw(r, 9) == 0));
+    snprintf(address, sizeof address, "h:%u", n);
+    for (unsigned i = 0; i < 3; i++) {
+        drives[i].weight = 1 + (uint32_t)random_draw(r, 9);
+        drives[i].uuid[0] = (uint8_t)(n + (random_draw(r, 9) == 0));
+        drives[i].uuid[1] = (uint8_t)i;
+    }
+    if (first) {
+        command_cluster_init(out, id, &s, r->time_ms);
+    } else {
+        id[0] = (uint8_t)random_draw(r, 4);
+        command_server_join(out, id, &s, r->time_ms);
+    }
+}
+
+/* A command for a drive that there may be. */
+static inline void random_drive(struct random_command *r, struct buf *out)
+{
+    struct command_drive d = {.weight = 1 + (uint32_t)random_draw(r, 9)};
+    uint16_t drive = (uint16_t)random_draw(r, 24);
+
+    switch (random_draw(r, 4)) {
+        case 0:
+            d.uuid[0] = 9;
+            d.uuid[1] = (uint8_t)random_draw(r, 40);
+            command_drive_add(out, 1 + (uint32_t)random_draw(r, 9), &d,
+                              r->time_ms);
+            break;
+        case 1:
+            command_drive_weight(out, drive, d.weight);
+            break;
+        default:
+            command_drive_state(out, drive,
+                                (enum meta_drive_state)random_draw(r, 3),
+                                r->epoch, random_draw(r, 4) == 0);
+    }
+}
+
+/* A command of the registry. */
+static inline void random_registry(struct random_command *r, struct buf *out)
+{
+    uint8_t hash[META_TOKEN_HASH] = {(uint8_t)random_draw(r, 4)};
+    struct command_server_update u = {.format = 2};
+    uint32_t server = 1 + (uint32_t)random_draw(r, 9);
+
+    switch (random_draw(r, 14)) {
+        case 0:
+            random_server(r, true, out);
+            break;
+        case 1:
+        case 2:
+            command_token_create(out, hash, 1 + (uint32_t)random_draw(r, 3),
+                                 r->time_ms + 1 + random_draw(r, 200), "t",
+                                 r->time_ms);
+            break;
+        case 3:
+            command_token_revoke(out, hash);
+            break;
+        case 4:
+        case 5:
+        case 6:
+            random_server(r, false, out);
+            break;
+        case 7:
+            u.address = random_draw(r, 2) == 0 ? "h:1" : NULL;
+            u.zone = random_draw(r, 2) == 0 ? "d" : NULL;
+            u.roles = (uint32_t)random_draw(r, META_SERVER_ROLES + 1);
+            command_server_update(out, server, &u);
+            break;
+        case 8:
+            command_server_state(out, server,
+                                 (enum meta_server_state)random_draw(r, 2));
+            break;
+        case 9:
+            command_server_remove(out, server, random_draw(r, 2) == 0);
+            break;
+        case 10:
+            r->epoch += random_draw(r, 2) == 0;
+            command_layout_change(out, r->epoch, random_draw(r, 12), "l", 1);
+            break;
+        default:
+            random_drive(r, out);
+    }
+}
+
 /* Append the next command. */
 static inline void random_command_next(struct random_command *r,
                                        struct buf *out)
@@ -181,7 +292,7 @@ static inline void random_command_next(struct random_command *r,
         condition.if_none_match =
             random_draw(r, 2) == 0 ? "*" : random_etag(r, if_none);
     }
-    switch (random_draw(r, 24)) {
+    switch (random_draw(r, 30)) {
         case 0:
             command_bucket_create(out, bucket, "owner", r->time_ms);
             break;
@@ -238,6 +349,13 @@ static inline void random_command_next(struct random_command *r,
         case 18:
             r->epoch += random_draw(r, 2) == 0;
             command_layout_set(out, r->epoch, "layout", 6);
+            break;
+        case 19:
+        case 20:
+        case 21:
+        case 22:
+        case 23:
+            random_registry(r, out);
             break;
         default:
             random_content(r, &content, bytes);

@@ -594,7 +594,7 @@ static void the_same_log_gives_the_same_rows(void **state)
 
 static void random_histories_reach_every_kind_of_outcome(void **state)
 {
-    unsigned seen[64] = {0};
+    unsigned seen[64] = {0}, refusals[64] = {0};
     unsigned copies = 0, copied = 0; /* also counts completed uploads */
 
     (void)state;
@@ -609,12 +609,24 @@ static void random_histories_reach_every_kind_of_outcome(void **state)
             random_command_next(&r, &b.command);
             copies += command_peek(b.command.data, 1) == COMMAND_OBJECT_COPY;
             status = go(&b);
+            if (status != 0) {
+                refusals[b.body]++;
+            }
             copied += b.body != 0 && b.body < (b.next - 1) * 1024;
             assert_in_range(status, 0, 63);
             seen[status]++;
         }
         base_close(&b);
     }
+#define X(name, value, text)                                           \
+    if (refusals[value] == 0 && value != COMMAND_REFUSED_TOKENS_MAX && \
+        value != COMMAND_REFUSED_SERVERS_MAX &&                        \
+        value != COMMAND_REFUSED_DRIVES_MAX &&                         \
+        value != COMMAND_REFUSED_ZONES_MAX) {                          \
+        fail_msg("no %s", #name);                                      \
+    }
+    COMMAND_REFUSAL_TABLE(X)
+#undef X
     assert_true(copies > 100);
     assert_true(copied > 100);
     assert_true(seen[0] > 1000);

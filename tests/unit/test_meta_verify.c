@@ -42,10 +42,10 @@ static void fill(struct meta_db *db)
     struct meta_apply a;
     struct random_command r;
 
-    random_command_init(&r, 6);
+    random_command_init(&r, 7);
     assert_int_equal(meta_apply_init(&a, db, NULL), 0);
     assert_int_equal(meta_apply_begin(&a, NULL), 0);
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 100; i++) {
         size_t len;
         uint8_t *p = random_entry(&r, 10, &len);
         assert_int_equal(
@@ -73,6 +73,36 @@ static void broken(struct meta_db *db, const char *sql, const char *want)
     }
     assert_int_equal(meta_db_exec(db, "ROLLBACK", NULL), 0);
     buf_free(&s.text);
+}
+
+static void broken_registry(struct meta_db *db)
+{
+    broken(db, "DELETE FROM zone WHERE id = (SELECT zone FROM server LIMIT 1)",
+           "server without a zone");
+    broken(db,
+           "DELETE FROM server WHERE id = (SELECT server FROM drive LIMIT 1)",
+           "drive without a server");
+    broken(db,
+           "UPDATE server SET state = 2 WHERE id ="
+           " (SELECT server FROM drive WHERE state <> 2 LIMIT 1)",
+           "drive of a server that was removed or is no node");
+    broken(db,
+           "UPDATE server SET roles = 4 WHERE id ="
+           " (SELECT server FROM drive WHERE state <> 2 LIMIT 1)",
+           "drive of a server that was removed or is no node");
+    broken(db, "UPDATE server SET state = 3", "out of its bounds: what=server");
+    broken(db, "UPDATE drive SET weight = 0", "out of its bounds: what=drive");
+    broken(db, "INSERT INTO zone VALUES (65536, 'y')",
+           "out of its bounds: what=zone");
+    broken(db, "UPDATE token SET uses = -1", "token out of its bounds");
+    broken(db, "UPDATE cluster SET next_server = 1",
+           "ids that the counters do not know");
+    broken(db, "UPDATE cluster SET next_drive = 0",
+           "ids that the counters do not know");
+    broken(db, "UPDATE cluster SET next_zone = 1",
+           "ids that the counters do not know");
+    broken(db, "DELETE FROM cluster", "servers without a cluster");
+    broken(db, "UPDATE server SET state = 2", "no server keeps the catalogue");
 }
 
 static void every_broken_reference_is_reported(void **state)
@@ -119,6 +149,7 @@ static void every_broken_reference_is_reported(void **state)
     broken(&db, "DELETE FROM run WHERE refs = 0", "garbage without a run");
     broken(&db, "DELETE FROM garbage", "not garbage");
     broken(&db, "UPDATE state SET objects = objects + 1", "rows counted wrong");
+    broken_registry(&db);
     meta_db_close(&db);
 }
 
