@@ -1,0 +1,490 @@
+#include "crypto/pki.h"
+
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/text.h"
+
+#define CA_DAYS (20 * 365)
+#define DAY_S ((uint64_t)86400)
+#define SLACK_S 600 /* clocks differ */
+#define CURVE "P-256"
+#define NAME_PREFIX "server-"
+#define TOKEN_PREFIX "gwj1."
+#define CA_TEXT 43     /* base64url of 32 bytes */
+#define SECRET_TEXT 22 /* ... of 16 bytes */
+
+/* ---- pieces ---- */
+
+static int failed(struct err *err, const char *what)
+{
+    unsigned long code = ERR_get_error();
+    const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+
+    ERR_clear_error();
+    return err_set(err, ERR_BAD_INPUT, "%s: %s", what,
+                   reason != NULL ? reason : "not valid");
+}
+
+static void take_bio(BIO *bio, struct buf *out)
+{
+    char *p = NULL;
+    long len = BIO_get_mem_data(bio, &p);
+
+    buf_append(out, p, (size_t)len);
+}
+
+static void write_cert(X509 *x, struct buf *out)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    CHECK(bio != NULL && PEM_write_bio_X509(bio, x) == 1);
+    take_bio(bio, out);
+    BIO_free(bio);
+}
+
+static void write_key(EVP_PKEY *key, struct buf *out)
+{
+    BIO *bio = BIO_new(BIO_s_secmem());
+
+    if (bio == NULL) {
+        bio = BIO_new(BIO_s_mem());
+    }
+    CHECK(bio != NULL && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0,
+                                                       NULL, NULL) == 1);
+    take_bio(bio, out);
+    BIO_free(bio);
+}
+
+/* One PEM block of this kind, and nothing else. */
+static BIO *pem_bio(const void *pem, size_t len, const char *kind,
+                    struct err *err)
+{
+    char *text;
+    char *begin = NULL;
+    bool one;
+
+    if (len == 0 || len > PKI_PEM_MAX || memchr(pem, '\0', len) != NULL) {
+        err_set(err, ERR_BAD_INPUT, "not one PEM block of a %s", kind);
+        return NULL;
+    }
+    text = mem_strndup(pem, len);
+    begin = mem_printf("-----BEGIN %s-----", kind);
+    one = text_starts(text, begin) && strstr(text + 1, "-----BEGIN") == NULL;
+    free(begin);
+    free(text);
+    if (!one) {
+        err_set(err, ERR_BAD_INPUT, "not one PEM block of a %s", kind);
+        return NULL;
+    }
+    return BIO_new_mem_buf(pem, (int)len);
+}
+
+static X509 *read_cert(const void *pem, size_t len, struct err *err)
+{
+    BIO *bio = pem_bio(pem, len, "CERTIFICATE", err);
+    X509 *x;
+
+    if (bio == NULL) {
+        return NULL;
+    }
+    x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    if (x == NULL) {
+        failed(err, "certificate");
+    }
+    return x;
+}
+
+static EVP_PKEY *new_key(void)
+{
+    EVP_PKEY *key = EVP_EC_gen(CURVE);
+
+    CHECK(key != NULL);
+    return key;
+}
+
+static void set_time(ASN1_TIME *t, uint64_t at_s)
+{
+    CHECK(ASN1_TIME_set(t, (time_t)at_s) != NULL);
+}
+
+static void add_name(X509_NAME *name, const char *field, const char *text)
+{
+    CHECK(X509_NAME_add_entry_by_txt(name, field, MBSTRING_ASC,
+                                     (const unsigned char *)text, -1, -1,
+                                     0) == 1);
+}
+
+static void add_extension(X509 *x, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX ctx;
+    X509_EXTENSION *e;
+
+    X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
+    e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    CHECK(e != NULL && X509_add_ext(x, e, -1) == 1);
+    X509_EXTENSION_free(e);
+}
+
+/* Version, serial, subject, validity, key. */
+static X509 *new_cert(const uint8_t cluster[PKI_CLUSTER_ID], const char *cn,
+                      uint64_t now_s, uint64_t days, EVP_PKEY *key)
+{
+    X509 *x = X509_new();
+    BIGNUM *serial;
+    uint8_t random[16];
+    char hex[2 * PKI_CLUSTER_ID + 1];
+
+    CHECK(x != NULL && X509_set_version(x, X509_VERSION_3) == 1);
+    rng_bytes(random, sizeof random);
+    random[0] = (random[0] & 0x7f) | 0x40; /* positive, of full length */
+    serial = BN_bin2bn(random, sizeof random, NULL);
+    CHECK(serial != NULL &&
+          BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(x)) != NULL);
+    BN_free(serial);
+    add_name(X509_get_subject_name(x), "O",
+             text_hex(cluster, PKI_CLUSTER_ID, hex));
+    add_name(X509_get_subject_name(x), "CN", cn);
+    set_time(X509_getm_notBefore(x), now_s > SLACK_S ? now_s - SLACK_S : 0);
+    set_time(X509_getm_notAfter(x), now_s + days * DAY_S);
+    CHECK(X509_set_pubkey(x, key) == 1);
+    return x;
+}
+
+/* ---- making ---- */
+
+int pki_ca_new(const uint8_t cluster[PKI_CLUSTER_ID], uint64_t now_s,
+               struct buf *key, struct buf *cert, struct err *err)
+{
+    EVP_PKEY *k = new_key();
+    X509 *x = new_cert(cluster, "ca", now_s, CA_DAYS, k);
+
+    (void)err;
+    CHECK(X509_set_issuer_name(x, X509_get_subject_name(x)) == 1);
+    add_extension(x, x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0");
+    add_extension(x, x, NID_key_usage, "critical,keyCertSign");
+    add_extension(x, x, NID_subject_key_identifier, "hash");
+    CHECK(X509_sign(x, k, EVP_sha256()) > 0);
+    write_key(k, key);
+    write_cert(x, cert);
+    X509_free(x);
+    EVP_PKEY_free(k);
+    return 0;
+}
+
+int pki_request_new(struct buf *key, struct buf *request, struct err *err)
+{
+    EVP_PKEY *k = new_key();
+    X509_REQ *req = X509_REQ_new();
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    (void)err;
+    CHECK(req != NULL && bio != NULL);
+    CHECK(X509_REQ_set_version(req, X509_REQ_VERSION_1) == 1);
+    CHECK(X509_REQ_set_pubkey(req, k) == 1);
+    CHECK(X509_REQ_sign(req, k, EVP_sha256()) > 0);
+    CHECK(PEM_write_bio_X509_REQ(bio, req) == 1);
+    take_bio(bio, request);
+    write_key(k, key);
+    BIO_free(bio);
+    X509_REQ_free(req);
+    EVP_PKEY_free(k);
+    return 0;
+}
+
+static bool is_p256(EVP_PKEY *key)
+{
+    char name[64] = {0};
+    size_t len = 0;
+
+    return key != NULL && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
+           EVP_PKEY_get_group_name(key, name, sizeof name, &len) == 1 &&
+           (strcmp(name, "prime256v1") == 0 || strcmp(name, CURVE) == 0);
+}
+
+/* The key that a request asks a certificate for, and proves to have. */
+static EVP_PKEY *request_key(const void *pem, size_t len, struct err *err)
+{
+    BIO *bio = pem_bio(pem, len, "CERTIFICATE REQUEST", err);
+    X509_REQ *req;
+    EVP_PKEY *key;
+
+    if (bio == NULL) {
+        return NULL;
+    }
+    req = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    if (req == NULL) {
+        failed(err, "certificate request");
+        return NULL;
+    }
+    key = X509_REQ_get_pubkey(req);
+    if (!is_p256(key)) {
+        err_set(err, ERR_BAD_INPUT,
+                "certificate request: its key is not of " CURVE);
+        EVP_PKEY_free(key);
+        key = NULL;
+    } else if (X509_REQ_verify(req, key) != 1) {
+        err_set(err, ERR_BAD_INPUT,
+                "certificate request: its signature is not by its own key");
+        EVP_PKEY_free(key);
+        key = NULL;
+    }
+    ERR_clear_error();
+    X509_REQ_free(req);
+    return key;
+}
+
+static EVP_PKEY *read_key(const struct buf *pem, struct err *err)
+{
+    BIO *bio = pem_bio(pem->data, pem->len, "PRIVATE KEY", err);
+    EVP_PKEY *key;
+
+    if (bio == NULL) {
+        return NULL;
+    }
+    key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    if (key == NULL) {
+        failed(err, "private key");
+    }
+    return key;
+}
+
+static int issue(X509 *ca, EVP_PKEY *ca_key, EVP_PKEY *key,
+                 const uint8_t cluster[PKI_CLUSTER_ID], uint32_t server,
+                 uint64_t now_s, struct buf *cert, struct err *err)
+{
+    char cn[32];
+    X509 *x;
+
+    snprintf(cn, sizeof cn, NAME_PREFIX "%u", server);
+    x = new_cert(cluster, cn, now_s, PKI_CERT_DAYS, key);
+    CHECK(X509_set_issuer_name(x, X509_get_subject_name(ca)) == 1);
+    add_extension(x, ca, NID_basic_constraints, "critical,CA:FALSE");
+    add_extension(x, ca, NID_key_usage, "critical,digitalSignature");
+    add_extension(x, ca, NID_ext_key_usage, "serverAuth,clientAuth");
+    add_extension(x, ca, NID_subject_key_identifier, "hash");
+    add_extension(x, ca, NID_authority_key_identifier, "keyid:always");
+    if (X509_sign(x, ca_key, EVP_sha256()) <= 0) {
+        X509_free(x);
+        return failed(err, "signing a certificate");
+    }
+    write_cert(x, cert);
+    X509_free(x);
+    return 0;
+}
+
+int pki_issue(const struct buf *ca_key, const struct buf *ca_cert,
+              const void *request, size_t request_len, uint32_t server,
+              uint64_t now_s, struct buf *cert, struct err *err)
+{
+    EVP_PKEY *key = request_key(request, request_len, err);
+    EVP_PKEY *ck = NULL;
+    X509 *ca = NULL;
+    struct pki_cert info;
+    int rc = ERR_BAD_INPUT;
+
+    CHECK(server > 0);
+    if (key == NULL) {
+        return rc;
+    }
+    ck = read_key(ca_key, err);
+    if (ck != NULL &&
+        pki_cert_read(ca_cert->data, ca_cert->len, &info, err) == 0) {
+        ca = read_cert(ca_cert->data, ca_cert->len, err);
+    }
+    if (ca != NULL &&
+        (info.server != 0 || X509_check_private_key(ca, ck) != 1)) {
+        ERR_clear_error();
+        err_set(err, rc, "the key is not that of the CA's certificate");
+    } else if (ca != NULL) {
+        rc = issue(ca, ck, key, info.cluster, server, now_s, cert, err);
+    }
+    X509_free(ca);
+    EVP_PKEY_free(ck);
+    EVP_PKEY_free(key);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+static bool one_name(X509_NAME *name, int nid, char *out, size_t size)
+{
+    int at = X509_NAME_get_index_by_NID(name, nid, -1);
+    int len;
+
+    if (at < 0 || X509_NAME_get_index_by_NID(name, nid, at) >= 0) {
+        return false;
+    }
+    len = X509_NAME_get_text_by_NID(name, nid, out, (int)size);
+    return len > 0 && (size_t)len < size - 1 && strlen(out) == (size_t)len;
+}
+
+static bool read_time(const ASN1_TIME *t, uint64_t *out)
+{
+    struct tm tm;
+    time_t at;
+
+    if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1) {
+        return false;
+    }
+    at = timegm(&tm);
+    *out = (uint64_t)at;
+    return at >= 0;
+}
+
+static bool read_subject(X509 *x, struct pki_cert *out)
+{
+    X509_NAME *name = X509_get_subject_name(x);
+    char o[80], cn[80];
+    uint64_t id;
+
+    if (X509_NAME_entry_count(name) != 2 ||
+        !one_name(name, NID_organizationName, o, sizeof o) ||
+        !one_name(name, NID_commonName, cn, sizeof cn) ||
+        strlen(o) != 2 * PKI_CLUSTER_ID ||
+        !text_unhex(o, strlen(o), out->cluster, PKI_CLUSTER_ID)) {
+        return false;
+    }
+    if (strcmp(cn, "ca") == 0) {
+        out->server = 0;
+        return X509_check_ca(x) == 1;
+    }
+    if (!text_starts(cn, NAME_PREFIX) ||
+        !text_u64(cn + strlen(NAME_PREFIX), &id) || id == 0 ||
+        id > UINT32_MAX) {
+        return false;
+    }
+    out->server = (uint32_t)id;
+    return X509_check_ca(x) == 0;
+}
+
+int pki_cert_read(const void *pem, size_t len, struct pki_cert *out,
+                  struct err *err)
+{
+    X509 *x = read_cert(pem, len, err);
+    unsigned n = sizeof out->fingerprint;
+    int rc = 0;
+
+    if (x == NULL) {
+        return ERR_BAD_INPUT;
+    }
+    memset(out, 0, sizeof *out);
+    if (!read_subject(x, out)) {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "certificate: its subject is not that of a cluster's "
+                     "server or CA");
+    } else if (!is_p256(X509_get0_pubkey(x))) {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "certificate: its key is not of " CURVE);
+    } else if (!read_time(X509_get0_notBefore(x), &out->not_before_s) ||
+               !read_time(X509_get0_notAfter(x), &out->not_after_s) ||
+               X509_digest(x, EVP_sha256(), out->fingerprint, &n) != 1) {
+        rc = err_set(err, ERR_BAD_INPUT, "certificate: no validity");
+    }
+    ERR_clear_error();
+    X509_free(x);
+    return rc;
+}
+
+/* ---- tokens ---- */
+
+static const char url_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/* RFC 4648, section 5, without padding. */
+static char *put_url(char *out, const uint8_t *p, size_t len)
+{
+    uint32_t bits = 0;
+    unsigned have = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        bits = bits << 8 | p[i];
+        for (have += 8; have >= 6; have -= 6) {
+            *out++ = url_alphabet[bits >> (have - 6) & 63];
+        }
+    }
+    if (have > 0) {
+        *out++ = url_alphabet[bits << (6 - have) & 63];
+    }
+    return out;
+}
+
+/* Exactly @len bytes from exactly the text that put_url makes of them. */
+static bool get_url(const char *text, size_t text_len, uint8_t *out, size_t len)
+{
+    uint32_t bits = 0;
+    unsigned have = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < text_len; i++) {
+        const char *at = text[i] != '\0' ? strchr(url_alphabet, text[i]) : NULL;
+        if (at == NULL) {
+            return false;
+        }
+        bits = bits << 6 | (uint32_t)(at - url_alphabet);
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            if (n == len) {
+                return false;
+            }
+            out[n++] = (uint8_t)(bits >> have);
+        }
+    }
+    return n == len && (bits & ((1u << have) - 1)) == 0;
+}
+
+void pki_token_new(const uint8_t ca[PKI_FINGERPRINT], struct pki_token *out)
+{
+    memcpy(out->ca, ca, sizeof out->ca);
+    rng_bytes(out->secret, sizeof out->secret);
+}
+
+void pki_token_format(const struct pki_token *t, char out[PKI_TOKEN_TEXT])
+{
+    char *at = out + sprintf(out, TOKEN_PREFIX);
+
+    at = put_url(at, t->ca, sizeof t->ca);
+    *at++ = '.';
+    at = put_url(at, t->secret, sizeof t->secret);
+    *at = '\0';
+}
+
+int pki_token_parse(const char *text, struct pki_token *out, struct err *err)
+{
+    const char *ca = text + strlen(TOKEN_PREFIX);
+    const char *secret = ca + CA_TEXT + 1;
+
+    if (!text_starts(text, TOKEN_PREFIX)) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "a join token begins with " TOKEN_PREFIX);
+    }
+    if (strlen(text) != strlen(TOKEN_PREFIX) + CA_TEXT + 1 + SECRET_TEXT) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "a join token has %d characters, this has %zu",
+                       (int)strlen(TOKEN_PREFIX) + CA_TEXT + 1 + SECRET_TEXT,
+                       strlen(text));
+    }
+    if (ca[CA_TEXT] != '.' || !get_url(ca, CA_TEXT, out->ca, sizeof out->ca) ||
+        !get_url(secret, SECRET_TEXT, out->secret, sizeof out->secret)) {
+        mem_wipe(out, sizeof *out);
+        return err_set(err, ERR_BAD_INPUT,
+                       "a join token is base64url in two parts");
+    }
+    return 0;
+}
