@@ -3,6 +3,8 @@
  * Few names, so that commands meet: puts replace, copies share, uploads are
  * completed and aborted, conditions hold and fail, manifests are named twice,
  * servers join again, tokens run out, drives drain and go.
+ * Draws stand in statements of their own: the order in which arguments are
+ * evaluated is the compiler's, and a seed is to mean one history.
  * In a header, because only tests that link meta/ may have it.
  *
  * Threads: any; a struct belongs to its caller.
@@ -98,7 +100,9 @@ static inline const char *random_key(struct random_command *r, char *out)
 {
     static const char *const forms[] = {"k%u", "a/%u", "a/b/%u", "\xc3\xa4/%u"};
 
-    snprintf(out, 32, forms[random_draw(r, 4)], (unsigned)random_draw(r, 8));
+    const char *form = forms[random_draw(r, 4)];
+
+    snprintf(out, 32, form, (unsigned)random_draw(r, 8));
     return out;
 }
 
@@ -170,13 +174,13 @@ static inline void random_server(struct random_command *r, bool first,
     struct command_server s = {.name = name,
                                .address = address,
                                .endpoint = "",
-                               .zone = zones[random_draw(r, 3)],
                                .roles = META_SERVER_NODE,
                                .fingerprint = key,
                                .format = 1,
-                               .drives = drives,
-                               .drive_count = random_draw(r, 4)};
+                               .drives = drives};
 
+    s.zone = zones[random_draw(r, 3)];
+    s.drive_count = random_draw(r, 4);
     if (first || random_draw(r, 2) == 0) {
         s.roles = META_SERVER_ROLES;
     } else if (s.drive_count == 0) {
@@ -202,6 +206,7 @@ static inline void random_drive(struct random_command *r, struct buf *out)
 {
     struct command_drive d = {.weight = 1 + (uint32_t)random_draw(r, 9)};
     uint16_t drive = (uint16_t)random_draw(r, 24);
+    enum meta_drive_state state = (enum meta_drive_state)random_draw(r, 3);
 
     switch (random_draw(r, 4)) {
         case 0:
@@ -214,9 +219,8 @@ static inline void random_drive(struct random_command *r, struct buf *out)
             command_drive_weight(out, drive, d.weight);
             break;
         default:
-            command_drive_state(out, drive,
-                                (enum meta_drive_state)random_draw(r, 3),
-                                r->epoch, random_draw(r, 4) == 0);
+            command_drive_state(out, drive, state, r->epoch,
+                                random_draw(r, 4) == 0);
     }
 }
 
@@ -226,6 +230,7 @@ static inline void random_registry(struct random_command *r, struct buf *out)
     uint8_t hash[META_TOKEN_HASH] = {(uint8_t)random_draw(r, 4)};
     struct command_server_update u = {.format = 2};
     uint32_t server = 1 + (uint32_t)random_draw(r, 9);
+    uint32_t uses = 1 + (uint32_t)random_draw(r, 3);
 
     switch (random_draw(r, 14)) {
         case 0:
@@ -233,7 +238,7 @@ static inline void random_registry(struct random_command *r, struct buf *out)
             break;
         case 1:
         case 2:
-            command_token_create(out, hash, 1 + (uint32_t)random_draw(r, 3),
+            command_token_create(out, hash, uses,
                                  r->time_ms + 1 + random_draw(r, 200), "t",
                                  r->time_ms);
             break;
@@ -279,6 +284,7 @@ static inline void random_command_next(struct random_command *r,
     const struct random_put *from;
     struct random_put *to;
     uint64_t ids[4];
+    uint32_t number;
     size_t start = out->len;
 
     r->time_ms += random_draw(r, 3);
@@ -328,8 +334,8 @@ static inline void random_command_next(struct random_command *r,
         case 13:
             random_upload(r, upload, &bucket, key);
             random_content(r, &content, bytes);
-            command_part_put(out, upload, 1 + (uint32_t)random_draw(r, 4),
-                             &content, etag,
+            number = 1 + (uint32_t)random_draw(r, 4);
+            command_part_put(out, upload, number, &content, etag,
                              random_draw(r, 2) == 0 ? "crc" : NULL, r->time_ms);
             break;
         case 14:

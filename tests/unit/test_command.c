@@ -472,7 +472,7 @@ static void fields_of_a_server_out_of_bounds_are_refused_by_name(void **state)
 {
     char longer[META_ADDRESS_MAX + 2];
     struct command_drive same[] = {{1, "u"}, {1, "v"}, {2, "u"}};
-    struct command_drive none[] = {{0, "u"}};
+    struct command_drive none[] = {{1, "u"}, {0, "v"}};
     struct command_server one = server;
 
     (void)state;
