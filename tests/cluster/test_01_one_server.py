@@ -4,6 +4,7 @@ network cuts connections in the middle. Method: clients that put, get, list,
 delete and compare-and-set a few keys write down what they were told
 (history.py), harm is done meanwhile, and linear.py judges. This is what a
 cluster must pass too; one server shows that the tests are right."""
+import email.utils
 import os
 import random
 import time
@@ -11,20 +12,21 @@ import time
 import pytest
 
 import server as server_module
+import wall_clock
 from history import Load, judge
 from relay import Relay
+
+# Another number, other histories: for long searches.
+SEED = int(os.environ.get("GODWIT_SEED", "0"))
+FLAGS = ["--gc-interval", "200ms", "--gc-delay", "300ms", "--orphan-age",
+         "3s"]
 
 
 @pytest.fixture
 def server():
-    s = server_module.Server(flags=["--gc-interval", "200ms", "--gc-delay",
-                                    "300ms", "--orphan-age", "3s"])
+    s = server_module.Server(flags=FLAGS)
     yield s
     s.close()
-
-
-# Another number, other histories: for long searches.
-SEED = int(os.environ.get("GODWIT_SEED", "0"))
 
 
 def load_of(server, address=None, **more):
@@ -118,3 +120,29 @@ def test_connections_cut_in_the_middle(server, note):
             relay.heal()
         load.wait_acked(200)
         told(note, load.stop())
+
+
+def test_a_wall_clock_that_jumps(note, tmp_path):
+    """Minutes ahead and back, less than a signature may be off: what came
+    later is later, whatever the clock says."""
+    if wall_clock.why_not():
+        pytest.skip(wall_clock.why_not())
+    clock = wall_clock.WallClock(str(tmp_path))
+    s = server_module.Server(flags=FLAGS, env=clock.env())
+    try:
+        load = load_of(s, seed=7)
+        for seconds in (600, -600, 300, -800, 0):
+            load.wait_acked(200)
+            clock.set(seconds)
+        load.wait_acked(100)
+        clock.set(-700)
+        s.restart(kill=True)
+        load.wait_acked(200)
+        told(note, load.stop())
+        reply = s.raw().put("history", "dated")
+        seen = email.utils.parsedate_to_datetime(
+            s.raw().head("history", "dated").headers["last-modified"])
+        assert reply.status == 200
+        assert 650 < time.time() - seen.timestamp() < 760, "no other clock"
+    finally:
+        s.close()
