@@ -1,7 +1,8 @@
 /* Goal: questions and answers of the shard protocol come back as they went in,
  * and whatever else arrives is refused by the name of the wrong field.
  *
- * Method: round trips of each verb; every single bit flipped; every length cut
+ * Method: the golden file of the version (each head after its length, u16);
+ * round trips of each verb; every single bit flipped; every length cut
  * and grown; fields set wrong under a right checksum.
  */
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/wire.h"
 #include "crypto/digest.h"
@@ -43,6 +45,69 @@ static const struct shard_ask asks[] = {
     {.verb = SHARD_VERIFY, .drive = 0xfffe, .key = {1, 2, 3}},
 };
 #define ASKS (sizeof asks / sizeof asks[0])
+
+#define GOLDEN "tests/golden/shard-wire-v1.bin"
+
+static void add_head(struct buf *all, const void *head, size_t len)
+{
+    put_u16(all, (uint16_t)len);
+    put_bytes(all, head, len);
+}
+
+/* Each question and each answer once. */
+static void encode_all(struct buf *all)
+{
+    struct shard_info infos[2] = {{key, 9, 65536}, {{~0ull, 2, 1}, 8, 1}};
+    struct shard_page page = {.last = key, .count = 2, .shards = infos};
+    struct shard_got got = {7, 4096, 0x12345678};
+    struct shard_store_stats stats[2] = {
+        {.drive = 7, .shards = 1, .live_bytes = 2, .compacted_bytes = 13},
+        {.drive = 8, .state = DRIVE_FAILED, .reason = "gone"}};
+    uint8_t head[SHARD_ASK_BYTES_MAX];
+    struct buf b = {0};
+
+    for (size_t i = 0; i < ASKS; i++) {
+        add_head(all, head, shard_ask_encode(&asks[i], head));
+    }
+    shard_got_encode(&got, head);
+    add_head(all, head, SHARD_GOT_BYTES);
+    shard_info_encode(SHARD_STAT, &infos[0], head);
+    add_head(all, head, SHARD_INFO_BYTES);
+    shard_info_encode(SHARD_VERIFY, &infos[1], head);
+    add_head(all, head, SHARD_INFO_BYTES);
+    shard_page_encode(&page, &b);
+    add_head(all, b.data, b.len);
+    buf_clear(&b);
+    shard_stats_encode(stats, 2, &b);
+    add_head(all, b.data, b.len);
+    buf_free(&b);
+}
+
+static void the_golden_heads_are_written_again(void **state)
+{
+    struct buf golden = {0}, all = {0};
+    struct wire_reader r;
+    struct shard_ask back;
+    struct err err;
+
+    (void)state;
+    encode_all(&all);
+    if (getenv("GODWIT_GOLDEN") != NULL) {
+        assert_int_equal(fs_write(GOLDEN, all.data, all.len, 0644, &err), 0);
+    }
+    assert_int_equal(fs_read(GOLDEN, 65536, &golden, &err), 0);
+    assert_int_equal(golden.len, all.len);
+    assert_memory_equal(golden.data, all.data, all.len);
+    wire_init(&r, golden.data, golden.len);
+    for (size_t i = 0; i < ASKS; i++) {
+        size_t len = get_u16(&r);
+        const uint8_t *p = get_bytes(&r, len);
+        assert_int_equal(shard_ask_decode(asks[i].verb, p, len, &back, NULL),
+                         0);
+    }
+    buf_free(&golden);
+    buf_free(&all);
+}
 
 static void same_ask(const struct shard_ask *a, const struct shard_ask *b)
 {
@@ -347,6 +412,7 @@ static void the_state_of_drives_comes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_golden_heads_are_written_again),
         cmocka_unit_test(each_question_comes_back_as_it_went),
         cmocka_unit_test(no_flipped_bit_of_a_question_is_taken),
         cmocka_unit_test(a_question_of_another_length_is_refused),
