@@ -306,6 +306,16 @@ void shard_store_stats(struct shard_store *s, struct shard_store_stats *out)
     pthread_mutex_unlock(&s->mutex);
 }
 
+enum drive_state shard_store_state(struct shard_store *s)
+{
+    enum drive_state state;
+
+    pthread_mutex_lock(&s->mutex);
+    state = s->state;
+    pthread_mutex_unlock(&s->mutex);
+    return state;
+}
+
 const char *shard_store_path(const struct shard_store *s)
 {
     return s->path;

@@ -140,6 +140,8 @@ struct shard_store_stats {
 };
 
 void shard_store_stats(struct shard_store *s, struct shard_store_stats *out);
+/* The state alone: cheap. */
+enum drive_state shard_store_state(struct shard_store *s);
 const char *shard_store_path(const struct shard_store *s);
 
 /* Called (on the drive's thread) with each shard that scrub or compaction finds
