@@ -1,8 +1,8 @@
 /* fuzz_command.c: any bytes as commands, decoded and applied.
  *
  * Goal: no command crashes or is read past its end; apply never fails but by a
- * refusal; whatever was applied, every reference and count in the database
- * holds.
+ * refusal, whose reason is known; whatever was applied, every reference and
+ * count in the database holds.
  * Method: the input is a list of steps, each applied as an entry to a database
  * in memory: raw bytes, or a sound command of tests/lib/random_command.h, or
  * such a one with a byte changed. Then meta_verify, and all is rolled back.
@@ -72,6 +72,8 @@ static void apply_one(struct meta_apply *a, uint64_t index,
         CHECK(false);
     }
     CHECK(result.status >= 0 && result.status < 256);
+    CHECK(result.status == 0 || result.body == 0 ||
+          command_refusal_text(result.body) != NULL);
     free(p);
 }
 
