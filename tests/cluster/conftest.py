@@ -21,3 +21,14 @@ def note(request):
 def pytest_terminal_summary(terminalreporter):
     for line in _notes:
         terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What the servers of a cluster said, when its test fails."""
+    outcome = yield
+    if call.when == "call" and call.excinfo is not None:
+        import cluster
+        for each in cluster.living:
+            outcome.get_result().sections.append(
+                ("servers' logs", each.logs()))
