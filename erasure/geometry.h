@@ -14,6 +14,13 @@
  * slot i, parity j is slot k + j, whatever the number of pieces; so slots
  * pieces..k-1 of a short chunk are empty.
  *
+ * A policy with local groups, written K+L+G (6+2+2), has m = L + G parity
+ * shards. Data slots [j*k/l, (j+1)*k/l) are local group j; slot k + j is its
+ * parity, by XOR, for j < l; slots k + l.. are the global ones (codec.h). So a
+ * lost shard is rebuilt from k/l others instead of k. Chunks of fewer than k
+ * pieces are coded as plain pieces+m: they need few reads anyway, and survive
+ * more.
+ *
  * Pure arithmetic. Threads: any.
  */
 #ifndef GODWIT_ERASURE_GEOMETRY_H
@@ -31,9 +38,14 @@ struct err;
 #define GEOMETRY_M_MAX 6
 #define GEOMETRY_SLOTS_MAX (GEOMETRY_K_MAX + GEOMETRY_M_MAX)
 
+#define GEOMETRY_GLOBALS_MAX 2 /* of a policy with local groups: codec.h */
+#define GEOMETRY_LOCAL_MAX 15  /* data shards of a local group: codec.h */
+
 /* Who writes {4, 2} means no local groups: the field came later. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
+/* With l > 0: l >= 2; l divides k in groups of 2..GEOMETRY_LOCAL_MAX; of the m
+ * parity shards 1..GEOMETRY_GLOBALS_MAX are not local. */
 struct ec_policy {
     uint8_t k; /* 1..GEOMETRY_K_MAX */
     uint8_t m; /* 0..GEOMETRY_M_MAX, all parity shards */
@@ -45,19 +57,25 @@ struct chunk_shape {
     uint32_t piece_bytes; /* s */
     uint8_t pieces;       /* 1..k */
     uint8_t k, m;
+    uint8_t l; /* that of the policy when pieces is k, else 0 */
 };
 
-/* "4+2". ERR_BAD_INPUT says what is wrong. */
+/* "4+2", "6+2+2". ERR_BAD_INPUT says what is wrong. */
 int ec_policy_parse(const char *text, struct ec_policy *out, struct err *err);
+/* The same text again; @out needs EC_POLICY_TEXT_MAX bytes. */
+#define EC_POLICY_TEXT_MAX 12
+char *ec_policy_text(struct ec_policy policy, char *out);
 
 /* Whether the fields keep their bounds. */
 bool ec_policy_is_valid(struct ec_policy policy);
 
-/* How many shards of a chunk may be lost, whichever they are: m. */
+/* How many shards of a chunk may be lost, whichever they are: m; with local
+ * groups one more than there are global parity shards (of more, most). */
 unsigned ec_policy_tolerates(struct ec_policy policy);
 
-/* How many shards must be on stable media before a chunk counts as written:
- * pieces + ceil(m / 2). */
+/* How many shards must be on stable media before a chunk counts as written: all
+ * but half, rounded down, of what may be lost: pieces + ceil(m / 2); with local
+ * groups k + m - floor((g + 1) / 2), g being the global ones. */
 unsigned geometry_write_quorum(const struct chunk_shape *shape);
 
 struct chunk_shape geometry_shape(struct ec_policy policy,

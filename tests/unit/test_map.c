@@ -343,6 +343,37 @@ static void survival_is_that_of_the_worst_case(void **state)
     assert_true((seen & 0xc) == 0xc); /* 2 and 3 drives were among them */
 }
 
+static void local_groups_are_kept_and_counted_with_what_they_survive(
+    void **state)
+{
+    struct placement_map m = {.epoch = 1, .policy = {6, 4, 2}, .count = 1};
+    struct placement_map again;
+    struct map_drive fleet[10] = {{0}};
+    struct map_survival v;
+    struct buf b = {0};
+
+    (void)state;
+    m.groups = calloc(1, sizeof m.groups[0]);
+    m.groups[0].epoch = 1;
+    m.groups[0].policy = m.policy;
+    for (uint16_t i = 0; i < 10; i++) {
+        m.groups[0].slots[i] = i;
+        fleet[i] = (struct map_drive){
+            .id = i, .node = i / 2, .zone = i / 5, .weight = 1};
+    }
+    map_encode(&m, &b);
+    assert_int_equal(b.data[3], 2);
+    assert_int_equal(map_decode(b.data, b.len, &again, NULL), 0);
+    assert_same(&m, &again);
+    v = map_survives(&m, fleet, 10);
+    assert_int_equal(v.drives, 3);
+    assert_int_equal(v.nodes, 1);
+    assert_int_equal(v.zones, 0);
+    buf_free(&b);
+    map_free(&again);
+    map_free(&m);
+}
+
 static void an_unknown_drive_counts_as_lost(void **state)
 {
     struct placement_map m = small_map(6);
@@ -420,6 +451,8 @@ int main(void)
         cmocka_unit_test(a_move_changes_one_slot_and_raises_both_epochs),
         cmocka_unit_test(a_move_that_does_not_fit_changes_nothing),
         cmocka_unit_test(survival_is_that_of_the_worst_case),
+        cmocka_unit_test(
+            local_groups_are_kept_and_counted_with_what_they_survive),
         cmocka_unit_test(an_unknown_drive_counts_as_lost),
         cmocka_unit_test(the_operator_is_told_in_a_sentence),
         cmocka_unit_test(balance_is_the_fullest_over_the_mean),
