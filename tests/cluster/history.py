@@ -300,7 +300,6 @@ class Load:
         self.endpoints = list(endpoints)
         self.access = access
         self.secret = secret
-        self.bucket = bucket
         self.keys = keys
         self.seed = seed
         self.timeout = timeout
@@ -311,6 +310,8 @@ class Load:
         self.ending = threading.Event()
         Load.runs += 1
         self.run = f"r{Load.runs}"
+        # One of its own: a history begins with keys that hold nothing.
+        self.bucket = f"{bucket}-{Load.runs}"
         self.clients = [Client(self, n) for n in range(clients)]
 
     def make_bucket(self, tries=1):

@@ -339,17 +339,40 @@ class _Search:
 
 
 def shrink(ops, limit=200_000):
-    """A smaller history of one key that is refused too. What goes is what a
-    history may lose without becoming wrong: reads, refused operations, and,
-    when no refused one is left, a value with all who saw it."""
+    """A smaller history of one key that is refused too, and only if this one
+    should be: first no more time than needed, then what a history may lose
+    without becoming wrong: reads, refused operations, and, when no refused
+    one is left, a value with all who saw it."""
     def bad(some):
         try:
             return check_key(some, limit) is not None
         except Undecided:
             return False
 
+    plain = _plain_violation(ops)
+    if plain:
+        return plain.ops
     ops = list(ops)
     assert bad(ops)
+    moments = sorted({op.end for op in ops if op.outcome != UNKNOWN})
+    low, high = 0, len(moments) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if bad(window(ops, -math.inf, moments[middle])):
+            high = middle
+        else:
+            low = middle + 1
+    until = moments[low]
+    moments = [-math.inf] + sorted({op.start for op in ops
+                                    if op.start <= until})
+    low, high = 0, len(moments) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if bad(window(ops, moments[middle], until)):
+            low = middle
+        else:
+            high = middle - 1
+    ops = window(ops, moments[low], until)
     step = max(1, len(ops) // 2)
     while step:
         at = 0
@@ -362,6 +385,43 @@ def shrink(ops, limit=200_000):
                 at += step
         step //= 2
     return ops
+
+
+def window(ops, since, until):
+    """What is sure of a key's history between two moments. It is good if the
+    whole is: what the key may hold at the first moment, and what goes on at
+    either, is there as an operation of unknown outcome."""
+    out = []
+    early = []
+    for op in ops:
+        writes = op.kind != "get" and op.outcome in (OK, UNKNOWN)
+        if op.start > until or op.outcome == FAILED:
+            continue
+        if op.outcome == UNKNOWN:
+            out += [op] if writes else []
+        elif op.end < since:
+            if writes and op.kind != "delete":
+                early.append(op)
+        elif op.start < since:
+            if writes:
+                out.append(_perhaps(op))
+        elif op.end <= until:
+            out.append(op)
+        elif writes:
+            out.append(op.copy(outcome=UNKNOWN, end=math.inf))
+    asked = {op.value for op in out if op.kind == "get"}
+    asked |= {op.expect for op in out if op.kind == "cas"}
+    asked |= {op.seen for op in out if op.seen != ()}
+    early = [_perhaps(op) for op in early if op.value in asked]
+    if since > -math.inf:
+        early.append(Op("-", "put", ops[0].key, "(something older)",
+                        -math.inf, None, UNKNOWN))
+    return early + out
+
+
+def _perhaps(op):
+    kind = "delete" if op.kind == "delete" else "put"
+    return op.copy(kind=kind, outcome=UNKNOWN, end=math.inf, expect=ABSENT)
 
 
 def _without(ops, gone):

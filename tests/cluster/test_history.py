@@ -137,7 +137,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         store = self.server.store
         body = self.rfile.read(int(self.headers["Content-Length"]))
         match = self.headers.get("If-Match")
-        if self.path == "/bucket":
+        if self.path.count("/") == 1:
             return self.answer(200)
         if match:
             def allowed(now):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from linear import (ABSENT, FAILED, OK, REFUSED, UNKNOWN, Op, Undecided,
-                    check, check_key, shrink)
+                    check, check_key, shrink, window)
 
 
 def put(value, start, end=None, outcome=OK):
@@ -321,16 +321,41 @@ def test_long_broken_histories_are_refused_soon():
     assert refused >= 4
 
 
+def test_a_window_of_a_good_history_is_good():
+    rng = random.Random(13)
+    for seed in range(300):
+        history = simulate(seed, 60, 5, 1, unknown=0.05)
+        since, until = sorted(rng.uniform(-1, 20) for _ in range(2))
+        part = window(history, since, until)
+        assert check_key(part) is None, f"seed {seed}"
+
+
 def test_shrink_keeps_what_matters():
     rng = random.Random(3)
-    done = 0
-    for seed in range(40):
-        history = simulate(seed, 200, 4, 1)
+    sizes = []
+    for seed in range(60):
+        history = simulate(seed, 300, 4, 1)
         wrong = broken(history, rng)
         if wrong is None or not check(wrong):
             continue
         small = shrink(wrong)
-        assert check_key(small) is not None
-        assert len(small) <= len(wrong) / 2
+        sizes.append(len(small))
+        if len(small) > 2:
+            assert check_key(small) is not None
+    assert len(sizes) > 20
+    assert sorted(sizes)[len(sizes) // 2] < 12, sizes
+
+
+def test_what_is_shrunk_is_truly_wrong():
+    """Small enough to try every order; the shrunk one too."""
+    rng = random.Random(17)
+    done = 0
+    for seed in range(1500):
+        wrong = broken(simulate(seed, 7, 3, 1, unknown=0.15), rng)
+        if wrong is None or check_key(wrong) is None:
+            continue
+        assert not every_order(wrong)
+        small = shrink(wrong)
+        assert not every_order(small), small
         done += 1
-    assert done > 10
+    assert done > 500
