@@ -489,7 +489,7 @@ int apply_server_state(struct step *s)
 int apply_server_remove(struct step *s)
 {
     struct registry r;
-    struct server_row v;
+    struct server_row v = {.there = false};
     sqlite3_stmt *q;
     uint64_t drives = 0;
     int rc = registry_open(s, &r);
