@@ -70,6 +70,26 @@ static uint32_t lowest(uint32_t mask, unsigned n)
     return out;
 }
 
+/* Some k shards of @have that give all others, data first; fewer when there are
+ * no such. */
+static uint32_t basis(unsigned k, unsigned l, uint32_t have)
+{
+    unsigned size = l > 0 ? k / l : k;
+    uint32_t out = 0;
+
+    for (unsigned i = 0; i < k; i += size) {
+        uint32_t group = l > 0 ? lrc_group(k, l, i) : (1u << k) - 1;
+        out |= lowest(have & group, size);
+    }
+    return out | lowest(have >> (k + l) << (k + l), k - bits(out));
+}
+
+bool lrc_decodes(unsigned k, unsigned l, unsigned g, uint32_t have)
+{
+    CHECK(k + l + g <= GEOMETRY_SLOTS_MAX);
+    return bits(basis(k, l, have & ((1u << (k + l + g)) - 1))) == k;
+}
+
 /* Each wanted shard by its own group alone; false when that cannot be. */
 static bool plan_local(unsigned k, unsigned l, uint32_t have, uint32_t want,
                        struct lrc_plan *out)
@@ -91,8 +111,7 @@ static bool plan_local(unsigned k, unsigned l, uint32_t have, uint32_t want,
 int lrc_plan(unsigned k, unsigned l, unsigned g, uint32_t have, uint32_t want,
              struct lrc_plan *out, struct err *err)
 {
-    uint32_t read = 0;
-    unsigned size = l > 0 ? k / l : k;
+    uint32_t read;
 
     CHECK(k + l + g <= GEOMETRY_SLOTS_MAX);
     have &= (1u << (k + l + g)) - 1;
@@ -104,11 +123,7 @@ int lrc_plan(unsigned k, unsigned l, unsigned g, uint32_t have, uint32_t want,
     if (plan_local(k, l, have, want, out)) {
         return 0;
     }
-    for (unsigned i = 0; i < k; i += size) { /* data comes before its parity */
-        read |=
-            lowest(have & (l > 0 ? lrc_group(k, l, i) : (1u << k) - 1), size);
-    }
-    read |= lowest(have >> (k + l) << (k + l), k - bits(read));
+    read = basis(k, l, have);
     if (bits(read) < k) {
         return err_set(err, ERR_UNAVAILABLE,
                        "%u shards are left of the %u that are needed",

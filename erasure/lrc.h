@@ -47,6 +47,9 @@ void lrc_matrix(unsigned k, unsigned l, unsigned g, uint8_t *out);
  * for a global one. */
 uint32_t lrc_group(unsigned k, unsigned l, unsigned shard);
 
+/* Whether the shards in @have give all others; with l = 0 any k do. */
+bool lrc_decodes(unsigned k, unsigned l, unsigned g, uint32_t have);
+
 /* What to read of @have to get @want, both masks of shards; what is in both is
  * had already. With l = 0 any k shards will do, and data comes first.
  * ERR_UNAVAILABLE when @have does not suffice. */

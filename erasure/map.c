@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/wire.h"
+#include "erasure/lrc.h"
 
 #define MAP_VERSION_ONE_MACHINE 1
 #define MAP_VERSION 2
@@ -174,41 +175,19 @@ int map_apply(struct placement_map *map, const struct map_move *move,
     return 0;
 }
 
-/* How many of the @n domains that hold @has slots (0 when none; more than
- * @spare in all) may go before more than @spare slots are lost. */
-static unsigned domains_to_spare(const unsigned *has, unsigned n,
-                                 unsigned spare)
-{
-    unsigned left[GEOMETRY_SLOTS_MAX];
-    unsigned domains = 0;
-
-    memcpy(left, has, n * sizeof has[0]);
-    for (;;) {
-        unsigned fullest = 0;
-        for (unsigned i = 1; i < n; i++) {
-            fullest = left[i] > left[fullest] ? i : fullest;
-        }
-        if (left[fullest] > spare) {
-            return domains;
-        }
-        spare -= left[fullest];
-        left[fullest] = 0;
-        domains++;
-    }
-}
-
-/* Slots of each zone, node and drive, written at the first slot in it. */
+/* The slots in each zone, node and drive as masks, at the first slot in it. */
 struct spread {
-    unsigned zone[GEOMETRY_SLOTS_MAX];
-    unsigned node[GEOMETRY_SLOTS_MAX];
-    unsigned drive[GEOMETRY_SLOTS_MAX];
+    uint32_t zone[GEOMETRY_SLOTS_MAX];
+    uint32_t node[GEOMETRY_SLOTS_MAX];
+    uint32_t drive[GEOMETRY_SLOTS_MAX];
 };
 
-static unsigned spread_of(const struct placement_group *g, unsigned n,
+/* Gives the mask of slots that are there. */
+static uint32_t spread_of(const struct placement_group *g, unsigned n,
                           const struct map_drive *const *by_id,
                           struct spread *out)
 {
-    unsigned here = 0;
+    uint32_t here = 0;
 
     memset(out, 0, sizeof *out);
     for (unsigned s = 0; s < n; s++) {
@@ -217,7 +196,7 @@ static unsigned spread_of(const struct placement_group *g, unsigned n,
         if (d == NULL) {
             continue;
         }
-        here++;
+        here |= 1u << s;
         for (unsigned t = s; t-- > 0;) {
             const struct map_drive *o = by_id[g->slots[t]];
             if (o == NULL || o->zone != d->zone) {
@@ -227,11 +206,69 @@ static unsigned spread_of(const struct placement_group *g, unsigned n,
             node = o->node == d->node ? t : node;
             drive = o->id == d->id ? t : drive;
         }
-        out->zone[zone]++;
-        out->node[node]++;
-        out->drive[drive]++;
+        out->zone[zone] |= 1u << s;
+        out->node[node] |= 1u << s;
+        out->drive[drive] |= 1u << s;
     }
     return here;
+}
+
+static unsigned bits(uint32_t mask)
+{
+    return (unsigned)__builtin_popcount(mask);
+}
+
+static bool decodes(struct ec_policy p, uint32_t have)
+{
+    return p.l > 0 ? lrc_decodes(p.k, p.l, (unsigned)p.m - p.l, have)
+                   : bits(have) >= p.k;
+}
+
+/* Whether @here without any @more of the domains from @from on decodes. */
+static bool survives_any(struct ec_policy p, uint32_t here,
+                         const uint32_t *domains, unsigned n, unsigned from,
+                         unsigned more)
+{
+    if (more == 0) {
+        return decodes(p, here);
+    }
+    for (unsigned i = from; i + more <= n; i++) {
+        if (!survives_any(p, here & ~domains[i], domains, n, i + 1, more - 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int fuller_first(const void *a, const void *b)
+{
+    unsigned x = bits(*(const uint32_t *)a), y = bits(*(const uint32_t *)b);
+
+    return x > y ? -1 : x < y;
+}
+
+/* How many domains may go, whichever they are, before @here decodes no more. */
+static unsigned domains_to_spare(struct ec_policy p, uint32_t here,
+                                 uint32_t *domains, unsigned n)
+{
+    unsigned tolerated = ec_policy_tolerates(p);
+    unsigned lost = (unsigned)p.k + p.m - bits(here);
+    unsigned count = 0;
+
+    qsort(domains, n, sizeof domains[0], fuller_first);
+    while (n > 0 && domains[n - 1] == 0) {
+        n--;
+    }
+    /* What any losses of so many shards leave, the fullest domains leave. */
+    while (count < n && lost + bits(domains[count]) <= tolerated) {
+        lost += bits(domains[count++]);
+    }
+    /* With local groups it may be more, depending on which shards they hold. */
+    while (p.l > 0 && count < n &&
+           survives_any(p, here, domains, n, 0, count + 1)) {
+        count++;
+    }
+    return count;
 }
 
 static unsigned least(unsigned a, unsigned b)
@@ -260,20 +297,19 @@ struct map_survival map_survives(const struct placement_map *map,
         .zones = UINT32_MAX, .nodes = UINT32_MAX, .drives = UINT32_MAX};
     const struct map_drive **by_id = drives_by_id(drives, count);
     unsigned n = map_slots(map);
-    unsigned tolerated = ec_policy_tolerates(map->policy);
+    struct ec_policy p = map->policy;
 
     for (uint32_t i = 0; i < map->count; i++) {
         struct spread s;
-        unsigned lost = n - spread_of(&map->groups[i], n, by_id, &s);
-        if (lost > tolerated) {
+        uint32_t here = spread_of(&map->groups[i], n, by_id, &s);
+        if (!decodes(p, here)) {
             v.groups_lost++;
             continue;
         }
-        v.groups_degraded += lost > 0;
-        v.zones = least(v.zones, domains_to_spare(s.zone, n, tolerated - lost));
-        v.nodes = least(v.nodes, domains_to_spare(s.node, n, tolerated - lost));
-        v.drives =
-            least(v.drives, domains_to_spare(s.drive, n, tolerated - lost));
+        v.groups_degraded += bits(here) < n;
+        v.zones = least(v.zones, domains_to_spare(p, here, s.zone, n));
+        v.nodes = least(v.nodes, domains_to_spare(p, here, s.node, n));
+        v.drives = least(v.drives, domains_to_spare(p, here, s.drive, n));
     }
     if (v.groups_lost > 0) {
         v.zones = v.nodes = v.drives = 0;

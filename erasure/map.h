@@ -77,7 +77,7 @@ struct map_move {
 struct map_survival {
     unsigned zones, nodes, drives;
     uint32_t groups_degraded; /* miss a slot, and can be read */
-    uint32_t groups_lost;     /* miss more than their policy tolerates */
+    uint32_t groups_lost;     /* miss too much to be read */
 };
 
 void map_free(struct placement_map *map); /* make it empty */
@@ -95,8 +95,9 @@ int map_decode(const void *p, size_t len, struct placement_map *out,
 int map_apply(struct placement_map *map, const struct map_move *move,
               struct err *err);
 
-/* Exact: a group is asked for its fullest zones, nodes and drives. An LRC
- * policy is counted with the losses that it survives in every pattern. */
+/* Exact: of each group the fullest zones, nodes and drives go first; with local
+ * groups every choice of them is tried, as it matters which shards they hold.
+ */
 struct map_survival map_survives(const struct placement_map *map,
                                  const struct map_drive *drives, size_t count);
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "erasure/lrc.h"
 #include "erasure/map_shares.h"
 #include "erasure/map_state.h"
 
@@ -13,6 +14,8 @@
 #define MAKE_ROUNDS 64 /* in which a first map grows */
 /* Bounds of the search for ways over other drives: a second or two. */
 #define SEARCH_SLOTS 50000000
+#define NUMBER_TRIES \
+    64             /* at random, of the slots of a group with local groups */
 #define COST_MAX 8 /* moves for one slot */
 #define BALANCE_PASSES 8
 
@@ -356,13 +359,58 @@ static size_t uneven(const struct balance *b)
 
 /* --- A first map --- */
 
-static void shuffle(uint32_t group, uint16_t *slots, unsigned n)
+static void shuffle(uint64_t by, uint32_t *at, unsigned n)
 {
     for (unsigned i = n; i > 1; i--) {
-        unsigned j = (unsigned)(state_hash(group, i) % i);
-        uint16_t t = slots[i - 1];
-        slots[i - 1] = slots[j];
-        slots[j] = t;
+        unsigned j = (unsigned)(state_hash(by, i) % i);
+        uint32_t t = at[i - 1];
+        at[i - 1] = at[j];
+        at[j] = t;
+    }
+}
+
+/* How many slots are in zones and nodes that the group cannot lose, with its
+ * slots on the drives @at. Matters with local groups alone. */
+static unsigned exposed(const struct map_state *st, struct ec_policy p,
+                        const uint32_t *at)
+{
+    unsigned count = 0;
+
+    for (unsigned s = 0; s < st->slots; s++) {
+        const struct map_usable *d = &st->shares.drives[at[s]];
+        uint32_t zone = 0, node = 0;
+        for (unsigned t = 0; t < st->slots; t++) {
+            zone |= (uint32_t)(at[t] >= d->zone_first && at[t] < d->zone_end)
+                    << t;
+            node |= (uint32_t)(at[t] >= d->node_first && at[t] < d->node_end)
+                    << t;
+        }
+        count += !lrc_decodes(p.k, p.l, (unsigned)p.m - p.l, ~zone);
+        count += !lrc_decodes(p.k, p.l, (unsigned)p.m - p.l, ~node);
+    }
+    return count;
+}
+
+/* Number the slots of a group: at random, so that data and parity are spread
+ * over all drives; with local groups at random until no zone or node holds too
+ * much of one, if that can be. */
+static void number_slots(const struct map_state *st, struct ec_policy p,
+                         uint32_t group, uint32_t *at)
+{
+    uint32_t best[GEOMETRY_SLOTS_MAX];
+    unsigned least = UINT32_MAX;
+
+    shuffle(group, at, st->slots);
+    for (unsigned i = 0; p.l > 0 && i < NUMBER_TRIES && least > 0; i++) {
+        unsigned count = exposed(st, p, at);
+        if (count < least) {
+            least = count;
+            memcpy(best, at, st->slots * sizeof at[0]);
+        }
+        shuffle((uint64_t)(i + 1) << 32 | group, at, st->slots);
+    }
+    if (p.l > 0) {
+        memcpy(at, best, st->slots * sizeof at[0]);
     }
 }
 
@@ -421,10 +469,10 @@ int map_make(struct ec_policy policy, uint32_t groups,
         struct placement_group *group = &map.groups[g];
         *group = (struct placement_group){.id = g, .epoch = 1};
         group->policy = policy;
+        number_slots(st, policy, g, st->at + (size_t)g * n);
         for (unsigned s = 0; s < n; s++) {
             group->slots[s] = st->shares.drives[st->at[g * n + s]].id;
         }
-        shuffle(g, group->slots, n);
     }
     free(was);
     state_free(st);

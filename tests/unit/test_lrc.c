@@ -197,6 +197,7 @@ static void every_pattern_of_6_2_2_and_12_2_2_decodes_if_any_code_does(
             assert_int_equal(can, could_decode(&c, have));
             /* A plan may also mend local losses alone. */
             assert_int_equal(can, planned(&c, have));
+            assert_int_equal(can, lrc_decodes(k, 2, 2, have));
         }
         for (unsigned lost = 3; lost <= 4; lost++) {
             print_message(
@@ -336,6 +337,8 @@ static void without_groups_any_k_are_read_and_data_first(void **state)
     assert_int_equal(lrc_plan(4, 0, 2, 0x07, 0x08, &plan, &err),
                      ERR_UNAVAILABLE);
     assert_string_equal(err.text, "3 shards are left of the 4 that are needed");
+    assert_true(lrc_decodes(4, 0, 2, 0x3c));
+    assert_false(lrc_decodes(4, 0, 2, 0x38));
 }
 
 int main(void)

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/wire.h"
+#include "erasure/lrc.h"
 #include "erasure/map.h"
 
 static uint32_t seed = 12345;
@@ -273,12 +274,17 @@ static bool reads(const struct placement_map *m, const struct map_drive *fleet,
 {
     for (uint32_t g = 0; g < m->count; g++) {
         unsigned missing = 0;
+        uint32_t have = 0;
         for (unsigned s = 0; s < map_slots(m); s++) {
             const struct map_drive *d = &fleet[m->groups[g].slots[s]];
-            missing += d->state == MAP_DRIVE_GONE ||
-                       (lost >> domain(d, level) & 1) != 0;
+            bool gone = d->state == MAP_DRIVE_GONE ||
+                        (lost >> domain(d, level) & 1) != 0;
+            missing += gone;
+            have |= (uint32_t)!gone << s;
         }
-        if (missing > m->policy.m) {
+        if (m->policy.l > 0 ? !lrc_decodes(m->policy.k, m->policy.l,
+                                           m->policy.m - m->policy.l, have)
+                            : missing > m->policy.m) {
             return false;
         }
     }
@@ -308,13 +314,16 @@ static unsigned survives_slowly(const struct placement_map *m,
 static void survival_is_that_of_the_worst_case(void **state)
 {
     struct map_drive fleet[FLEET] = {{0}};
-    unsigned seen = 0;
+    unsigned seen = 0, beyond = 0;
 
     (void)state;
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 600; round++) {
         struct placement_map m = {.epoch = 1, .policy = {2, 3}};
         struct map_survival v;
-        m.count = 1 + below(6);
+        if (round % 2) {
+            m.policy = (struct ec_policy){4, 4, 2};
+        }
+        m.count = 1 + below(round % 2 ? 2 : 6);
         m.groups = calloc(m.count, sizeof m.groups[0]);
         for (uint16_t i = 0; i < FLEET; i++) {
             fleet[i] = (struct map_drive){
@@ -323,7 +332,7 @@ static void survival_is_that_of_the_worst_case(void **state)
         }
         for (uint32_t g = 0; g < m.count; g++) {
             uint16_t first = (uint16_t)below(FLEET);
-            for (unsigned s = 0; s < 5; s++) {
+            for (unsigned s = 0; s < map_slots(&m); s++) {
                 m.groups[g].slots[s] = (uint16_t)((first + s * 2) % FLEET);
             }
         }
@@ -334,6 +343,7 @@ static void survival_is_that_of_the_worst_case(void **state)
             assert_int_equal(v.nodes, survives_slowly(&m, fleet, 1));
             assert_int_equal(v.zones, survives_slowly(&m, fleet, 2));
             seen |= 1u << v.drives;
+            beyond += m.policy.l > 0 && v.nodes >= 2;
         } else {
             assert_true(v.groups_lost > 0);
             assert_int_equal(v.drives, 0);
@@ -341,6 +351,9 @@ static void survival_is_that_of_the_worst_case(void **state)
         map_free(&m);
     }
     assert_true((seen & 0xc) == 0xc); /* 2 and 3 drives were among them */
+    /* Two nodes of two shards each, where any 3 losses are all one can count
+     * on: more by the kinds of shards that they hold. */
+    assert_true(beyond > 0);
 }
 
 static void local_groups_are_kept_and_counted_with_what_they_survive(

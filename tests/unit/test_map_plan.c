@@ -536,6 +536,26 @@ static void balance_at_a_hundred_groups_a_drive_is_near_perfect(void **state)
     map_free(&map);
 }
 
+/* 12+2+2 over four zones: a zone holds four slots, one more than any losses may
+ * be; their numbers are chosen so that it may go all the same. */
+static void local_groups_are_numbered_so_that_a_zone_may_go(void **state)
+{
+    static struct fleet f;
+    struct ec_policy policy = {12, 4, 2};
+    struct placement_map map;
+    struct map_survival v;
+
+    (void)state;
+    even_fleet(&f, 4, 4, 4);
+    make(&f, policy, &map);
+    assert_keeps_the_rules(&map, &f, true);
+    v = map_survives(&map, f.drives, f.count);
+    assert_int_equal(v.zones, 1);
+    assert_int_equal(v.nodes, 3);
+    assert_int_equal(v.drives, 3);
+    map_free(&map);
+}
+
 static void full_drives_take_nothing(void **state)
 {
     static struct fleet f;
@@ -626,6 +646,7 @@ int main(void)
         cmocka_unit_test(the_order_of_the_drives_does_not_matter),
         cmocka_unit_test(the_groups_of_a_drive_spread_over_all_others),
         cmocka_unit_test(balance_at_a_hundred_groups_a_drive_is_near_perfect),
+        cmocka_unit_test(local_groups_are_numbered_so_that_a_zone_may_go),
         cmocka_unit_test(full_drives_take_nothing),
         cmocka_unit_test(a_map_of_one_machine_grows_into_a_cluster),
         cmocka_unit_test(no_usable_drive_is_an_error),
