@@ -271,7 +271,8 @@ class Cluster:
                     SECRET, bucket, **more).make_bucket(tries=50)
 
     def logs(self, lines=30):
-        return "\n".join(f"--- {m}\n{m.log(lines)}" for m in self.members)
+        return "\n".join(f"--- {m}\n{m.log(lines)}" for m in self.members
+                         if m.log(1))
 
     def close(self, complain=True):
         """End all and remove all; complains of one that died by itself."""

@@ -126,13 +126,15 @@ def test_a_server_of_another_cluster_is_refused_and_keeps_its_data(two):
 
 def test_a_single_store_that_has_data_does_not_join_by_accident(two):
     member = two.add("z5")
-    store = server_module.Server(data=member.data)
+    keys = {"GODWIT_ACCESS_KEY_ID": cluster_module.ACCESS,
+            "GODWIT_SECRET_ACCESS_KEY": cluster_module.SECRET}
+    store = server_module.Server(data=member.data, env=keys)
     raw = store.raw()
     assert raw.request("PUT", "own").status == 200
     assert raw.put("own", "k", b"mine").status == 200
     store.close()
     refused(two, two.members[0].token(), member)
-    store = server_module.Server(data=member.data)
+    store = server_module.Server(data=member.data, env=keys)
     assert store.raw().get("own", "k").body == b"mine"
     store.close()
 
