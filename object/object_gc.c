@@ -247,16 +247,15 @@ static uint32_t slot_bytes(const struct chunk_ref *chunk, unsigned slot)
 }
 
 /* Read a shard past the system's cache, once the drive is known to answer:
- * that read has no deadline. */
+ * that read has no deadline where the drive is. */
 static int check_shard(struct object_store *s, const struct chunk_ref *chunk,
                        unsigned slot, uint16_t drive, struct err *err)
 {
-    struct shard_store *store = peers_store(s->options.peers, drive);
     struct shard_key key = chunk_key(chunk, slot);
     struct shard_info info;
     int rc;
 
-    if (store == NULL) {
+    if (peers_state(s->options.peers, drive) == PEER_UNKNOWN) {
         return err_set(err, ERR_IO, "drive %u is not known here",
                        (unsigned)drive);
     }
@@ -268,12 +267,12 @@ static int check_shard(struct object_store *s, const struct chunk_ref *chunk,
     if (rc != 0) {
         return rc;
     }
-    if (shard_store_stat(store, &key, &info) &&
-        info.length != slot_bytes(chunk, slot)) {
-        return err_set(err, ERR_CORRUPT, "drive %u: the shard has %u bytes",
-                       (unsigned)drive, info.length);
+    rc = peers_verify(s->options.peers, drive, &key, &info, err);
+    if (rc == 0 && info.length != slot_bytes(chunk, slot)) {
+        rc = err_set(err, ERR_CORRUPT, "drive %u: the shard has %u bytes",
+                     (unsigned)drive, info.length);
     }
-    return shard_store_verify(store, &key, err);
+    return rc;
 }
 
 static bool verify_shard(struct verify *v, const struct chunk_ref *chunk,

@@ -19,11 +19,11 @@ struct object_store;
 int object_delete(struct object_store *s, const void *manifest, size_t len,
                   struct err *err);
 
-/* Walk all drives; for each chunk that is older than orphan_age_ms and not of
- * a put in flight, ask @known (chunk id with the low 24 bits of lo cleared:
- * a run); delete the shards of runs that are not known. Gives the count.
- * Safe because a put stays in flight until its manifest is in the catalogue:
- * see docs/ARCHITECTURE.md, "Collecting orphans". */
+/* Walk all drives of this server; for each chunk that is older than
+ * orphan_age_ms and not of a put in flight, ask @known (chunk id with the low
+ * 24 bits of lo cleared: a run); delete the shards of runs that are not known.
+ * Gives the count. Safe because a put stays in flight until its manifest is in
+ * the catalogue: see docs/ARCHITECTURE.md, "Collecting orphans". */
 uint64_t object_collect_orphans(struct object_store *s,
                                 bool (*known)(void *arg, uint64_t hi,
                                               uint64_t lo),

@@ -12,6 +12,7 @@
 #include "object/object_internal.h"
 
 #define BAD_MAX 4096
+#define DRIVE_IDS 65536
 #define QUEUE_ENOUGH 2000
 #define QUEUE_WAIT_MS 50
 
@@ -23,8 +24,8 @@ struct object_mend {
     /* Of the one thread that mends. */
     struct shard_key pass[BAD_MAX]; /* what this pass looks for, sorted */
     size_t pass_count;
-    bool *was_up; /* by place in peers */
-    size_t drives;
+    bool was_up[DRIVE_IDS];   /* drives of this server */
+    bool was_lost[DRIVE_IDS]; /* drives of others */
 };
 
 static int compare_keys(const void *a, const void *b)
@@ -75,11 +76,9 @@ struct object_mend *object_mend_new(struct object_store *s)
 
     m->store = s;
     CHECK(pthread_mutex_init(&m->mutex, NULL) == 0);
-    while (peers_at(s->options.peers, m->drives, &drive, &store)) {
+    for (size_t i = 0; peers_at(s->options.peers, i, &drive, &store); i++) {
         shard_store_on_bad(store, on_bad, m);
-        m->drives++;
     }
-    m->was_up = mem_calloc(m->drives, sizeof *m->was_up);
     return m;
 }
 
@@ -93,26 +92,33 @@ void object_mend_free(struct object_mend *m)
         shard_store_on_bad(store, NULL, NULL); /* no call is under way after */
     }
     pthread_mutex_destroy(&m->mutex);
-    free(m->was_up);
     free(m);
 }
 
-/* Has a drive come up since it was last looked at? */
+/* Has a drive of this server come up since it was last looked at, or has a
+ * server been found again, which may have missed ours as we missed it? */
 static bool drive_came_up(struct object_mend *m)
 {
-    struct shard_store_stats stats;
-    struct shard_store *store;
-    uint16_t drive;
+    struct peers *peers = m->store->options.peers;
+    size_t known, count = peers_all(peers, NULL, 0);
+    struct peer_info *all = mem_calloc(count + 1, sizeof *all);
     bool came = false;
 
-    for (size_t i = 0; i < m->drives; i++) {
-        bool up;
-        CHECK(peers_at(m->store->options.peers, i, &drive, &store));
-        shard_store_stats(store, &stats);
-        up = stats.state == DRIVE_UP;
-        came = came || (up && !m->was_up[i]);
-        m->was_up[i] = up;
+    known = peers_all(peers, all, count);
+    count = known < count ? known : count;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t drive = all[i].drive;
+        enum peer_state state = peers_state(peers, drive);
+        if (all[i].server == 0) {
+            came = came || (state == PEER_UP && !m->was_up[drive]);
+            m->was_up[drive] = state == PEER_UP;
+        } else {
+            bool lost = state == PEER_UNREACHABLE;
+            came = came || (!lost && m->was_lost[drive]);
+            m->was_lost[drive] = lost;
+        }
     }
+    free(all);
     return came;
 }
 
@@ -133,7 +139,7 @@ bool object_mend_wanted(struct object_store *s)
 }
 
 /* Must the shard in @slot be rebuilt, as far as its drive's index and the last
- * scrub know? */
+ * scrub know? Drives of other servers are their own servers' care. */
 static bool is_wanting(struct object_mend *m, const struct chunk_ref *chunk,
                        unsigned slot)
 {
@@ -141,7 +147,6 @@ static bool is_wanting(struct object_mend *m, const struct chunk_ref *chunk,
     struct shard_store *store =
         peers_store(s->options.peers, object_drive(s, chunk, slot));
     struct shard_key key = chunk_key(chunk, slot);
-    struct shard_store_stats stats;
     struct shard_info info;
 
     if (store == NULL) {
@@ -151,8 +156,7 @@ static bool is_wanting(struct object_mend *m, const struct chunk_ref *chunk,
         return bsearch(&key, m->pass, m->pass_count, sizeof key,
                        compare_keys) != NULL;
     }
-    shard_store_stats(store, &stats);
-    return stats.state == DRIVE_UP;
+    return shard_store_state(store) == DRIVE_UP;
 }
 
 /* False when the store is closing. */

@@ -15,13 +15,15 @@
 
 struct object_store;
 
-/* True once after each start, each time a drive has come up, and while scrub
- * has found shards bad since the last call. */
+/* True once after each start, each time a drive of this server has come up or
+ * another server is reached again, and while scrub has found shards bad since
+ * the last call. */
 bool object_mend_wanted(struct object_store *s);
 
-/* Queue the rebuilding of those shards of a run that drives which are up do not
- * have, or that scrub found bad. Waits while the queue is long; gives up when
- * the store is closing. A damaged manifest is passed over: verify tells. */
+/* Queue the rebuilding of those shards of a run that drives of this server
+ * which are up do not have, or that scrub found bad. Waits while the queue is
+ * long; gives up when the store is closing. A damaged manifest is passed over:
+ * verify tells. */
 void object_mend(struct object_store *s, const void *manifest, size_t len);
 
 #endif

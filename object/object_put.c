@@ -77,14 +77,8 @@ struct object_put {
 
 static bool is_up(struct object_store *s, uint16_t drive)
 {
-    struct shard_store *store = peers_store(s->options.peers, drive);
-    struct shard_store_stats stats;
-
-    if (store == NULL || drive_is_hung(s->pulse, drive, PULSE_WRITE)) {
-        return false;
-    }
-    shard_store_stats(store, &stats);
-    return stats.state == DRIVE_UP;
+    return peers_state(s->options.peers, drive) == PEER_UP &&
+           !drive_is_hung(s->pulse, drive, PULSE_WRITE);
 }
 
 /* A group at random whose drives are all up, else the one with most of those

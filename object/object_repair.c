@@ -272,15 +272,10 @@ static enum shard_need shard_need(struct object_store *s,
                                   const struct chunk_ref *chunk, unsigned slot)
 {
     uint16_t drive = object_drive(s, chunk, slot);
-    struct shard_store *store = peers_store(s->options.peers, drive);
-    struct shard_store_stats stats;
 
-    if (store == NULL || drive_is_hung(s->pulse, drive, PULSE_WRITE) ||
+    if (peers_state(s->options.peers, drive) != PEER_UP ||
+        drive_is_hung(s->pulse, drive, PULSE_WRITE) ||
         drive_is_hung(s->pulse, drive, PULSE_READ)) {
-        return SHARD_LATER;
-    }
-    shard_store_stats(store, &stats);
-    if (stats.state != DRIVE_UP) {
         return SHARD_LATER;
     }
     switch (object_probe_shard(s, chunk, slot, NULL)) {

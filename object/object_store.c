@@ -12,19 +12,6 @@
 #include "object/drive_pulse.h"
 #include "object/object_internal.h"
 
-/* One more than the highest drive id that peers know. */
-static unsigned drive_ids(const struct object_store_options *options)
-{
-    struct shard_store *store;
-    unsigned ids = 0;
-    uint16_t drive;
-
-    for (size_t i = 0; peers_at(options->peers, i, &drive, &store); i++) {
-        ids = drive >= ids ? drive + 1u : ids;
-    }
-    return ids;
-}
-
 static int check_groups(const struct object_store_options *options,
                         struct err *err)
 {
@@ -62,7 +49,7 @@ int object_store_open(const struct object_store_options *options,
     s->groups =
         mem_dup(options->groups, options->group_count * sizeof s->groups[0]);
     s->options.groups = s->groups;
-    s->pulse = drive_pulse_new(drive_ids(options));
+    s->pulse = drive_pulse_new(PLACEMENT_NO_DRIVE);
     CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
     latch_cond_init(&s->cond);
     list_init(&s->puts);
