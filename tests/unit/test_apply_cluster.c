@@ -210,6 +210,10 @@ static void a_cluster_is_made_once(void **state)
     other = ask_of(1, 3);
     command_cluster_init(&b.command, id_of(5), &other->server, 11);
     REFUSED(&b, go(&b), ERR_EXISTS, CLUSTER_DIFFERS);
+    token(&b, 50, 1);
+    assert_int_equal(join(&b, 50, ask_of(2, 0)), 0);
+    command_cluster_init(&b.command, cluster_id, &ask_of(2, 0)->server, 11);
+    REFUSED(&b, go(&b), ERR_EXISTS, CLUSTER_DIFFERS);
     base_close(&b);
 }
 
