@@ -57,9 +57,12 @@ struct net_options {
 /* ERR_BAD_INPUT: listen is not an address; ERR_IO: cannot be listened on. */
 int net_open(const struct net_options *options, struct net **out,
              struct err *err);
-/* Fails what is in flight with ERR_CLOSED. */
+/* When every request that was served has been answered. */
 void net_close(struct net *n);
 void net_start(struct net *n); /* the thread */
+/* End the thread: what is in flight fails with ERR_CLOSED, and so does what is
+ * asked from now on; answers are thrown away. net_close does it, too. */
+void net_stop(struct net *n);
 /* "ADDR:PORT" that it listens on, with the port that it got for 0. */
 const char *net_address(const struct net *n);
 /* A renewed certificate, for connections from now on. */
