@@ -8,8 +8,9 @@
         process.kill9(); process.stop(); process.go_on()
 
 Clients run outside and reach every host by its address. A cut is silent, as
-on a real wire: packets go to a machine that is not there. What the kernel
-cannot do (netem) is for relay.py. Without the right to make namespaces all
+on a real wire: packets go to a machine that is not there. Lab(wire=True) has
+wires that delay, lose and slow packets (wire.py, since kernels may lack
+netem): lab.link(a, b, delay=0.05, loss=0.01). Without the right to make namespaces all
 hosts are 127.0.0.1, differ by port, and cannot be cut: lab.why says so.
 
 Names carry the process id, and subnets are claimed, so runs do not collide.
@@ -17,6 +18,7 @@ All goes away at the end; if the tests die, a child that watches over them
 removes what is left, and their servers die with them.
 """
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -27,6 +29,8 @@ import time
 _count = 0
 _libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUTSIDE = "02:00:00:00:00:00"
 NOWHERE = "02:00:00:00:00:fe"  # a machine that is not there
 
 
@@ -59,22 +63,6 @@ def why_not():
     except OSError as error:
         return f"no network namespaces: {error}"
     return None
-
-
-def has_netem():
-    """Whether this kernel delays and loses packets by itself."""
-    name = f"gw{os.getpid():x}try"
-    try:
-        ip("netns", "add", name)
-    except OSError:
-        return False
-    try:
-        return subprocess.run(
-            ["ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "lo",
-             "root", "netem", "delay", "1ms"], stdin=subprocess.DEVNULL,
-            capture_output=True).returncode == 0
-    finally:
-        ip("netns", "del", name, check=False)
 
 
 class Process:
@@ -147,7 +135,7 @@ class Host:
 
 
 class Lab:
-    def __init__(self, loopback=False):
+    def __init__(self, loopback=False, wire=False):
         global _count
         _count += 1
         self.hosts = []
@@ -155,10 +143,14 @@ class Lab:
         self.name = f"gw{os.getpid():x}l{_count}"
         self._cuts = set()
         self._watcher = None
+        self._switch = None
+        if self.why is None and wire and not os.access("/dev/net/tun",
+                                                       os.W_OK):
+            self.why = "there is no /dev/net/tun for wires"
         if self.why is None:
             self._claim = None
             try:
-                self._make_bridge()
+                self._make_bridge(wire)
             except BaseException:
                 self.close()
                 raise
@@ -192,13 +184,29 @@ class Lab:
             if other is not host:
                 self.cut(host, other)
 
+    def link(self, a, b, one_way=False, **how):
+        """The wire between two hosts, None for the clients: delay, jitter
+        (seconds), loss (of 1), rate (bytes a second)."""
+        assert self._switch, "this lab has no wires of its own"
+        ports = [x.number if x else 0 for x in (a, b)]
+        self._tell(link=ports, **how)
+        if not one_way:
+            self._tell(link=ports[::-1], **how)
+
     def heal(self):
         for a, b in self._cuts:
             self._neighbour(a, b, self._mac(b))
         self._cuts.clear()
 
     # Making and removing.
-    def _make_bridge(self):
+    def _tell(self, **order):
+        """A command to the switch, which answers when it is done."""
+        self._switch.stdin.write((json.dumps(order) + "\n").encode())
+        self._switch.stdin.flush()
+        if self._switch.stdout.readline() != b"ok\n":
+            raise OSError("the switch of the lab ended")
+
+    def _make_bridge(self, wire):
         self._watcher = subprocess.Popen(
             [sys.executable, os.path.abspath(__file__), self.name],
             stdin=subprocess.PIPE, start_new_session=True)
@@ -215,7 +223,15 @@ class Lab:
             break
         else:
             raise OSError("all subnets for tests are taken")
-        ip("link", "add", self.name, "type", "bridge")
+        if wire:
+            self._switch = subprocess.Popen(
+                [sys.executable, os.path.join(HERE, "wire.py")],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                start_new_session=True)
+            self._tell(add=0, device=self.name)
+            ip("link", "set", self.name, "address", OUTSIDE, "mtu", "9000")
+        else:
+            ip("link", "add", self.name, "type", "bridge")
         ip("addr", "add", f"{self._net}.254/24", "dev", self.name)
         ip("link", "set", self.name, "up")
 
@@ -224,9 +240,13 @@ class Lab:
         address = f"{self._net}.{number}"
         host = Host(self, number, address, name)
         ip("netns", "add", name)
-        ip("link", "add", name, "type", "veth", "peer", "name", "eth0",
-           "netns", name)
-        ip("link", "set", name, "master", self.name, "up")
+        if self._switch:
+            self._tell(add=number, device="eth0", namespace=name)
+            ip("link", "set", "eth0", "mtu", "9000", namespace=name)
+        else:
+            ip("link", "add", name, "type", "veth", "peer", "name", "eth0",
+               "netns", name)
+            ip("link", "set", name, "master", self.name, "up")
         ip("link", "set", "lo", "up", namespace=name)
         ip("link", "set", "eth0", "address", self._mac(host), "up",
            namespace=name)
@@ -248,6 +268,10 @@ class Lab:
                     process.kill9()
         if not self.separate:
             return
+        if self._switch:
+            self._switch.stdin.close()
+            self._switch.wait(60)
+            self._switch.stdout.close()
         if self._watcher:
             self._watcher.stdin.close()  # it removes all, as after a death
             self._watcher.wait(60)

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import cluster as cluster_module
+import netlab
 import wall_clock
 from cluster import Cluster
 from history import first_write_after, gap, judge
@@ -347,3 +348,28 @@ def test_servers_whose_clocks_differ(note, tmp_path):
         c.start_all()
         c.settle()
         judged(note, load)
+
+
+@pytest.mark.parametrize("how", (
+    {"delay": 0.02, "jitter": 0.005}, {"delay": 0.002, "loss": 0.02}),
+    ids=("far apart", "lossy"))
+def test_zones_on_bad_wires(note, how):
+    """Wires between the servers, not to the clients: 40 ms there and back,
+    or two packets of a hundred lost."""
+    with netlab.Lab(wire=True) as lab:
+        if not lab.separate:
+            pytest.skip(lab.why)
+        with Cluster(3, lab=lab) as c:
+            for i, a in enumerate(c.members):
+                for b in c.members[i + 1:]:
+                    lab.link(a.host, b.host, **how)
+            load = c.load(seed=(SEED, 12), timeout=5.0).start()
+            load.wait_acked(300, timeout=120)
+            moment = time.monotonic()
+            c.leader().kill9()
+            load.wait_acked(200, timeout=120)
+            c.start_all()
+            c.settle()
+            history = judged(note, load)
+            note("first write after the death of the leader: "
+                 f"{first_write_after(history, moment):.2f} s")

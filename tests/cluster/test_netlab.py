@@ -109,6 +109,73 @@ def test_what_stands_still_answers_when_it_goes_on(lab, tmp_path):
     assert not process.alive()
 
 
+@pytest.fixture
+def wired():
+    with Lab(wire=True) as made:
+        if not made.separate:
+            pytest.skip(made.why)
+        yield made
+
+
+def test_wires_delay(wired, tmp_path):
+    a, b = wired.host(), wired.host()
+    port = echo_on(b, tmp_path)[1]
+    assert reaches(a, b, tmp_path, port)
+    wired.link(None, b, delay=0.05)
+    began = time.monotonic()
+    assert reaches(None, b, tmp_path, port)
+    assert time.monotonic() - began >= 0.2  # there and back, twice
+    wired.link(a, b, delay=0.5)
+    assert not reaches(a, b, tmp_path, port)
+    wired.link(a, b)
+    assert reaches(a, b, tmp_path, port)
+    wired.cut(a, b)
+    assert not reaches(a, b, tmp_path, port)
+
+
+def test_wires_lose_and_bound_the_rate_and_tcp_gets_through(wired, tmp_path):
+    b = wired.host()
+    port = b.port(7000)
+    b.spawn([sys.executable, "-c", SINK, b.address, str(port)],
+            str(tmp_path / "log"))
+    wired.link(None, b, loss=0.02, delay=0.001)
+    assert sink(b, port, 300_000) == b" 300000"
+    wired.link(None, b, rate=1_000_000)
+    began = time.monotonic()
+    assert sink(b, port, 500_000) == b" 500000"
+    assert time.monotonic() - began > 0.4
+
+
+SINK = """
+import socket, sys
+s = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    c, _ = s.accept()
+    n = 0
+    while d := c.recv(65536):
+        n += len(d)
+    c.sendall(b"%7d" % n)
+    c.close()
+"""
+
+
+def sink(host, port, size):
+    """Send so much; gives what the other end counted."""
+    def connected():
+        try:
+            return socket.create_connection((host.address, port), 20)
+        except ConnectionRefusedError:
+            return None
+    end = time.monotonic() + 20
+    while not (sock := connected()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    with sock:
+        sock.sendall(b"x" * size)
+        sock.shutdown(socket.SHUT_WR)
+        return sock.recv(100)
+
+
 def test_loopback_where_nothing_else_is_allowed(tmp_path):
     with Lab(loopback=True) as lab:
         assert not lab.separate
