@@ -101,7 +101,7 @@ class Undead(Store):
     def delete(self, key):
         with self.lock:
             old = self.data.pop(key, None)
-        if old is not None and self.rng.random() < 0.2:
+        if old is not None and self.rng.random() < 0.5:
             def back():
                 with self.lock:
                     self.data.setdefault(key, old)
@@ -202,8 +202,11 @@ def test_an_honest_store_is_believed():
 @pytest.mark.parametrize("store", (Lagging, LaggingList, Forgetful, TwoSteps,
                                    Undead))
 def test_a_store_that_breaks_its_word_is_found(store):
-    told = told_by(store())
-    violations = linear.check(told)
+    for _ in range(5):  # it lies at random: now and then nobody notices
+        told = told_by(store())
+        violations = linear.check(told)
+        if violations:
+            break
     assert violations, linear.summary(told)
     small = linear.shrink([op for op in told
                            if op.key == violations[0].key])
