@@ -33,6 +33,10 @@ struct site {
     unsigned drives;
     uint64_t reserve_bytes;
     struct peers_net_options options;
+    /* In place of the disks' own, which it may call; NULL: none. */
+    int (*read)(void *data, struct drive_file *file, const struct iovec *iov,
+                int count, uint64_t offset, size_t *got, struct err *err);
+    struct drive_ops ops[SITE_DRIVES_MAX];
     struct fake_disk *disks[SITE_DRIVES_MAX];
     struct shard_store *stores[SITE_DRIVES_MAX];
     struct peers *peers;
@@ -130,7 +134,7 @@ static inline void site_open(struct site *s, uint32_t server, uint16_t first,
     s->drives = drives;
     if (s->options.refresh_ms == 0) {
         s->options.refresh_ms = 20;
-        s->options.lost_ms = 1000;
+        s->options.lost_ms = 500;
     }
     for (unsigned i = 0; i < drives; i++) {
         struct shard_store_options o = {.path = "/fake",
@@ -138,7 +142,9 @@ static inline void site_open(struct site *s, uint32_t server, uint16_t first,
                                         .segment_bytes = (uint64_t)16 << 20,
                                         .reserve_bytes = s->reserve_bytes};
         s->disks[i] = fake_disk_new(server * 100 + i);
-        o.ops = fake_disk_ops(s->disks[i]);
+        s->ops[i] = *fake_disk_ops(s->disks[i]);
+        s->ops[i].read = s->read != NULL ? s->read : s->ops[i].read;
+        o.ops = &s->ops[i];
         CHECK(shard_store_open(&o, &s->stores[i], NULL) == 0);
     }
     site_up(s);

@@ -5,8 +5,10 @@
  * Method: two servers in one process over loopback TLS. Server 1 asks, by peers
  * or with raw frames; server 2 has drives 20 and 21 on fake disks.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,11 +26,31 @@
 static struct site near, far;
 static uint8_t *bytes, *back;
 
+/* Reads of disks wait while it is locked. */
+static pthread_mutex_t reads = PTHREAD_MUTEX_INITIALIZER;
+static int (*disk_read)(void *data, struct drive_file *file,
+                        const struct iovec *iov, int count, uint64_t offset,
+                        size_t *got, struct err *err);
+
+static int read_in_turn(void *data, struct drive_file *file,
+                        const struct iovec *iov, int count, uint64_t offset,
+                        size_t *got, struct err *err)
+{
+    pthread_mutex_lock(&reads);
+    pthread_mutex_unlock(&reads);
+    return disk_read(data, file, iov, count, offset, got, err);
+}
+
 static int set_up(void **state)
 {
+    struct fake_disk *d = fake_disk_new(1);
+
+    disk_read = fake_disk_ops(d)->read;
+    fake_disk_free(d);
     (void)state;
     memset(&near, 0, sizeof near);
     memset(&far, 0, sizeof far);
+    far.read = read_in_turn;
     site_open(&near, 1, 10, 0);
     site_open(&far, 2, 20, 2);
     site_link(&near, &far, NULL);
@@ -357,6 +379,86 @@ static void many_puts_and_gets_at_once_all_come_back(void **state)
     free(w);
 }
 
+static void what_comes_after_its_deadline_is_not_begun(void **state)
+{
+    struct shard_ask a = {
+        .verb = SHARD_PUT, .drive = 20, .key = {4, 4, 5}, .length = 1000};
+    uint8_t head[SHARD_ASK_BYTES_MAX];
+    struct net_call c = {.service = NET_SHARD, .type = SHARD_PUT};
+    struct shard_server_stats stats = {0};
+    struct shard_info info;
+
+    (void)state;
+    a.body_crc = crc32c(0, bytes, 1000);
+    c.head = head;
+    c.head_len = shard_ask_encode(&a, head);
+    c.body = bytes;
+    c.body_len = 1000;
+    for (int i = 0; i < 1000 && stats.refused == 0; i++) {
+        c.timeout_ms = 0;
+        assert_int_equal(net_call_wait(near.net, 2, &c), ERR_TIMEOUT);
+        buf_free(&c.reply_head);
+        buf_free(&c.reply_body);
+        shard_server_stats(far.shards, &stats);
+    }
+    assert_true(stats.refused > 0);
+    assert_false(shard_store_stat(far.stores[0], &a.key, &info));
+}
+
+/* Verifies under way at once; counts those refused. */
+struct verifies {
+    struct latch latch;
+    atomic_uint good, busy;
+    struct one {
+        struct net_call call;
+        struct verifies *all;
+    } ones[100];
+};
+
+static void on_verified(struct net_call *c)
+{
+    struct one *one = LIST_OF(c, struct one, call);
+
+    atomic_fetch_add(&one->all->good, c->status == 0);
+    atomic_fetch_add(&one->all->busy, c->status == ERR_BUSY);
+    buf_free(&c->reply_head);
+    buf_free(&c->reply_body);
+    latch_signal(&one->all->latch);
+}
+
+static void verifies_over_the_bound_are_told_to_wait(void **state)
+{
+    struct verifies *v = mem_alloc(sizeof *v);
+    struct shard_ask a = {.verb = SHARD_VERIFY, .drive = 20, .key = {3, 3, 3}};
+    uint8_t head[SHARD_ASK_BYTES_MAX];
+    size_t len = shard_ask_encode(&a, head);
+    struct err err;
+
+    (void)state;
+    assert_int_equal(put(20, a.key, 1, bytes, 100, &err), 0);
+    latch_init(&v->latch);
+    pthread_mutex_lock(&reads);
+    for (int i = 0; i < 100; i++) {
+        v->ones[i].all = v;
+        v->ones[i].call = (struct net_call){.service = NET_SHARD,
+                                            .type = SHARD_VERIFY,
+                                            .head = head,
+                                            .head_len = len,
+                                            .timeout_ms = SITE_WAIT_MS,
+                                            .done = on_verified};
+        net_call(near.net, 2, &v->ones[i].call);
+    }
+    /* 2 are worked on, 64 wait, one may be between. */
+    assert_true(latch_wait(&v->latch, 100 - 67, SITE_WAIT_MS));
+    assert_int_equal(v->good, 0);
+    pthread_mutex_unlock(&reads);
+    assert_true(latch_wait(&v->latch, 100, SITE_WAIT_MS));
+    assert_int_equal(v->good + v->busy, 100);
+    assert_true(v->good >= SHARD_SERVER_VERIFIES_MAX && v->busy >= 33);
+    latch_close(&v->latch);
+    free(v);
+}
+
 static void a_server_that_stops_refuses(void **state)
 {
     struct shard_ask a = {.verb = SHARD_STATS};
@@ -419,6 +521,10 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             many_puts_and_gets_at_once_all_come_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            what_comes_after_its_deadline_is_not_begun, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            verifies_over_the_bound_are_told_to_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_that_stops_refuses, set_up,
                                         tear_down),
     };
