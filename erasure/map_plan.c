@@ -7,355 +7,14 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "erasure/lrc.h"
+#include "erasure/map_balancing.h"
 #include "erasure/map_shares.h"
 #include "erasure/map_state.h"
 
 #define IDS 65536
 #define MAKE_ROUNDS 64 /* in which a first map grows */
-/* Bounds of the search for ways over other drives: a second or two. */
-#define SEARCH_SLOTS 50000000
 #define NUMBER_TRIES \
-    64             /* at random, of the slots of a group with local groups */
-#define COST_MAX 8 /* moves for one slot */
-#define BALANCE_PASSES 8
-
-/* --- Balance --- */
-
-struct balance {
-    struct map_state *st;
-    const uint32_t *was; /* [ref] drive before the plan */
-    bool loose;          /* some slots move in any case */
-    bool strict;         /* no slack */
-    uint64_t budget;     /* slots that may still be looked at in searches */
-};
-
-static void move(struct map_state *st, uint32_t ref, uint32_t drive)
-{
-    state_take(st, ref);
-    state_put(st, ref, drive);
-}
-
-/* A slot of @from that may go to @to; one that moves anyway before others.
- * MAP_NO_NUMBER when there is none. */
-static uint32_t slot_for(const struct balance *b, uint32_t from, uint32_t to)
-{
-    const struct state_held *h = &b->st->held[from];
-    uint32_t start, found = MAP_NO_NUMBER;
-
-    if (h->count == 0) {
-        return MAP_NO_NUMBER;
-    }
-    start = (uint32_t)(state_hash(b->st->shares.drives[to].id, h->count) %
-                       h->count);
-    for (uint32_t i = 0; i < h->count; i++) {
-        uint32_t ref = h->refs[(start + i) % h->count];
-        bool moves = b->was[ref] != from;
-        if ((moves || found == MAP_NO_NUMBER) && state_fits(b->st, ref, to)) {
-            found = ref;
-            if (moves) {
-                break;
-            }
-        }
-    }
-    return found;
-}
-
-/* The drives among which a slot for @to must be sought: where every group has
- * all that fits in a zone or node, only those in it can give. */
-static void givers(const struct map_state *st, uint32_t to, uint32_t *first,
-                   uint32_t *end)
-{
-    const struct map_usable *d = &st->shares.drives[to];
-    uint64_t in_node = 0, in_zone = 0;
-
-    *first = 0;
-    *end = st->shares.count;
-    for (uint32_t i = d->zone_first; i < d->zone_end; i++) {
-        uint32_t load = st->shares.drives[i].load;
-        in_zone += load;
-        in_node += i >= d->node_first && i < d->node_end ? load : 0;
-    }
-    if (in_node >= (uint64_t)st->shares.caps.node * st->groups) {
-        *first = d->node_first;
-        *end = d->node_end;
-    } else if (in_zone >= (uint64_t)st->shares.caps.zone * st->groups) {
-        *first = d->zone_first;
-        *end = d->zone_end;
-    }
-}
-
-/* Move up to @want slots to @to from drives that can spare them; how many. */
-static uint32_t pull(const struct balance *b, uint32_t to, uint32_t want)
-{
-    struct map_state *st = b->st;
-    uint32_t *hidden = mem_calloc(st->shares.count, sizeof hidden[0]);
-    uint32_t hides = 0, moved = 0, first, end;
-
-    givers(st, to, &first, &end);
-    while (moved < want) {
-        uint32_t from = state_richest(st, first, end);
-        uint32_t ref = MAP_NO_NUMBER;
-        if (from == MAP_NO_NUMBER || state_surplus(st, from) < 0) {
-            break;
-        }
-        if (from != to) {
-            ref = slot_for(b, from, to);
-        }
-        if (ref == MAP_NO_NUMBER) {
-            hidden[hides++] = from;
-            state_hide(st, from);
-            continue;
-        }
-        move(st, ref, to);
-        moved++;
-        givers(st, to, &first, &end);
-    }
-    while (hides > 0) {
-        state_show(st, hidden[--hides]);
-    }
-    free(hidden);
-    return moved;
-}
-
-/* Move one slot of @from to a drive that needs one, or has room; whether.
- * @anyway: only one that moves anyway. */
-static bool push(const struct balance *b, uint32_t from, bool anyway)
-{
-    struct map_state *st = b->st;
-    const struct state_held *h = &st->held[from];
-    uint32_t best_ref = MAP_NO_NUMBER, best_to = MAP_NO_NUMBER;
-    int64_t best = -1;
-    uint32_t start = (uint32_t)(state_hash(st->shares.drives[from].id, 0) %
-                                (h->count > 0 ? h->count : 1));
-
-    for (int pass = 0; pass < (anyway ? 1 : 2) && best <= 0; pass++) {
-        for (uint32_t i = 0; i < h->count && best <= 0; i++) {
-            uint32_t ref = h->refs[(start + i) % h->count];
-            uint32_t to;
-            if ((b->was[ref] != from) != (pass == 0)) {
-                continue; /* what moves anyway comes first */
-            }
-            to = state_neediest(st, ref);
-            if (to != MAP_NO_NUMBER && state_need(st, to) > best) {
-                best = state_need(st, to);
-                best_ref = ref;
-                best_to = to;
-            }
-        }
-    }
-    if (best_ref == MAP_NO_NUMBER) {
-        return false;
-    }
-    move(st, best_ref, best_to);
-    return true;
-}
-
-/* --- Ways over other drives --- */
-
-enum way { WAY_FROM, WAY_TO }; /* the drive that is known is its first, last */
-
-/* Drives that a way has reached, each with the slot by which. Cheapest first:
- * a slot that moves anyway costs nothing, another one move. */
-struct search {
-    enum way way;
-    uint32_t *queue; /* both ends are used: room for 2 * drives */
-    uint32_t head, tail;
-    uint32_t *before; /* [drive] the one from which it was reached */
-    uint32_t *ref;    /* [drive] the slot that moves between the two */
-    uint32_t *cost;   /* [drive] */
-    bool *done;
-};
-
-static void search_init(struct search *s, enum way way, uint32_t drives,
-                        uint32_t root)
-{
-    s->way = way;
-    s->queue = mem_calloc(4 * (size_t)drives + 2, sizeof s->queue[0]);
-    s->head = s->tail = 2 * drives + 1;
-    s->before = mem_calloc(drives, sizeof s->before[0]);
-    s->ref = mem_calloc(drives, sizeof s->ref[0]);
-    s->cost = mem_calloc(drives, sizeof s->cost[0]);
-    s->done = mem_calloc(drives, sizeof s->done[0]);
-    memset(s->cost, 0xff, drives * sizeof s->cost[0]);
-    s->cost[root] = 0;
-    s->queue[s->tail++] = root;
-}
-
-static void search_free(struct search *s)
-{
-    free(s->queue);
-    free(s->before);
-    free(s->ref);
-    free(s->cost);
-    free(s->done);
-}
-
-/* Look one slot further from @at. */
-static void search_widen(struct balance *b, struct search *s, uint32_t at,
-                         uint32_t cost_max)
-{
-    const struct map_state *st = b->st;
-
-    for (uint32_t d = 0; d < st->shares.count; d++) {
-        uint32_t from = s->way == WAY_FROM ? at : d;
-        uint32_t to = s->way == WAY_FROM ? d : at;
-        uint32_t ref, cost;
-        if (d == at || s->done[d] || s->cost[d] <= s->cost[at] ||
-            st->shares.drives[to].full) {
-            continue;
-        }
-        b->budget -=
-            b->budget < st->held[from].count ? b->budget : st->held[from].count;
-        ref = slot_for(b, from, to);
-        if (ref == MAP_NO_NUMBER) {
-            continue;
-        }
-        cost = s->cost[at] + (b->was[ref] == from);
-        if (cost > cost_max || cost >= s->cost[d]) {
-            continue;
-        }
-        s->cost[d] = cost;
-        s->before[d] = at;
-        s->ref[d] = ref;
-        if (cost == s->cost[at] && s->head > 0) {
-            s->queue[--s->head] = d;
-        } else {
-            s->queue[s->tail++] = d;
-        }
-    }
-}
-
-/* Move along the way that ends at @at; all or nothing: two slots of the same
- * group may be in each other's way. */
-static bool walk(const struct balance *b, const struct search *s, uint32_t root,
-                 uint32_t at)
-{
-    struct map_state *st = b->st;
-    uint32_t end = at;
-    bool fits = true;
-
-    for (; at != root && fits; at = s->before[at]) {
-        uint32_t from = s->way == WAY_FROM ? s->before[at] : at;
-        uint32_t to = s->way == WAY_FROM ? at : s->before[at];
-        fits = st->at[s->ref[at]] == from && state_fits(st, s->ref[at], to);
-        if (!fits) {
-            break;
-        }
-        move(st, s->ref[at], to);
-    }
-    if (fits) {
-        return true;
-    }
-    for (uint32_t back = end; back != at; back = s->before[back]) {
-        move(st, s->ref[back], s->way == WAY_FROM ? s->before[back] : back);
-    }
-    return false;
-}
-
-/* One slot from or to @root by the cheapest way, over as many drives as it
- * takes; whether there was one within @cost_max moves. */
-static bool find_way(struct balance *b, enum way way, uint32_t root,
-                     uint32_t cost_max)
-{
-    const struct map_state *st = b->st;
-    struct search s;
-    bool moved = false;
-
-    search_init(&s, way, st->shares.count, root);
-    while (!moved && s.head < s.tail && b->budget > 0) {
-        uint32_t at = s.queue[s.head++];
-        int64_t room =
-            way == WAY_FROM ? state_need(st, at) : state_surplus(st, at);
-        if (s.done[at]) {
-            continue;
-        }
-        s.done[at] = true;
-        if (at != root && room >= 0) {
-            moved = walk(b, &s, root, at);
-            break;
-        }
-        search_widen(b, &s, at, cost_max);
-    }
-    search_free(&s);
-    return moved;
-}
-
-/* How far out of its band a drive may be before slots move for that alone. */
-static int64_t slack(const struct balance *b, uint32_t drive)
-{
-    int64_t share = b->st->high[drive] * MAP_SLACK_PERCENT / 100;
-
-    return b->strict ? 0 : share > 1 ? share : 1;
-}
-
-/* Take from what is above its band. */
-static bool lower(struct balance *b)
-{
-    struct map_state *st = b->st;
-    bool moved = false;
-
-    for (int step = 0; step < 4; step++) {
-        for (uint32_t d = 0; d < st->shares.count; d++) {
-            if (state_surplus(st, d) <= slack(b, d)) {
-                continue;
-            }
-            while (state_surplus(st, d) > 0 &&
-                   (step == 0   ? push(b, d, true)
-                    : step == 1 ? b->loose && find_way(b, WAY_FROM, d, 0)
-                    : step == 2 ? push(b, d, false)
-                                : find_way(b, WAY_FROM, d, COST_MAX))) {
-                moved = true;
-            }
-        }
-    }
-    return moved;
-}
-
-/* Give to what is below its band. */
-static bool raise(struct balance *b)
-{
-    struct map_state *st = b->st;
-    bool moved = false;
-
-    for (int step = 0; step < 3; step++) {
-        for (uint32_t d = 0; d < st->shares.count; d++) {
-            if (state_need(st, d) <= slack(b, d)) {
-                continue;
-            }
-            while (state_need(st, d) > 0 && !st->shares.drives[d].full &&
-                   (step == 0   ? b->loose && find_way(b, WAY_TO, d, 0)
-                    : step == 1 ? pull(b, d, (uint32_t)state_need(st, d)) > 0
-                                : find_way(b, WAY_TO, d, COST_MAX))) {
-                moved = true;
-            }
-        }
-    }
-    return moved;
-}
-
-/* Bring every drive into its band, as far as there is a way. */
-static void balance(struct balance *b)
-{
-    bool moved = true;
-
-    for (int pass = 0; pass < BALANCE_PASSES && moved; pass++) {
-        moved = lower(b);
-        moved |= raise(b);
-    }
-}
-
-static size_t uneven(const struct balance *b)
-{
-    size_t slots = 0;
-
-    for (uint32_t d = 0; d < b->st->shares.count; d++) {
-        int64_t need = state_need(b->st, d);
-        int64_t surplus = state_surplus(b->st, d);
-        slots += surplus > slack(b, d) ? (size_t)surplus : 0;
-        slots += need > slack(b, d) ? (size_t)need : 0;
-    }
-    return slots;
-}
+    64 /* at random, of the slots of a group with local groups */
 
 /* --- A first map --- */
 
@@ -463,7 +122,8 @@ int map_make(struct ec_policy policy, uint32_t groups,
     was = mem_calloc((size_t)groups * n, sizeof was[0]);
     memset(was, 0xff, (size_t)groups * n * sizeof was[0]);
     fill(st);
-    balance(&(struct balance){st, was, true, true, SEARCH_SLOTS});
+    map_balancing_run(
+        &(struct map_balancing){.st = st, .was = was, .strict = true});
     map.groups = mem_calloc(groups, sizeof map.groups[0]);
     for (uint32_t g = 0; g < groups; g++) {
         struct placement_group *group = &map.groups[g];
@@ -541,24 +201,32 @@ static void keep_what_fits(struct planner *p, uint32_t group)
     }
 }
 
-/* Whether there was any. */
-static bool place_the_rest(struct planner *p)
+/* Gives the slots that had no place, in @count. */
+static uint32_t *place_the_rest(struct planner *p, size_t *count)
 {
-    size_t refs = (size_t)p->st->groups * p->st->slots;
-    bool any = false;
+    uint32_t refs = p->st->groups * p->st->slots;
+    uint32_t *rest = NULL;
+    size_t room = 0;
 
+    *count = 0;
     for (uint32_t ref = 0; ref < refs; ref++) {
-        if (p->st->at[ref] == MAP_NO_NUMBER) {
-            uint32_t d = state_neediest(p->st, ref);
-            any = true;
-            if (d != MAP_NO_NUMBER) {
-                state_put(p->st, ref, d);
-            } else {
-                p->plan->homeless++;
-            }
+        uint32_t d;
+        if (p->st->at[ref] != MAP_NO_NUMBER) {
+            continue;
+        }
+        if (*count == room) {
+            room = room == 0 ? 64 : room * 2;
+            rest = mem_realloc(rest, room * sizeof rest[0]);
+        }
+        rest[(*count)++] = ref;
+        d = state_neediest(p->st, ref);
+        if (d != MAP_NO_NUMBER) {
+            state_put(p->st, ref, d);
+        } else {
+            p->plan->homeless++;
         }
     }
-    return any;
+    return rest;
 }
 
 static void add_move(struct planner *p, const struct map_move *move,
@@ -709,8 +377,8 @@ int map_plan(const struct placement_map *map, const struct map_drive *drives,
     struct map_plan plan = {0};
     struct planner p = {.map = map, .plan = &plan};
     struct map_shares shares;
-    struct balance b;
-    bool loose;
+    struct map_balancing b = {0};
+    uint32_t *loose;
     int rc = map_shares_new(drives, count, n, map->count, map, &shares, err);
 
     if (rc != 0) {
@@ -727,15 +395,18 @@ int map_plan(const struct placement_map *map, const struct map_drive *drives,
     for (uint32_t g = 0; g < map->count; g++) {
         keep_what_fits(&p, g);
     }
-    loose = place_the_rest(&p);
-    b = (struct balance){p.st, p.was, loose, false, SEARCH_SLOTS};
-    balance(&b);
+    loose = place_the_rest(&p, &b.loose_count);
+    b.st = p.st;
+    b.was = p.was;
+    b.loose = loose;
+    map_balancing_run(&b);
     for (uint32_t g = 0; g < map->count; g++) {
         plan_group(&p, g);
     }
     order_moves(&p);
-    plan.uneven = uneven(&b);
+    plan.uneven = map_balancing_rest(&b);
     state_free(p.st);
+    free(loose);
     free(p.was);
     free(p.by_id);
     *out = plan;

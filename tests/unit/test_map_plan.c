@@ -3,7 +3,8 @@
  * Method: random fleets (zones, nodes and drives of different size) that gain a
  * drive or a node and lose each drive in turn; after each plan the caps and the
  * loads are checked slot by slot, and the number of moves is held against a
- * bound below which no plan can be (least_moves). Covers map_state.c too.
+ * bound below which no plan can be (least_moves). Covers map_balancing.c and
+ * map_state.c too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
