@@ -73,7 +73,8 @@ static struct peer *find(struct peers *p, uint16_t drive)
 
 /* Lock held. */
 static struct peer *insert(struct peers *p, uint16_t drive,
-                           struct shard_store *store, uint32_t server)
+                           struct shard_store *store,
+                           struct peer_server *server)
 {
     struct peer *d = mem_alloc(sizeof *d);
 
@@ -93,18 +94,18 @@ void peers_add(struct peers *p, struct shard_store *s, uint16_t drive)
     CHECK(s != NULL);
     CHECK(find(p, drive) == NULL);
     pthread_mutex_lock(&p->mutex);
-    insert(p, drive, s, 0);
+    insert(p, drive, s, NULL);
     pthread_mutex_unlock(&p->mutex);
 }
 
 /* Lock held. */
-static void know_server(struct peers *p, uint32_t id)
+static struct peer_server *know_server(struct peers *p, uint32_t id)
 {
     struct peer_server *v;
 
     for (size_t i = 0; i < p->server_count; i++) {
         if (p->servers[i]->id == id) {
-            return;
+            return p->servers[i];
         }
     }
     v = mem_alloc(sizeof *v);
@@ -113,22 +114,24 @@ static void know_server(struct peers *p, uint32_t id)
     p->servers =
         mem_realloc(p->servers, (p->server_count + 1) * sizeof *p->servers);
     p->servers[p->server_count++] = v;
+    return v;
 }
 
 void peers_add_remote(struct peers *p, uint16_t drive, uint32_t server)
 {
+    struct peer_server *v;
     struct peer *d;
 
     CHECK(server != 0);
     pthread_mutex_lock(&p->mutex);
     d = find(p, drive);
     CHECK(d == NULL || d->store == NULL);
-    know_server(p, server);
+    v = know_server(p, server);
     if (d == NULL) {
-        insert(p, drive, NULL, server);
+        insert(p, drive, NULL, v);
         p->changed = true;
-    } else if (atomic_load(&d->server) != server) {
-        atomic_store(&d->server, server);
+    } else if (atomic_load(&d->server) != v) {
+        atomic_store(&d->server, v);
         atomic_store(&d->state, PEER_UNREACHABLE);
         atomic_store(&d->lost, false); /* not asked yet */
         d->stats.drive = (uint16_t)~drive;
@@ -144,7 +147,7 @@ void peers_remove(struct peers *p, uint16_t drive)
 
     CHECK(d == NULL || d->store == NULL);
     if (d != NULL) {
-        atomic_store(&d->server, 0);
+        atomic_store(&d->server, NULL);
     }
 }
 
@@ -180,12 +183,12 @@ size_t peers_all(struct peers *p, struct peer_info *out, size_t max)
     pthread_mutex_lock(&p->mutex);
     for (size_t i = 0; i < p->count; i++) {
         struct peer *d = p->list[i];
-        uint32_t server = atomic_load(&d->server);
-        if (d->store == NULL && server == 0) {
+        const struct peer_server *v = atomic_load(&d->server);
+        if (d->store == NULL && v == NULL) {
             continue;
         }
         if (known < max) {
-            out[known] = (struct peer_info){d->drive, server};
+            out[known] = (struct peer_info){d->drive, v != NULL ? v->id : 0};
         }
         known++;
     }
@@ -210,7 +213,7 @@ enum peer_state peers_state(struct peers *p, uint16_t drive)
     if (d != NULL && d->store != NULL) {
         return (enum peer_state)shard_store_state(d->store);
     }
-    if (d == NULL || atomic_load(&d->server) == 0) {
+    if (d == NULL || atomic_load(&d->server) == NULL) {
         return PEER_UNKNOWN;
     }
     return (enum peer_state)atomic_load(&d->state);
@@ -224,7 +227,7 @@ bool peers_stats(struct peers *p, uint16_t drive, struct shard_store_stats *out)
         shard_store_stats(d->store, out);
         return true;
     }
-    if (d == NULL || atomic_load(&d->server) == 0) {
+    if (d == NULL || atomic_load(&d->server) == NULL) {
         return false;
     }
     pthread_mutex_lock(&p->mutex);
@@ -249,23 +252,24 @@ static int look_up(struct peers *p, uint16_t drive, struct shard_store **store,
                    struct shard_route *route, struct err *err)
 {
     struct peer *d = find(p, drive);
-    uint32_t server;
+    struct peer_server *v;
 
     *store = d != NULL ? d->store : NULL;
     if (*store != NULL) {
         return 0;
     }
-    server = d != NULL ? atomic_load(&d->server) : 0;
-    if (server == 0) {
+    v = d != NULL ? atomic_load(&d->server) : NULL;
+    if (v == NULL) {
         return unknown(drive, err);
     }
     *route = (struct shard_route){.net = atomic_load(&p->net),
-                                  .server = server,
+                                  .server = v->id,
                                   .drive = drive,
-                                  .timeout_ms = p->timeout_ms};
+                                  .timeout_ms = p->timeout_ms,
+                                  .answered_ms = &v->answered_ms};
     if (route->net == NULL || atomic_load(&d->lost)) {
         return err_set(err, ERR_IO, "drive %u: server %u is not reached",
-                       (unsigned)drive, (unsigned)server);
+                       (unsigned)drive, (unsigned)v->id);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/latch.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -22,14 +23,14 @@ static const struct shard_store_stats *stats_of(
 
 /* Lock held: what a server's answer, or that none came, tells of its drives.
  * What it said before stays known while it does not answer. */
-static void apply_stats(struct peers *p, uint32_t server, int status,
-                        const char *why, const struct shard_store_stats *all,
-                        size_t count)
+static void apply_stats(struct peers *p, const struct peer_server *v,
+                        int status, const char *why,
+                        const struct shard_store_stats *all, size_t count)
 {
     for (size_t i = 0; i < p->count; i++) {
         struct peer *d = p->list[i];
         const struct shard_store_stats *s = stats_of(all, count, d->drive);
-        if (d->store != NULL || atomic_load(&d->server) != server) {
+        if (d->store != NULL || atomic_load(&d->server) != v) {
             continue;
         }
         if (status != 0) {
@@ -47,6 +48,14 @@ static void apply_stats(struct peers *p, uint32_t server, int status,
     }
 }
 
+/* Much is on its way to the server and back: the question waits behind it. */
+static bool tells_nothing(struct peer_server *v, int status)
+{
+    return status == ERR_BUSY ||
+           (status == ERR_TIMEOUT &&
+            clock_mono_ms() - atomic_load(&v->answered_ms) < v->peers->lost_ms);
+}
+
 static void on_stats(struct net_call *c)
 {
     struct peer_server *v = LIST_OF(c, struct peer_server, call);
@@ -62,8 +71,8 @@ static void on_stats(struct net_call *c)
     buf_free(&c->reply_head);
     buf_free(&c->reply_body);
     pthread_mutex_lock(&p->mutex);
-    if (status != ERR_BUSY) { /* which tells of this end alone */
-        apply_stats(p, v->id, status, c->err.text, all, count);
+    if (!tells_nothing(v, status)) {
+        apply_stats(p, v, status, c->err.text, all, count);
     }
     v->asking = false;
     p->asking--;
@@ -73,10 +82,10 @@ static void on_stats(struct net_call *c)
 }
 
 /* Lock held. */
-static bool has_drives(struct peers *p, uint32_t server)
+static bool has_drives(struct peers *p, const struct peer_server *v)
 {
     for (size_t i = 0; i < p->count; i++) {
-        if (atomic_load(&p->list[i]->server) == server) {
+        if (atomic_load(&p->list[i]->server) == v) {
             return true;
         }
     }
@@ -88,7 +97,7 @@ static void ask_servers(struct peers *p, struct net *net)
 {
     for (size_t i = 0; i < p->server_count && !p->stopping; i++) {
         struct peer_server *v = p->servers[i];
-        if (v->asking || !has_drives(p, v->id)) {
+        if (v->asking || !has_drives(p, v)) {
             continue;
         }
         memset(&v->call, 0, sizeof v->call);

@@ -17,24 +17,26 @@
 
 #define PEERS_DRIVES 65536 /* ids */
 
+/* A server that was ever known; stays until the end. Peers' mutex, but for the
+ * constant id and what is atomic. */
+struct peer_server {
+    struct peers *peers;
+    uint32_t id;
+    atomic_ullong answered_ms; /* a verb, last */
+    bool asking;               /* the call is under way */
+    struct net_call call;
+    uint8_t head[SHARD_ASK_BYTES_MAX];
+};
+
 /* A drive that was ever known; stays until the end, so that who looks it up
  * needs no lock. */
 struct peer {
     uint16_t drive;
-    struct shard_store *store; /* kept; NULL: not of this server */
-    atomic_uint server;        /* 0: of this one, or forgotten */
-    atomic_int state;          /* enum peer_state, of another server's drive */
-    atomic_bool lost;          /* its server does not answer */
+    struct shard_store *store;            /* kept; NULL: not of this server */
+    _Atomic(struct peer_server *) server; /* NULL: this one, or forgotten */
+    atomic_int state; /* enum peer_state, of another server's drive */
+    atomic_bool lost; /* its server does not answer */
     struct shard_store_stats stats; /* what its server said; peers' mutex */
-};
-
-/* A server that was ever known; stays until the end. Peers' mutex. */
-struct peer_server {
-    struct peers *peers;
-    uint32_t id;
-    bool asking; /* the call is under way */
-    struct net_call call;
-    uint8_t head[SHARD_ASK_BYTES_MAX];
 };
 
 /* The verbs asked of other servers: shard_client.h, by peers_use_net. */

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/digest.h"
@@ -22,6 +23,7 @@ struct asked {
     struct shard_put *put; /* one of the three */
     struct shard_get *get;
     struct shard_delete *del;
+    atomic_ullong *answered_ms;
 };
 
 /* What object/ knows to handle; all else is a drive that failed. In particular
@@ -73,12 +75,31 @@ static int check_got(const struct asked *x, struct err *err)
     return 0;
 }
 
+/* Does the status come from the other end, for all that is known here? */
+static bool has_answered(int status)
+{
+    switch (status) {
+        case ERR_TIMEOUT:
+        case ERR_BUSY:
+        case ERR_UNAVAILABLE:
+        case ERR_UNKNOWN:
+        case ERR_DENIED:
+        case ERR_CLOSED:
+            return false;
+        default:
+            return true;
+    }
+}
+
 static void on_answer(struct net_call *c)
 {
     struct asked *x = LIST_OF(c, struct asked, call);
     int status = as_shard_error(c->status);
 
     CHECK_OBJ(x, ASKED_MAGIC);
+    if (x->answered_ms != NULL && has_answered(c->status)) {
+        atomic_store(x->answered_ms, clock_mono_ms());
+    }
     if (status == 0 && x->get != NULL) {
         status = check_got(x, &c->err);
         if (status != 0) {
@@ -107,6 +128,7 @@ static struct asked *asked_new(const struct shard_route *r,
     x->magic = ASKED_MAGIC;
     x->ask = *a;
     x->ask.drive = r->drive;
+    x->answered_ms = r->answered_ms;
     ask(&x->call, &x->ask, x->head);
     x->call.timeout_ms = r->timeout_ms;
     x->call.done = on_answer;

@@ -13,6 +13,8 @@
 #ifndef GODWIT_NODE_SHARD_CLIENT_H
 #define GODWIT_NODE_SHARD_CLIENT_H
 
+#include <stdatomic.h>
+
 #include "node/shard_wire.h"
 
 struct net;
@@ -24,6 +26,9 @@ struct shard_route {
     uint32_t server;
     uint16_t drive;
     uint64_t timeout_ms;
+    /* When the server last answered put, get or delete (clock_mono_ms); kept
+     * until they are done. NULL: not asked for. */
+    atomic_ullong *answered_ms;
 };
 
 void shard_client_put(const struct shard_route *r, struct shard_put *put);

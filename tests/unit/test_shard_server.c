@@ -51,6 +51,7 @@ static int set_up(void **state)
     memset(&near, 0, sizeof near);
     memset(&far, 0, sizeof far);
     far.read = read_in_turn;
+    near.options = (struct peers_net_options){.refresh_ms = 20};
     site_open(&near, 1, 10, 0);
     site_open(&far, 2, 20, 2);
     site_link(&near, &far, NULL);
@@ -353,6 +354,8 @@ static void many_puts_and_gets_at_once_all_come_back(void **state)
     struct shard_wait *w = mem_calloc(N, sizeof *w);
     uint8_t *all = mem_alloc((size_t)N * BYTES);
 
+    struct err err = {{0}};
+
     (void)state;
     for (unsigned i = 0; i < N; i++) {
         shard_wait_init(&w[i]);
@@ -363,7 +366,8 @@ static void many_puts_and_gets_at_once_all_come_back(void **state)
         peers_put(near.peers, (uint16_t)(20 + i % 2), &w[i].put);
     }
     for (unsigned i = 0; i < N; i++) {
-        assert_int_equal(shard_wait_for(&w[i], NULL), 0);
+        shard_wait_for(&w[i], &err);
+        assert_string_equal(err.text, "");
         shard_wait_init(&w[i]);
         w[i].get = (struct shard_get){.key = {2, i, 1},
                                       .out = all + (size_t)i * BYTES,
@@ -372,7 +376,8 @@ static void many_puts_and_gets_at_once_all_come_back(void **state)
         peers_get(near.peers, (uint16_t)(20 + i % 2), &w[i].get);
     }
     for (unsigned i = 0; i < N; i++) {
-        assert_int_equal(shard_wait_for(&w[i], NULL), 0);
+        shard_wait_for(&w[i], &err);
+        assert_string_equal(err.text, "");
         assert_memory_equal(all + (size_t)i * BYTES, bytes + i, BYTES);
     }
     free(all);
