@@ -10,8 +10,9 @@
 Clients run outside and reach every host by its address. A cut is silent, as
 on a real wire: packets go to a machine that is not there. Lab(wire=True) has
 wires that delay, lose and slow packets (wire.py, since kernels may lack
-netem): lab.link(a, b, delay=0.05, loss=0.01). Without the right to make namespaces all
-hosts are 127.0.0.1, differ by port, and cannot be cut: lab.why says so.
+netem): lab.link(a, b, delay=0.05, loss=0.01). Without the right to make
+namespaces all hosts are 127.0.0.1, differ by port, and cannot be cut: lab.why
+says so.
 
 Names carry the process id, and subnets are claimed, so runs do not collide.
 All goes away at the end; if the tests die, a child that watches over them
