@@ -16,7 +16,7 @@ comma := ,
 VARIANT := $(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 B ?= build$(VARIANT)
 
-FOLDERS := base crypto net erasure node object meta client gateway cli
+FOLDERS := base crypto net erasure node object meta cluster client gateway cli
 VERSION := 0.1.0
 
 CFLAGS ?= -O2 -g
@@ -42,9 +42,10 @@ MAY_net := base crypto
 MAY_node := base crypto net erasure
 MAY_object := base crypto net erasure node
 MAY_meta := base crypto net
+MAY_cluster := base crypto net erasure node object meta
 MAY_client := base crypto
-MAY_gateway := base crypto net erasure object meta
-MAY_cli := base crypto net erasure node object meta client gateway
+MAY_gateway := base crypto net erasure object meta cluster
+MAY_cli := base crypto net erasure node object meta cluster client gateway
 
 # What a folder needs at link time: itself and, in turn, what those need.
 LINK_base := base
@@ -54,9 +55,10 @@ LINK_net := net crypto base
 LINK_node := node net erasure crypto base
 LINK_object := object node net erasure crypto base
 LINK_meta := meta net crypto base
+LINK_cluster := cluster meta object node net erasure crypto base
 LINK_client := client crypto base
-LINK_gateway := gateway meta object node net erasure crypto base
-LINK_cli := cli gateway client meta object node net erasure crypto base
+LINK_gateway := gateway cluster meta object node net erasure crypto base
+LINK_cli := cli gateway client cluster meta object node net erasure crypto base
 link_archives = $(foreach f,$(LINK_$(1)),$(B)/lib$(f).a)
 link_libs = $(foreach f,$(LINK_$(1)),$(LIBS_$(f)))
 

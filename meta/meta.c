@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/latch.h"
 #include "base/mem.h"
@@ -42,6 +43,11 @@ static struct meta *meta_new(const struct meta_options *options)
     m->dir = mem_strdup(options->dir);
     m->db_path = mem_printf("%s/" DB_FILE, options->dir);
     m->reserve_bytes = options->reserve_bytes;
+    m->net = options->net;
+    m->server = options->net != NULL ? options->server : 1;
+    m->address =
+        mem_strdup(options->address != NULL ? options->address : "self");
+    m->join = options->join;
     m->snapshot_entries = options->snapshot_entries != 0
                               ? options->snapshot_entries
                               : SNAPSHOT_ENTRIES;
@@ -58,6 +64,7 @@ static struct meta *meta_new(const struct meta_options *options)
     meta_readers_keep(m->readers);
     m->keeper = workers_new("meta-keeper", 1, KEEPER_QUEUE);
     m->loop = loop_new();
+    m->net_calls = meta_net_new(m);
     return m;
 }
 
@@ -70,6 +77,8 @@ static void meta_free(struct meta *m)
     pthread_cond_destroy(&m->apply_more);
     pthread_mutex_destroy(&m->apply_mutex);
     pthread_mutex_destroy(&m->queue_mutex);
+    meta_net_free(m->net_calls);
+    free(m->address);
     free(m->db_path);
     free(m->dir);
     m->magic = 0;
@@ -148,6 +157,10 @@ int meta_open(const struct meta_options *options, struct meta **out,
     if (rc != 0) {
         goto err_after_db;
     }
+    if (m->net != NULL) {
+        io.send = meta_net_send;
+        io.view = meta_raft_view;
+    }
     io.loop = m->loop;
     io.keeper = m->keeper;
     io.arg = m;
@@ -165,7 +178,9 @@ int meta_open(const struct meta_options *options, struct meta **out,
     }
     CHECK(pthread_create(&m->apply_thread, NULL, meta_apply_main, m) == 0);
     CHECK(pthread_create(&m->loop_thread, NULL, loop_main, m) == 0);
-    wait_ready(m);
+    if (m->net == NULL) {
+        wait_ready(m);
+    }
     *out = m;
     return 0;
 
@@ -195,7 +210,8 @@ static bool quiet(struct meta *m)
     empty = empty && m->entries == NULL && m->refused == NULL &&
             m->applied >= m->handed;
     pthread_mutex_unlock(&m->apply_mutex);
-    return empty && m->flight == NULL && raft_io_idle(m->disk);
+    return empty && m->flight == NULL && raft_io_idle(m->disk) &&
+           meta_net_forwards(m->net_calls) == 0;
 }
 
 static void try_close(struct meta *m)
@@ -219,6 +235,7 @@ static void on_close(struct loop_call *call)
     struct meta *m = LIST_OF(call, struct meta, close_call);
 
     loop_timer_init(&m->close_timer, on_close_timer);
+    meta_net_close(m->net_calls);
     try_close(m);
 }
 
@@ -269,6 +286,7 @@ void meta_propose(struct meta *m, struct meta_proposal *p)
 
     CHECK_OBJ(m, META_MAGIC);
     p->next = NULL;
+    p->queued_ms = m->net != NULL ? clock_mono_ms() : 0;
     p->status = 0;
     p->body = 0;
     p->err.text[0] = '\0';
@@ -353,6 +371,7 @@ void meta_stats(struct meta *m, struct meta_stats *out)
     *out = (struct meta_stats){.applied_index = m->applied,
                                .term = m->term,
                                .leader = m->is_leader,
+                               .leader_server = m->leader_server,
                                .buckets = m->shown.buckets,
                                .objects = m->shown.objects,
                                .uploads = m->shown.uploads,
@@ -363,4 +382,10 @@ void meta_stats(struct meta *m, struct meta_stats *out)
     out->log_bytes = raft_io_log_bytes(m->disk);
     out->database_bytes = file_bytes(m->db_path) + file_bytes(wal);
     free(wal);
+}
+
+int meta_barrier(struct meta *m, struct err *err)
+{
+    CHECK_OBJ(m, META_MAGIC);
+    return meta_net_barrier(m, err);
 }

@@ -22,6 +22,7 @@
 #include "meta/command.h"
 
 struct meta;
+struct net;
 
 struct meta_options {
     const char *dir;            /* DIR/meta; made when missing */
@@ -29,9 +30,16 @@ struct meta_options {
                                    something are refused with ERR_FULL */
     uint64_t log_segment_bytes; /* 0: 16 MiB */
     uint32_t snapshot_entries;  /* log entries between snapshots; 0: 8192 */
+    /* Of a cluster; net NULL: one voter, alone. */
+    struct net *net;     /* kept; opened and not yet started; stopped before
+                            meta_close */
+    uint32_t server;     /* own id, 1.. */
+    const char *address; /* own address on the cluster port */
+    bool join;           /* do not make a catalogue: wait to be let in */
 };
 
-/* Open or make the catalogue; returns when it leads and has applied its log.
+/* Open or make the catalogue. Alone: returns when it leads and has applied its
+ * log. In a cluster: returns at once; meta_barrier tells when it can serve.
  * ERR_VERSION, ERR_CORRUPT (with file and offset), ERR_IO. */
 int meta_open(const struct meta_options *options, struct meta **out,
               struct err *err);
@@ -48,10 +56,12 @@ struct meta_proposal {
                    ERR_BUSY, or ERR_UNKNOWN: it may or may not have
                    happened */
     struct err err;
-    uint64_t body;  /* of OBJECT_PUT, OBJECT_COPY, UPLOAD_COMPLETE */
-    uint8_t *codes; /* of OBJECTS_DELETE: one for each key; the caller's,
-                       META_DELETE_MAX bytes, or NULL */
-    struct meta_proposal *next; /* the catalogue's */
+    uint64_t body;      /* of OBJECT_PUT, OBJECT_COPY, UPLOAD_COMPLETE */
+    uint8_t *codes;     /* of OBJECTS_DELETE: one for each key; the caller's,
+                           META_DELETE_MAX bytes, or NULL */
+    void *owner;        /* the caller's */
+    uint64_t queued_ms; /* the catalogue's, as is the next */
+    struct meta_proposal *next;
 };
 
 void meta_propose(struct meta *m, struct meta_proposal *p);
@@ -60,6 +70,29 @@ void meta_propose(struct meta *m, struct meta_proposal *p);
  */
 int meta_propose_wait(struct meta *m, const struct buf *command,
                       struct meta_proposal *p, struct err *err);
+
+/* Wait until reads here see all that was acknowledged anywhere before; every
+ * read below begins with it. ERR_UNAVAILABLE: no leader that a majority
+ * confirms, in time. */
+int meta_barrier(struct meta *m, struct err *err);
+
+/* ---- members: who keeps the catalogue ---- */
+
+enum meta_role { META_SPARE, META_STANDBY, META_VOTER };
+
+#define META_MEMBERS_MAX 64
+
+struct meta_member {
+    uint32_t server;
+    enum meta_role role;
+};
+/* As this member knows it; gives their number. */
+size_t meta_members(struct meta *m, struct meta_member out[META_MEMBERS_MAX]);
+/* Let @server in (as a spare), change its role, or (@remove) let it go: one
+ * step, and the next only after it. ERR_UNAVAILABLE: not the leader, or a
+ * change is under way. */
+int meta_member_change(struct meta *m, uint32_t server, const char *address,
+                       enum meta_role role, bool remove, struct err *err);
 
 /* ---- reads ----
  * What is given is freed with the matching *_free, which takes zeroed or
@@ -216,6 +249,7 @@ struct meta_stats {
     uint64_t applied_index;
     uint64_t term;
     bool leader;
+    uint32_t leader_server;                      /* 0: not known */
     uint64_t buckets, objects, uploads, garbage; /* rows */
     uint64_t commands;                           /* applied since start */
     uint64_t entries;                            /* log entries since start */

@@ -29,6 +29,7 @@
 #include "base/workers.h"
 #include "meta/meta.h"
 #include "meta/meta_apply.h"
+#include "meta/meta_net.h"
 #include "meta/raft_io.h"
 
 #define META_MAGIC 0x6174656du
@@ -55,6 +56,11 @@ struct meta {
     uint32_t snapshot_entries;
     struct meta_readers *readers;
     struct workers *keeper;
+    struct net *net;            /* NULL: alone */
+    struct meta_net *net_calls; /* NULL: alone */
+    uint32_t server;
+    char *address;
+    bool join;
 
     /* Any thread, under queue_mutex. */
     pthread_mutex_t queue_mutex;
@@ -82,6 +88,7 @@ struct meta {
     struct loop_call close_call;
     struct loop_timer close_timer;
     bool raft_closed;
+    struct member_change *change; /* under way */
 
     /* The apply thread's. */
     pthread_t apply_thread;
@@ -102,6 +109,9 @@ struct meta {
     uint64_t shown_commands, shown_entries;
     uint64_t term;
     bool is_leader;
+    uint32_t leader_server;
+    struct meta_member members[META_MEMBERS_MAX];
+    size_t member_count;
     bool ready;
     bool stopping;
     bool finish_checkpoint; /* the keeper has done its part */
@@ -133,7 +143,16 @@ void meta_post_pump(struct meta *m);
 
 void meta_on_pump(struct loop_call *call);
 void meta_on_tick(void *arg);
+/* raft_io's view. Loop. */
+void meta_raft_view(void *arg, struct raft_guard_view *out);
+/* Put what another leader did not take in front of the queue; takes @e. */
+void meta_requeue(struct meta *m, struct meta_entry *e);
 void meta_check_space(struct meta *m);
 int meta_open_raft(struct meta *m, struct err *err);
+
+/* ---- meta_members.c ---- */
+
+/* The configuration as others see it. Loop. */
+void meta_show_members(struct meta *m);
 
 #endif

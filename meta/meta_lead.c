@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -11,12 +12,17 @@
 #include "meta/command.h"
 #include "meta/meta_core.h"
 #include "meta/meta_stop.h"
+#include "meta/raft_guard.h"
 
-#define MEMBER_ID 1
-#define MEMBER_ADDRESS "self"
 #define ELECTION_MS 1000
-#define HEARTBEAT_MS 100           /* also how often free space is looked at */
-#define SNAPSHOT_BYTES (16u << 20) /* entries kept in memory until then */
+#define HEARTBEAT_MS 100 /* also how often free space is looked at */
+/* In a cluster: 0.96 s to a new leader. */
+#define CLUSTER_ELECTION_MS 500
+#define CLUSTER_HEARTBEAT_MS 50
+#define CLUSTER_TRAILING 16384         /* entries kept for members that lag */
+#define FORWARDS_MAX 4                 /* entries with the leader at once */
+#define LEADERLESS_MS 10000            /* then what was proposed is refused */
+#define SNAPSHOT_BYTES (16u << 20)     /* entries kept in memory until then */
 #define SNAPSHOT_IDLE_BYTES (1u << 20) /* ... by a store with nothing to do */
 #define SNAPSHOT_SEGMENTS 2            /* each start begins a file */
 #define IDLE_TICKS 10
@@ -111,7 +117,12 @@ static void propose_entry(struct meta *m, struct meta_entry *e)
     m->flight = e;
     m->request.data = m;
     rc = raft_apply(&m->raft, &m->request, &buf, 1, on_logged);
-    if (rc != 0) {
+    if (rc == RAFT_NOTLEADER && m->net != NULL) {
+        raft_free(buf.base);
+        m->flight = NULL;
+        m->leading = false;
+        meta_requeue(m, e);
+    } else if (rc != 0) {
         log_errf(LOG_WARN, "proposal not accepted", "%s", raft_strerror(rc));
         raft_free(buf.base);
         m->flight = NULL;
@@ -119,11 +130,78 @@ static void propose_entry(struct meta *m, struct meta_entry *e)
     }
 }
 
+void meta_requeue(struct meta *m, struct meta_entry *e)
+{
+    struct meta_proposal **tail = &e->proposals;
+
+    while (*tail != NULL) {
+        tail = &(*tail)->next;
+    }
+    pthread_mutex_lock(&m->queue_mutex);
+    if (m->queue == NULL) {
+        m->queue_tail = tail;
+    }
+    for (struct meta_proposal *p = e->proposals; p != NULL; p = p->next) {
+        m->queue_bytes += p->command_len;
+    }
+    *tail = m->queue;
+    m->queue = e->proposals;
+    m->queue_count += e->count;
+    pthread_mutex_unlock(&m->queue_mutex);
+    free(e);
+}
+
+/* Not the leader: to the one who is. What finds none waits for the next tick.
+ */
+static void forward(struct meta *m)
+{
+    struct meta_entry *e = NULL;
+
+    pthread_mutex_lock(&m->queue_mutex);
+    m->pump_posted = false;
+    pthread_mutex_unlock(&m->queue_mutex);
+    while (meta_net_forwards(m->net_calls) < FORWARDS_MAX &&
+           (e = take_queued(m)) != NULL) {
+        if (!meta_net_forward(m->net_calls, e)) {
+            meta_requeue(m, e);
+            return;
+        }
+    }
+}
+
+/* What has waited too long for a leader. */
+static void refuse_late(struct meta *m)
+{
+    struct meta_entry *late = mem_alloc(sizeof *late);
+    struct meta_proposal **tail = &late->proposals;
+    uint64_t now = clock_mono_ms();
+
+    pthread_mutex_lock(&m->queue_mutex);
+    while (m->queue != NULL && now - m->queue->queued_ms > LEADERLESS_MS) {
+        struct meta_proposal *p = m->queue;
+        m->queue = p->next;
+        m->queue_count--;
+        m->queue_bytes -= p->command_len;
+        *tail = p;
+        tail = &p->next;
+    }
+    *tail = NULL;
+    if (m->queue == NULL) {
+        m->queue_tail = &m->queue;
+    }
+    pthread_mutex_unlock(&m->queue_mutex);
+    refuse_entry(m, late, ERR_UNAVAILABLE);
+}
+
 static void pump(struct meta *m)
 {
     struct meta_entry *e;
 
     CHECK_ON_LOOP(m->loop);
+    if (m->net != NULL && !m->leading && m->flight == NULL && !m->raft_closed) {
+        forward(m);
+        return;
+    }
     if (m->flight != NULL || m->nudge_out || m->raft_closed || far_behind(m)) {
         pthread_mutex_lock(&m->queue_mutex);
         m->pump_posted = false; /* what is waited for posts it again */
@@ -140,6 +218,16 @@ static void pump(struct meta *m)
 void meta_on_pump(struct loop_call *call)
 {
     pump(LIST_OF(call, struct meta, pump_call));
+}
+
+void meta_raft_view(void *arg, struct raft_guard_view *out)
+{
+    struct meta *m = arg;
+
+    *out = (struct raft_guard_view){.state = raft_state(&m->raft),
+                                    .term = m->raft.current_term,
+                                    .last_index = raft_last_index(&m->raft),
+                                    .last_stored = m->raft.last_stored};
 }
 
 /* ---- libraft's state machine: the loop ---- */
@@ -160,9 +248,8 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf,
     uint64_t index = raft_last_applied(&m->raft) + 1;
     struct meta_entry *e;
 
-    if (m->flight != NULL) {
-        e = m->flight;
-        CHECK(e->index == index);
+    if (m->flight != NULL && m->flight->index == index) {
+        e = m->flight; /* else one of an earlier leader comes before it */
         m->flight = NULL;
     } else {
         e = mem_alloc(sizeof *e);
@@ -235,6 +322,8 @@ static void on_barrier(struct raft_barrier *b, int status)
 static void check_state(struct meta *m)
 {
     int state = raft_state(&m->raft);
+    raft_id leader = 0;
+    const char *address;
 
     if (state == RAFT_UNAVAILABLE) {
         meta_stop("raft", raft_errmsg(&m->raft));
@@ -246,8 +335,10 @@ static void check_state(struct meta *m)
     } else if (state != RAFT_LEADER) {
         m->leading = false;
     }
+    raft_leader(&m->raft, &leader, &address);
     pthread_mutex_lock(&m->apply_mutex);
     m->is_leader = m->leading;
+    m->leader_server = (uint32_t)leader;
     m->term = m->raft.current_term;
     pthread_mutex_unlock(&m->apply_mutex);
 }
@@ -299,6 +390,13 @@ void meta_on_tick(void *arg)
     CHECK_OBJ(m, META_MAGIC);
     check_state(m);
     meta_check_space(m);
+    if (m->net != NULL) {
+        meta_show_members(m);
+        refuse_late(m);
+        meta_net_applied(m->net_calls);
+        meta_net_tick(m->net_calls);
+        meta_post_pump(m);
+    }
     if (m->leading) {
         check_idle(m);
     }
@@ -321,7 +419,7 @@ static int bootstrap(struct meta *m, struct err *err)
     int rc;
 
     raft_configuration_init(&conf);
-    rc = raft_configuration_add(&conf, MEMBER_ID, MEMBER_ADDRESS, RAFT_VOTER);
+    rc = raft_configuration_add(&conf, m->server, m->address, RAFT_VOTER);
     if (rc == 0) {
         rc = raft_bootstrap(&m->raft, &conf);
     }
@@ -341,11 +439,13 @@ int meta_open_raft(struct meta *m, struct err *err)
                                .apply = fsm_apply,
                                .snapshot = fsm_snapshot,
                                .restore = fsm_restore};
-    if (raft_init(&m->raft, &m->io, &m->fsm, MEMBER_ID, MEMBER_ADDRESS) != 0) {
+    if (raft_init(&m->raft, &m->io, &m->fsm, m->server, m->address) != 0) {
         return raft_error(m, "init", err);
     }
-    raft_set_election_timeout(&m->raft, ELECTION_MS);
-    raft_set_heartbeat_timeout(&m->raft, HEARTBEAT_MS);
+    raft_set_election_timeout(
+        &m->raft, m->net != NULL ? CLUSTER_ELECTION_MS : ELECTION_MS);
+    raft_set_heartbeat_timeout(
+        &m->raft, m->net != NULL ? CLUSTER_HEARTBEAT_MS : HEARTBEAT_MS);
     raft_set_pre_vote(&m->raft, true);
     raft_set_snapshot_threshold(&m->raft, m->snapshot_entries);
     if (raft_io_segments(m->disk) > SNAPSHOT_SEGMENTS) {
@@ -353,8 +453,8 @@ int meta_open_raft(struct meta *m, struct err *err)
          * are not to be read again by the next. */
         raft_set_snapshot_threshold(&m->raft, 1);
     }
-    raft_set_snapshot_trailing(&m->raft, 0); /* no follower to catch up */
-    rc = bootstrap(m, err);
+    raft_set_snapshot_trailing(&m->raft, m->net != NULL ? CLUSTER_TRAILING : 0);
+    rc = m->join ? 0 : bootstrap(m, err);
     if (rc == 0 && raft_start(&m->raft) != 0) {
         rc = raft_error(m, "start", err);
     }
@@ -362,6 +462,8 @@ int meta_open_raft(struct meta *m, struct err *err)
         raft_close(&m->raft, NULL);
         return rc;
     }
-    check_state(m); /* a single voter leads at once */
+    if (m->net == NULL) {
+        check_state(m); /* a single voter leads at once */
+    }
     return 0;
 }

@@ -184,7 +184,9 @@ void meta_readers_give(struct meta_readers *r, struct meta_db *db)
 
 int meta_read_begin(struct meta *m, struct meta_db **out, struct err *err)
 {
-    return meta_readers_take(meta_readers_of(m), out, err);
+    int rc = meta_barrier(m, err);
+
+    return rc != 0 ? rc : meta_readers_take(meta_readers_of(m), out, err);
 }
 
 void meta_read_end(struct meta *m, struct meta_db *db)

@@ -17,7 +17,9 @@
 #include "base/workers.h"
 #include "crypto/digest.h"
 #include "meta/meta_stop.h"
+#include "meta/raft_guard.h"
 #include "meta/raft_log.h"
+#include "meta/raft_wire.h"
 
 #define DISK_MAGIC 0x6b736472u
 #define SNAPSHOT_FILE "snapshot"
@@ -39,8 +41,13 @@ struct raft_disk {
     struct loop *loop;
     int (*make_durable)(void *arg, uint64_t index, struct err *err);
     void (*on_tick)(void *arg);
+    void (*send)(void *arg, raft_id to, const char *address,
+                 const void *message, size_t len);
+    void (*view)(void *arg, struct raft_guard_view *out);
     void *arg;
+    struct raft_guard guard;
     raft_io_tick_cb tick;
+    raft_io_recv_cb recv;
     struct loop_timer timer;
     unsigned tick_ms;
     struct raft_vote vote;
@@ -324,6 +331,11 @@ static void on_timer(struct loop_timer *t)
 
     loop_timer_set(d->loop, &d->timer, d->tick_ms);
     d->tick(d->io);
+    if (d->view != NULL) {
+        struct raft_guard_view view;
+        d->view(d->arg, &view);
+        raft_guard_watch(&d->guard, &view);
+    }
     d->on_tick(d->arg);
 }
 
@@ -332,7 +344,7 @@ static int io_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
 {
     struct raft_disk *d = disk_of(io);
 
-    (void)recv;
+    d->recv = recv;
     d->tick = tick;
     d->tick_ms = msecs;
     loop_timer_set(d->loop, &d->timer, msecs);
@@ -428,12 +440,30 @@ static void send_done(struct job *j)
     }
 }
 
+static void send_guarded(struct raft_disk *d,
+                         const struct raft_message *message)
+{
+    struct raft_message m = *message;
+    struct raft_guard_view view;
+    struct buf bytes = {0};
+
+    d->view(d->arg, &view);
+    if (raft_guard_send(&d->guard, &m, &view)) {
+        raft_wire_encode(&m, &bytes);
+        d->send(d->arg, m.server_id, m.server_address, bytes.data, bytes.len);
+        buf_free(&bytes);
+    }
+}
+
 static int io_send(struct raft_io *io, struct raft_io_send *req,
                    const struct raft_message *message, raft_io_send_cb cb)
 {
-    struct job *j = job_new(disk_of(io), "raft: send");
+    struct raft_disk *d = disk_of(io);
+    struct job *j = job_new(d, "raft: send");
 
-    (void)message;
+    if (d->send != NULL) {
+        send_guarded(d, message);
+    }
     j->req.send = req;
     j->cb.send = cb;
     j->done = send_done;
@@ -705,6 +735,8 @@ int raft_io_open(const struct raft_io_options *options, struct raft_io *io,
     d->keeper = options->keeper;
     d->make_durable = options->make_durable;
     d->on_tick = options->on_tick;
+    d->send = options->send;
+    d->view = options->view;
     d->arg = options->arg;
     rc = snapshot_read(d->snapshot_path, &d->snapshot, err);
     if (rc != 0) {
@@ -755,6 +787,36 @@ void raft_io_free(struct raft_disk *d)
     free(d->snapshot_path);
     d->magic = 0;
     free(d);
+}
+
+int raft_io_receive(struct raft_disk *d, raft_id from, const char *address,
+                    const void *message, size_t len, struct err *err)
+{
+    struct raft_guard_view view;
+    struct raft_message m, head;
+    int rc = raft_wire_decode(message, len, &m, err);
+
+    CHECK_ON_LOOP(d->loop);
+    if (rc != 0) {
+        return rc;
+    }
+    if (m.type == RAFT_IO_INSTALL_SNAPSHOT) {
+        raft_wire_free(&m);
+        return err_set(err, ERR_UNSUPPORTED,
+                       "this member lags behind what the leader's log keeps");
+    }
+    m.server_id = from;
+    m.server_address = address;
+    d->view(d->arg, &view);
+    if (d->recv == NULL || !raft_guard_receive(&d->guard, &m, &view)) {
+        raft_wire_free(&m);
+        return 0;
+    }
+    head = m; /* what it points to is libraft's from here on */
+    d->recv(d->io, &m);
+    d->view(d->arg, &view);
+    raft_guard_received(&d->guard, &head, &view);
+    return 0;
 }
 
 bool raft_io_idle(const struct raft_disk *d)

@@ -6,8 +6,9 @@
  * half: when the disk says no, the process stops (meta/meta_stop.h) before
  * anything is acknowledged.
  *
- * There is one voter and no network yet: send() answers at once and nothing is
- * ever received.
+ * Messages go out by a call of the owner's and come in by raft_io_receive; both
+ * ways they pass the guards (meta/raft_guard.h). A snapshot of another member
+ * is not taken yet: a member must find what it misses in the leader's log.
  *
  * A snapshot is a file of some 100 bytes that says up to where the database
  * holds the log durably. The order is: make_durable(index), the file, the cut.
@@ -27,6 +28,7 @@ struct loop;
 struct raft_log_files;
 struct workers;
 struct raft_disk;
+struct raft_guard_view;
 
 struct raft_io_options {
     const char *dir;
@@ -39,6 +41,12 @@ struct raft_io_options {
     int (*make_durable)(void *arg, uint64_t index, struct err *err);
     /* Each tick, after libraft's. On the loop. */
     void (*on_tick)(void *arg);
+    /* Send a message (raft_wire.h) to another member; copies, and may lose it.
+     * On the loop. NULL: there is no other member. */
+    void (*send)(void *arg, raft_id to, const char *address,
+                 const void *message, size_t len);
+    /* What libraft is at this moment. Needed with send. On the loop. */
+    void (*view)(void *arg, struct raft_guard_view *out);
     void *arg;
 };
 
@@ -48,6 +56,10 @@ int raft_io_open(const struct raft_io_options *options, struct raft_io *io,
                  struct raft_disk **out, struct err *err);
 /* After raft_close. */
 void raft_io_free(struct raft_disk *d);
+
+/* A message of member @from came. ERR_BAD_INPUT: it is none. Loop. */
+int raft_io_receive(struct raft_disk *d, raft_id from, const char *address,
+                    const void *message, size_t len, struct err *err);
 
 /* Nothing is being written. */
 bool raft_io_idle(const struct raft_disk *d);
