@@ -1,0 +1,259 @@
+#include "cluster/cluster.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/latch.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "cluster/cluster_internal.h"
+#include "crypto/tls.h"
+
+#define DRIVES_FILE_MAX 65536
+
+/* DATA/identity/drives: for each drive a line with its uuid in hex, drawn once.
+ */
+static int load_drives(struct cluster *c, const struct cluster_options *o,
+                       struct err *err)
+{
+    char *path = mem_printf("%s/drives", c->identity.dir);
+    struct buf text = {0};
+    char hex[2 * JOIN_UUID + 1];
+    size_t known;
+    int rc = fs_read(path, DRIVES_FILE_MAX, &text, err);
+
+    rc = rc == ERR_NOT_FOUND ? 0 : rc;
+    known = text.len / (2 * JOIN_UUID + 1);
+    c->drive_count = (uint16_t)o->drive_count;
+    for (size_t i = 0; i < o->drive_count && rc == 0; i++) {
+        struct join_drive *d = &c->drives[i];
+        d->weight = o->weights[i];
+        if (i < known) {
+            const char *line =
+                (const char *)text.data + i * (2 * JOIN_UUID + 1);
+            if (!text_unhex(line, 2 * JOIN_UUID, d->uuid, JOIN_UUID)) {
+                rc = err_set(err, ERR_CORRUPT, "%s: line %zu is no uuid", path,
+                             i + 1);
+            }
+        } else {
+            rng_bytes(d->uuid, JOIN_UUID);
+            buf_printf(&text, "%s\n", text_hex(d->uuid, JOIN_UUID, hex));
+        }
+    }
+    if (rc == 0 && o->drive_count > known) {
+        rc = fs_mkdirs(c->identity.dir, err);
+        if (rc == 0) {
+            rc = fs_write(path, text.data, text.len, 0600, err);
+        }
+    }
+    buf_free(&text);
+    free(path);
+    return rc;
+}
+
+static char *choose_name(const char *given, const char *listen)
+{
+    char host[64] = {0};
+
+    if (given != NULL && given[0] != '\0') {
+        return mem_strdup(given);
+    }
+    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
+        strcpy(host, "server");
+    }
+    /* Several on one machine differ by their port. */
+    return mem_printf("%.40s-%s", host, strrchr(listen, ':') + 1);
+}
+
+static int become(struct cluster *c, const struct cluster_options *o,
+                  struct err *err)
+{
+    if (c->identity.server != 0) {
+        return 0; /* of an earlier start */
+    }
+    if (o->join != NULL) {
+        return cluster_join(c, o->join, o->token, err);
+    }
+    return identity_found(&c->identity, o->cluster_id, clock_real_ms() / 1000,
+                          err);
+}
+
+static void cluster_free(struct cluster *c)
+{
+    identity_free(&c->identity);
+    pthread_cond_destroy(&c->cond);
+    pthread_mutex_destroy(&c->mutex);
+    free(c->joined_access_key);
+    if (c->joined_secret_key != NULL) {
+        mem_wipe(c->joined_secret_key, strlen(c->joined_secret_key));
+    }
+    free(c->joined_secret_key);
+    free(c->data);
+    free(c->listen);
+    free(c->name);
+    free(c->zone);
+    free(c->endpoint);
+    free(c);
+}
+
+static int open_net(struct cluster *c, struct err *err)
+{
+    struct net_options no = {.listen = c->listen, .server = c->identity.server};
+    int rc = identity_tls(&c->identity, &no.tls, err);
+
+    if (rc == 0) {
+        rc = net_open(&no, &c->net, err);
+    }
+    return rc;
+}
+
+int cluster_open(const struct cluster_options *o, struct cluster **out,
+                 struct err *err)
+{
+    struct cluster *c;
+    int rc;
+
+    if (strrchr(o->listen, ':') == NULL) {
+        return err_set(err, ERR_BAD_INPUT, "cluster: %s is not ADDR:PORT",
+                       o->listen);
+    }
+    c = mem_alloc(sizeof *c);
+    CHECK(pthread_mutex_init(&c->mutex, NULL) == 0);
+    latch_cond_init(&c->cond);
+    c->data = mem_strdup(o->data);
+    c->listen = mem_strdup(o->listen);
+    c->zone = mem_strdup(o->zone);
+    c->name = choose_name(o->name, o->listen);
+    c->endpoint = mem_strdup("");
+    c->roles = o->roles;
+    rc = identity_load(o->data, &c->identity, err);
+    if (rc == 0) {
+        rc = load_drives(c, o, err);
+    }
+    if (rc == 0) {
+        rc = become(c, o, err);
+    }
+    c->founder = c->identity.server == 1;
+    if (rc == 0) {
+        rc = open_net(c, err);
+    }
+    if (rc != 0) {
+        cluster_free(c);
+        return rc;
+    }
+    *out = c;
+    return 0;
+}
+
+struct net *cluster_net(const struct cluster *c)
+{
+    return c->net;
+}
+
+uint32_t cluster_server(const struct cluster *c)
+{
+    return c->identity.server;
+}
+
+const uint8_t *cluster_id(const struct cluster *c)
+{
+    return c->identity.cluster;
+}
+
+const char *cluster_address(const struct cluster *c)
+{
+    return net_address(c->net);
+}
+
+bool cluster_founder(const struct cluster *c)
+{
+    return c->founder;
+}
+
+const char *cluster_access_key(const struct cluster *c)
+{
+    return c->joined_access_key;
+}
+
+const char *cluster_secret_key(const struct cluster *c)
+{
+    return c->joined_secret_key;
+}
+
+void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
+                   const char *endpoint, const char *access_key,
+                   const char *secret_key)
+{
+    struct err err;
+
+    c->meta = m;
+    c->workers = workers;
+    free(c->endpoint);
+    c->endpoint = mem_strdup(endpoint);
+    c->access_key = access_key;
+    c->secret_key = secret_key;
+    cluster_serve_joins(c);
+    cluster_serve_pings(c);
+    if (cluster_load_servers(c, &err) != 0) {
+        log_errf(LOG_WARN, "addresses of servers", "%s", err.text);
+    }
+    net_start(c->net);
+    c->started = true;
+    CHECK(pthread_create(&c->keeper, NULL, cluster_keeper_main, c) == 0);
+}
+
+/* The local drive's id in the cluster, once the catalogue has it. */
+int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err)
+{
+    struct meta_drive *drives = NULL;
+    size_t count = 0, found = 0;
+    int rc = meta_drives(c->meta, &drives, &count, err);
+
+    for (size_t i = 0; i < c->drive_count && rc == 0; i++) {
+        for (size_t j = 0; j < count; j++) {
+            if (memcmp(drives[j].uuid, c->drives[i].uuid, JOIN_UUID) == 0) {
+                ids[i] = drives[j].id;
+                found++;
+            }
+        }
+    }
+    free(drives);
+    if (rc == 0 && found < c->drive_count) {
+        rc = err_set(err, ERR_NOT_FOUND,
+                     "the cluster does not know %zu of this server's drives",
+                     c->drive_count - found);
+    }
+    return rc;
+}
+
+void cluster_stop(struct cluster *c)
+{
+    if (c == NULL || !c->started) {
+        return;
+    }
+    pthread_mutex_lock(&c->mutex);
+    c->stopping = true;
+    pthread_cond_signal(&c->cond);
+    pthread_mutex_unlock(&c->mutex);
+    pthread_join(c->keeper, NULL);
+    net_stop(c->net);
+    c->started = false;
+}
+
+void cluster_close(struct cluster *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    cluster_stop(c);
+    cluster_free_peers(c);
+    net_close(c->net);
+    cluster_free(c);
+}

@@ -1,0 +1,79 @@
+/* cluster.h: this server among the others.
+ *
+ * Opens the identity (founds a cluster, or joins one by token), the cluster
+ * port, and keeps what the catalogue says of servers true here: whom to call
+ * where, who votes. Leading, it lets servers with the meta role vote, up to
+ * CLUSTER_VOTERS, one change at a time (cluster/members.h).
+ *
+ *     cluster_open      identity and net, not started
+ *     meta_open         with cluster_net, cluster_server
+ *     cluster_start     serves joins, starts net and keeper
+ *     ...
+ *     cluster_stop      nothing comes or goes any more
+ *     meta_close
+ *     cluster_close
+ *
+ * Threads: these at start and end; a keeper thread of its own.
+ */
+#ifndef GODWIT_CLUSTER_CLUSTER_H
+#define GODWIT_CLUSTER_CLUSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cluster;
+struct err;
+struct meta;
+struct net;
+struct workers;
+
+#define CLUSTER_VOTERS 5
+#define CLUSTER_DRIVES_MAX 64
+
+enum { CLUSTER_ROLE_GATEWAY = 1, CLUSTER_ROLE_NODE = 2, CLUSTER_ROLE_META = 4 };
+
+struct cluster_options {
+    const char *data;
+    const char *listen; /* of the cluster port */
+    const char *join;   /* a member's cluster port; NULL: found, or go on */
+    const char *token;  /* for the first join */
+    const char *name;   /* of this server; NULL: the host's */
+    const char *zone;
+    uint32_t roles;
+    size_t drive_count;
+    uint32_t weights[CLUSTER_DRIVES_MAX]; /* MiB */
+    uint8_t cluster_id[16];               /* to found */
+};
+
+/* Join or found if that has not been done. ERR_DENIED: the token is not good;
+ * ERR_UNAVAILABLE: the member at @join cannot be reached; ERR_BAD_INPUT. */
+int cluster_open(const struct cluster_options *options, struct cluster **out,
+                 struct err *err);
+
+struct net *cluster_net(const struct cluster *c);
+uint32_t cluster_server(const struct cluster *c);
+const uint8_t *cluster_id(const struct cluster *c); /* 16 bytes */
+const char *cluster_address(const struct cluster *c);
+bool cluster_founder(const struct cluster *c);
+/* Root credentials that came with the join; NULL when none did just now. */
+const char *cluster_access_key(const struct cluster *c);
+const char *cluster_secret_key(const struct cluster *c);
+
+/* @access_key and @secret_key are given to those who join; kept. */
+void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
+                   const char *endpoint, const char *access_key,
+                   const char *secret_key);
+/* The ids of this server's drives, in the order of its options. ERR_NOT_FOUND:
+ * the cluster does not know one of them. */
+int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err);
+void cluster_stop(struct cluster *c);
+void cluster_close(struct cluster *c);
+
+/* ---- tokens, for the command line and the admin API ---- */
+
+/* A token good for @uses joins until @expires_ms; its text, free() and wipe. */
+int cluster_token_create(struct cluster *c, uint64_t expires_ms, uint32_t uses,
+                         const char *note, char **out, struct err *err);
+
+#endif

@@ -1,0 +1,78 @@
+/* cluster_internal.h: what the files of cluster/ share.
+ *
+ * Threads: the struct says.
+ */
+#ifndef GODWIT_CLUSTER_CLUSTER_INTERNAL_H
+#define GODWIT_CLUSTER_CLUSTER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/workers.h"
+#include "cluster/cluster.h"
+#include "cluster/identity.h"
+#include "cluster/join_wire.h"
+#include "meta/meta_cluster.h"
+#include "net/net.h"
+
+/* Another server, as this one sees it. */
+struct peer {
+    uint32_t id;
+    char address[META_ADDRESS_MAX + 1];
+    bool removed;
+    atomic_uint_least64_t heard_ms; /* clock_mono_ms of its last answer */
+    atomic_bool asked;              /* a ping is on its way */
+    struct net_call ping;
+    struct peer *next;
+};
+
+struct cluster {
+    /* Set at open and start. */
+    char *data, *listen, *name, *zone, *endpoint;
+    uint32_t roles;
+    uint16_t drive_count;
+    struct join_drive drives[CLUSTER_DRIVES_MAX];
+    struct identity identity;
+    bool founder; /* made the cluster, now or earlier */
+    struct net *net;
+    struct meta *meta;
+    struct workers *workers;
+    const char *access_key, *secret_key;
+    char *joined_access_key, *joined_secret_key;
+
+    /* The keeper's. */
+    pthread_t keeper;
+    struct peer *peers;
+    uint64_t revision; /* of the registry that was last looked at */
+
+    pthread_mutex_t mutex; /* guards stopping */
+    pthread_cond_t cond;
+    bool stopping, started;
+};
+
+/* ---- join.c ---- */
+
+/* Become a member through the server at @address. */
+int cluster_join(struct cluster *c, const char *address, const char *token,
+                 struct err *err);
+/* Serve NET_JOIN. */
+void cluster_serve_joins(struct cluster *c);
+/* Addresses of servers, for a start before the catalogue can be asked. */
+int cluster_save_servers(const struct cluster *c,
+                         const struct join_server *servers, size_t count,
+                         struct err *err);
+int cluster_load_servers(struct cluster *c, struct err *err);
+
+/* ---- keeper.c ---- */
+
+void *cluster_keeper_main(void *arg);
+void cluster_serve_pings(struct cluster *c);
+void cluster_free_peers(struct cluster *c);
+
+/* The server's row as commands want it; borrows from @c and @drives. */
+void cluster_describe(const struct cluster *c, const uint8_t *fingerprint,
+                      struct command_drive *drives, struct command_server *out);
+
+#endif

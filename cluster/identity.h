@@ -1,0 +1,55 @@
+/* identity.h: who this server is in its cluster, on disk.
+ *
+ *     DATA/identity/ca.crt       the cluster's certificate authority
+ *     DATA/identity/ca.key       its key; servers that keep the catalogue only
+ *     DATA/identity/server.key   this server's key; never leaves it
+ *     DATA/identity/server.csr   the request made with it; until the answer
+ *     DATA/identity/server.crt   its certificate, which names cluster and id
+ *
+ * All PEM, mode 0600. server.crt is written last: with it the identity is
+ * complete; without it the server has yet to join, with the same key and
+ * request if it was cut off in between.
+ *
+ * Threads: one at a time.
+ */
+#ifndef GODWIT_CLUSTER_IDENTITY_H
+#define GODWIT_CLUSTER_IDENTITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "crypto/pki.h"
+
+struct err;
+struct tls_context;
+
+struct identity {
+    char *dir;
+    uint8_t cluster[PKI_CLUSTER_ID];
+    uint32_t server; /* 0: has yet to join */
+    struct buf ca_cert, ca_key, key, request, cert;
+    uint64_t until_s; /* the certificate's end */
+};
+
+/* Read DATA/identity; what is not there is empty, and server is 0.
+ * ERR_CORRUPT names the file that is damaged, or of another cluster. */
+int identity_load(const char *data, struct identity *out, struct err *err);
+void identity_free(struct identity *id); /* wipes */
+
+/* A new cluster of id @cluster, and in it server 1. */
+int identity_found(struct identity *id, const uint8_t cluster[PKI_CLUSTER_ID],
+                   uint64_t now_s, struct err *err);
+/* Key and request for a join, kept over a crash. */
+int identity_request(struct identity *id, struct err *err);
+/* The answer to it. @ca_key may be empty. ERR_BAD_INPUT when its parts do not
+ * belong together; then nothing is written. */
+int identity_accept(struct identity *id, const struct buf *ca_cert,
+                    const struct buf *ca_key, const struct buf *cert,
+                    struct err *err);
+/* What the cluster port speaks with. */
+int identity_tls(const struct identity *id, struct tls_context **out,
+                 struct err *err);
+
+#endif

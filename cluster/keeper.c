@@ -1,0 +1,252 @@
+/* The keeper: a thread that keeps true here what the catalogue says of the
+ * servers, hears who lives, and, where the catalogue is led, sees to who votes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/latch.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cluster/cluster_internal.h"
+#include "cluster/members.h"
+#include "meta/meta.h"
+
+#define ROUND_MS 500
+#define PING_TYPE 1
+#define PING_TIMEOUT_MS 2000
+#define HEARD_MS 5000 /* a server that answered within is heard */
+
+/* ---- pings ---- */
+
+static void on_ping(void *arg, struct net_request *r)
+{
+    struct cluster *c = arg;
+
+    net_reply(c->net, r, r->type == PING_TYPE ? 0 : ERR_UNSUPPORTED, NULL, NULL,
+              0, NULL, 0, NULL, NULL);
+}
+
+void cluster_serve_pings(struct cluster *c)
+{
+    net_serve(c->net, NET_CLUSTER, on_ping, c);
+}
+
+static void on_pong(struct net_call *call)
+{
+    struct peer *p = LIST_OF(call, struct peer, ping);
+
+    if (call->status == 0) {
+        atomic_store(&p->heard_ms, clock_mono_ms());
+    }
+    buf_free(&call->reply_head);
+    buf_free(&call->reply_body);
+    atomic_store(&p->asked, false);
+}
+
+static void ping_all(struct cluster *c)
+{
+    for (struct peer *p = c->peers; p != NULL; p = p->next) {
+        if (p->removed || atomic_exchange(&p->asked, true)) {
+            continue;
+        }
+        p->ping = (struct net_call){.service = NET_CLUSTER,
+                                    .type = PING_TYPE,
+                                    .timeout_ms = PING_TIMEOUT_MS,
+                                    .done = on_pong};
+        net_call(c->net, p->id, &p->ping);
+    }
+}
+
+/* ---- the registry ---- */
+
+static struct peer *peer_of(struct cluster *c, uint32_t id)
+{
+    struct peer *p = c->peers;
+
+    while (p != NULL && p->id != id) {
+        p = p->next;
+    }
+    if (p == NULL) {
+        p = mem_alloc(sizeof *p);
+        p->id = id;
+        p->next = c->peers;
+        c->peers = p;
+    }
+    return p;
+}
+
+void cluster_free_peers(struct cluster *c)
+{
+    while (c->peers != NULL) {
+        struct peer *p = c->peers;
+        c->peers = p->next;
+        CHECK(!atomic_load(&p->asked));
+        free(p);
+    }
+}
+
+static void take_server(struct cluster *c, const struct meta_server *s)
+{
+    struct peer *p;
+
+    if (s->id == c->identity.server) {
+        return;
+    }
+    p = peer_of(c, s->id);
+    if (s->state == META_SERVER_REMOVED && !p->removed) {
+        p->removed = true;
+        net_forbid(c->net, s->id);
+    } else if (s->state != META_SERVER_REMOVED &&
+               strcmp(p->address, s->address) != 0) {
+        memcpy(p->address, s->address, sizeof p->address);
+        net_peer(c->net, s->id, s->address);
+    }
+}
+
+static void save_addresses(struct cluster *c, const struct meta_registry *r)
+{
+    struct join_server *list = mem_calloc(r->server_count + 1, sizeof *list);
+    struct err err;
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->server_count; i++) {
+        if (r->servers[i].state != META_SERVER_REMOVED) {
+            list[n].id = r->servers[i].id;
+            list[n++].address = r->servers[i].address;
+        }
+    }
+    if (cluster_save_servers(c, list, n, &err) != 0) {
+        log_errf(LOG_WARN, "addresses of servers not saved", "%s", err.text);
+    }
+    free(list);
+}
+
+static void tell(struct cluster *c, struct buf *command, const char *what)
+{
+    struct err err;
+
+    if (meta_propose_wait(c->meta, command, NULL, &err) != 0) {
+        log_errf(LOG_DEBUG, what, "%s", err.text);
+    }
+    buf_free(command);
+}
+
+/* Where this server is now, if the catalogue has it otherwise. */
+static void announce(struct cluster *c, const struct meta_server *own)
+{
+    const char *address = net_address(c->net);
+    struct command_server_update u = {0};
+    struct buf command = {0};
+
+    u.address = strcmp(own->address, address) != 0 ? address : NULL;
+    u.endpoint = strcmp(own->endpoint, c->endpoint) != 0 ? c->endpoint : NULL;
+    if (u.address != NULL || u.endpoint != NULL) {
+        command_server_update(&command, own->id, &u);
+        tell(c, &command, "own address not told");
+    }
+}
+
+static void found_cluster(struct cluster *c)
+{
+    struct command_drive drives[CLUSTER_DRIVES_MAX];
+    struct command_server s;
+    struct buf command = {0};
+    static const uint8_t none[META_FINGERPRINT] = {1}; /* no join made it */
+
+    cluster_describe(c, none, drives, &s);
+    command_cluster_init(&command, c->identity.cluster, &s, clock_real_ms());
+    tell(c, &command, "cluster not made");
+}
+
+/* ---- who votes ---- */
+
+static void care_for_members(struct cluster *c, const struct meta_registry *r)
+{
+    struct meta_member members[META_MEMBERS_MAX];
+    size_t count = meta_members(c->meta, members);
+    struct member_server *servers =
+        mem_calloc(r->server_count + 1, sizeof *servers);
+    struct member_step step;
+    uint64_t now = clock_mono_ms();
+    struct err err;
+
+    for (size_t i = 0; i < r->server_count; i++) {
+        const struct meta_server *s = &r->servers[i];
+        uint64_t heard = s->id == c->identity.server
+                             ? now
+                             : atomic_load(&peer_of(c, s->id)->heard_ms);
+        servers[i] = (struct member_server){
+            .id = s->id,
+            .meta = s->state != META_SERVER_REMOVED &&
+                    (s->roles & META_SERVER_META) != 0,
+            .heard = heard > 0 && now - heard < HEARD_MS};
+    }
+    step = members_next(members, count, servers, r->server_count,
+                        c->identity.server, CLUSTER_VOTERS);
+    if (step.server != 0) {
+        const char *address = step.server == c->identity.server
+                                  ? net_address(c->net)
+                                  : peer_of(c, step.server)->address;
+        int rc = meta_member_change(c->meta, step.server, address, step.role,
+                                    step.remove, &err);
+        log_errf(rc == 0 ? LOG_INFO : LOG_WARN, "members of the catalogue",
+                 "server %u: %s%s%s", step.server,
+                 step.remove                 ? "leaves"
+                 : step.role == META_VOTER   ? "votes"
+                 : step.role == META_STANDBY ? "stands by"
+                                             : "is let in",
+                 rc == 0 ? "" : ": ", rc == 0 ? "" : err.text);
+    }
+    free(servers);
+}
+
+static void round_of(struct cluster *c)
+{
+    struct meta_registry r = {0};
+    struct meta_stats stats;
+    struct err err;
+    int rc = meta_registry_local(c->meta, &r, &err);
+
+    meta_stats(c->meta, &stats);
+    if (rc == ERR_NOT_FOUND && c->founder && stats.leader) {
+        found_cluster(c);
+    }
+    if (rc == 0) {
+        for (size_t i = 0; i < r.server_count; i++) {
+            take_server(c, &r.servers[i]);
+            if (r.servers[i].id == c->identity.server) {
+                announce(c, &r.servers[i]);
+            }
+        }
+        if (r.cluster.revision != c->revision) {
+            c->revision = r.cluster.revision;
+            save_addresses(c, &r);
+        }
+        if (stats.leader) {
+            care_for_members(c, &r);
+        }
+    }
+    ping_all(c);
+    meta_registry_free(&r);
+}
+
+void *cluster_keeper_main(void *arg)
+{
+    struct cluster *c = arg;
+
+    pthread_setname_np(pthread_self(), "cluster");
+    pthread_mutex_lock(&c->mutex);
+    while (!c->stopping) {
+        pthread_mutex_unlock(&c->mutex);
+        round_of(c);
+        pthread_mutex_lock(&c->mutex);
+        if (!c->stopping) {
+            latch_cond_wait(&c->cond, &c->mutex, ROUND_MS);
+        }
+    }
+    pthread_mutex_unlock(&c->mutex);
+    return NULL;
+}

@@ -1,0 +1,41 @@
+/* members.h: who should vote in the catalogue.
+ *
+ * Every living server with the meta role is a member: the first CLUSTER_VOTERS
+ * (three until there are five) by id vote, the others stand by. A voter that
+ * has been silent for MEMBER_GONE_MS gives its vote to a standby that is
+ * heard; a removed server leaves. An even number of voters gains nothing, so
+ * the second server stands by until there is a third.
+ *
+ * Pure function. Threads: any.
+ */
+#ifndef GODWIT_CLUSTER_MEMBERS_H
+#define GODWIT_CLUSTER_MEMBERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "meta/meta.h"
+
+struct member_server {
+    uint32_t id;
+    bool meta;  /* has the role, and is not being removed */
+    bool heard; /* lately */
+};
+
+struct member_step {
+    uint32_t server; /* 0: nothing to do */
+    enum meta_role role;
+    bool remove;
+};
+
+/* The next single change that leads from @members (as the catalogue's
+ * configuration has them) to who should be; @self leads and is never demoted
+ * here. */
+struct member_step members_next(const struct meta_member *members,
+                                size_t member_count,
+                                const struct member_server *servers,
+                                size_t server_count, uint32_t self,
+                                unsigned voters_max);
+
+#endif
