@@ -172,7 +172,7 @@ clean: ## remove everything built
 
 help: ## list the targets
 	@echo "Godwit $(VERSION). Targets:"
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 	@echo "Knobs: CC=gcc|clang  SAN=address,undefined|thread  V=1"
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -187,6 +187,11 @@ static int open_store(struct gateway *g, struct err *err)
     const struct server_options *o = g->options;
     int rc = ec_policy_parse(o->ec, &g->policy, err);
 
+    if (rc == 0 && g->policy.l > 0) {
+        rc = err_set(err, ERR_UNSUPPORTED,
+                     "%s: local groups (K+L+G) cannot be stored yet; use K+M",
+                     o->ec);
+    }
     if (rc != 0) {
         return err_wrap(err, rc, "ec");
     }

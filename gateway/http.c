@@ -129,6 +129,9 @@ static struct request *request_new(struct http_loop *l, const char *uri)
 static void request_free(struct request *r)
 {
     list_remove(&r->node);
+    if (r->response != NULL) { /* the client went before it was queued */
+        MHD_destroy_response(r->response);
+    }
     if (r->stream_free != NULL) {
         r->stream_free(r->stream);
     }

@@ -152,8 +152,6 @@ def test_a_wall_clock_that_jumps(note, tmp_path):
         s.close()
 
 
-@pytest.mark.xfail(strict=False, reason="gateway/http.c: request_free keeps "
-                   "a response that was made and not queued")
 def test_readers_that_go_away_leave_nothing_behind(server):
     """A GET whose client resets while the drives are read. Found by the
     relay and the leak sanitizer; each left 256 KiB."""
