@@ -62,6 +62,7 @@ static void prepare(int fd)
 static void accept_one(struct link_proxy *p)
 {
     int from = accept(p->listener, NULL, NULL);
+    unsigned i = 0;
     int to;
 
     if (from < 0) {
@@ -77,15 +78,13 @@ static void accept_one(struct link_proxy *p)
     }
     prepare(from);
     prepare(to);
-    for (unsigned i = 0; i < PAIRS_MAX; i++) {
-        if (p->pairs[i] == NULL) {
-            p->pairs[i] = mem_alloc(sizeof *p->pairs[i]);
-            p->pairs[i]->ways[0].from = p->pairs[i]->ways[1].to = from;
-            p->pairs[i]->ways[0].to = p->pairs[i]->ways[1].from = to;
-            return;
-        }
+    while (i < PAIRS_MAX && p->pairs[i] != NULL) {
+        i++;
     }
-    CHECK(!"too many connections");
+    CHECK(i < PAIRS_MAX);
+    p->pairs[i] = mem_alloc(sizeof *p->pairs[i]);
+    p->pairs[i]->ways[0].from = p->pairs[i]->ways[1].to = from;
+    p->pairs[i]->ways[0].to = p->pairs[i]->ways[1].from = to;
 }
 
 /* False when the connection is at its end. */

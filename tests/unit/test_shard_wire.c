@@ -102,8 +102,8 @@ static void the_golden_heads_are_written_again(void **state)
     for (size_t i = 0; i < ASKS; i++) {
         size_t len = get_u16(&r);
         const uint8_t *p = get_bytes(&r, len);
-        assert_int_equal(shard_ask_decode(asks[i].verb, p, len, &back, NULL),
-                         0);
+        assert_int_equal(
+            shard_ask_decode((uint8_t)asks[i].verb, p, len, &back, NULL), 0);
     }
     buf_free(&golden);
     buf_free(&all);
@@ -131,8 +131,8 @@ static void each_question_comes_back_as_it_went(void **state)
     for (size_t i = 0; i < ASKS; i++) {
         struct shard_ask back;
         size_t len = shard_ask_encode(&asks[i], head);
-        assert_int_equal(shard_ask_decode(asks[i].verb, head, len, &back, NULL),
-                         0);
+        assert_int_equal(
+            shard_ask_decode((uint8_t)asks[i].verb, head, len, &back, NULL), 0);
         same_ask(&back, &asks[i]);
     }
 }
@@ -149,7 +149,8 @@ static void no_flipped_bit_of_a_question_is_taken(void **state)
             struct err err = {{0}};
             head[bit / 8] ^= (uint8_t)(1u << bit % 8);
             assert_int_not_equal(
-                shard_ask_decode(asks[i].verb, head, len, &back, &err), 0);
+                shard_ask_decode((uint8_t)asks[i].verb, head, len, &back, &err),
+                0);
             assert_int_equal(back.drive, 4711); /* untouched */
             assert_true(err.text[0] != '\0');
             head[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -169,9 +170,9 @@ static void a_question_of_another_length_is_refused(void **state)
         for (size_t cut = 0; cut <= len + 1; cut++) {
             uint8_t *exact = mem_dup(head, cut);
             if (cut != len) {
-                assert_int_equal(
-                    shard_ask_decode(asks[i].verb, exact, cut, &back, &err),
-                    ERR_BAD_INPUT);
+                assert_int_equal(shard_ask_decode((uint8_t)asks[i].verb, exact,
+                                                  cut, &back, &err),
+                                 ERR_BAD_INPUT);
             }
             free(exact);
         }
@@ -211,7 +212,7 @@ static int decode_with(const struct shard_ask *a, size_t at, const void *bytes,
 
     memcpy(head + at, bytes, n);
     store_u32(head + len - 4, crc32c(0, head, len - 4));
-    return shard_ask_decode(a->verb, head, len, &back, err);
+    return shard_ask_decode((uint8_t)a->verb, head, len, &back, err);
 }
 
 static void a_wrong_field_is_named(void **state)
