@@ -25,6 +25,7 @@
 #define PING_MS 1000
 #define DEAD_MS 5000
 #define TEXT_MAX 300
+#define BULK_BYTES ((size_t)4096)
 
 static void want(struct link *l, uint32_t events)
 {
@@ -230,7 +231,9 @@ static bool flush(struct link *l)
             return false;
         }
         tls_sent(l->tls, (size_t)n);
-        l->moved_ms = clock_mono_ms();
+        if (len > BULK_BYTES) { /* pings and heartbeats move by themselves */
+            l->moved_ms = clock_mono_ms();
+        }
     }
 }
 

@@ -51,7 +51,7 @@ struct link {
     struct tls_stream *tls;
     uint32_t server; /* proven; 0: a stranger */
     uint64_t since_ms, heard_ms, pinged_ms;
-    uint64_t moved_ms; /* bytes last went out or came */
+    uint64_t moved_ms; /* bytes in bulk last went out, or any came */
     unsigned refs;     /* one for being open, one for each unanswered request */
     size_t unanswered_bytes;
 

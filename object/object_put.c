@@ -178,18 +178,21 @@ static void on_stored(struct shard_put *put, int status, const struct err *err)
     struct shard_write *shard = LIST_OF(put, struct shard_write, put);
     struct chunk_write *w = shard->chunk;
     struct object_store *s = w->store;
-    bool all;
+    bool all, tell;
 
     pulse_answered(&shard->pulse);
     pthread_mutex_lock(&w->mutex);
     answer(shard, status, err != NULL ? err->text : err_text(status));
     all = w->answered == w->sent;
-    if (all || w->stored == geometry_write_quorum(&w->shape)) {
-        pthread_cond_signal(&w->cond);
-    }
+    tell = all || w->stored == geometry_write_quorum(&w->shape);
     pthread_mutex_unlock(&w->mutex);
-    if (all) {
+    if (all) { /* before the put knows: its end gives all memory back */
         pool_put(s->options.pool, w->buffer, w->buffer_bytes);
+    }
+    if (tell) {
+        pthread_mutex_lock(&w->mutex);
+        pthread_cond_signal(&w->cond);
+        pthread_mutex_unlock(&w->mutex);
     }
     chunk_write_unref(w);
     atomic_fetch_sub(&s->pending, 1);

@@ -19,6 +19,7 @@
 #include "base/latch.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "tests/lib/link_proxy.h"
 #include "tests/lib/net_world.h"
 
 #define ECHO 1
@@ -306,6 +307,22 @@ static void closing_fails_what_is_in_flight(void **state)
     latch_close(&latch);
 }
 
+/* It takes bytes and says nothing: heartbeats must not pass for life. */
+static void a_peer_that_falls_silent_is_given_up(void **state)
+{
+    struct world *w = *state;
+    struct link_proxy *proxy = link_proxy_new(net_address(w->two));
+    struct net_call c = question(ECHO, "x", 1);
+
+    net_peer(w->one, 2, link_proxy_address(proxy));
+    assert_int_equal(ask(w, ECHO), 0);
+    link_proxy_set(proxy, LINK_HOLD);
+    c.timeout_ms = 10 * 60000;
+    assert_int_equal(net_call_wait(w->one, 2, &c), ERR_UNKNOWN);
+    assert_non_null(strstr(c.err.text, "nothing was heard"));
+    link_proxy_free(proxy);
+}
+
 static void messages_arrive_or_are_lost_in_silence(void **state)
 {
     struct world *w = *state;
@@ -485,6 +502,7 @@ int main(void)
         TEST(a_peer_that_is_not_there_is_unavailable),
         TEST(a_call_that_was_sent_and_lost_is_unknown),
         TEST(closing_fails_what_is_in_flight),
+        TEST(a_peer_that_falls_silent_is_given_up),
         TEST(messages_arrive_or_are_lost_in_silence),
         TEST(a_stranger_may_join_and_nothing_else),
         TEST(another_clusters_server_is_refused),
