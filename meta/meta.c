@@ -13,6 +13,7 @@
 
 #define DB_FILE "catalogue.db"
 #define SNAPSHOT_ENTRIES 8192
+#define TRAILING_ENTRIES 4096
 #define QUEUE_MAX 16384             /* proposals waiting for the log */
 #define QUEUE_BYTES_MAX (64u << 20) /* of their commands */
 #define KEEPER_QUEUE 64
@@ -48,6 +49,9 @@ static struct meta *meta_new(const struct meta_options *options)
     m->address =
         mem_strdup(options->address != NULL ? options->address : "self");
     m->join = options->join;
+    m->trailing_entries = options->trailing_entries != 0
+                              ? options->trailing_entries
+                              : TRAILING_ENTRIES;
     m->snapshot_entries = options->snapshot_entries != 0
                               ? options->snapshot_entries
                               : SNAPSHOT_ENTRIES;
@@ -65,6 +69,7 @@ static struct meta *meta_new(const struct meta_options *options)
     m->keeper = workers_new("meta-keeper", 1, KEEPER_QUEUE);
     m->loop = loop_new();
     m->net_calls = meta_net_new(m);
+    m->copy = m->net != NULL ? meta_copy_new(m) : NULL;
     return m;
 }
 
@@ -77,6 +82,7 @@ static void meta_free(struct meta *m)
     pthread_cond_destroy(&m->apply_more);
     pthread_mutex_destroy(&m->apply_mutex);
     pthread_mutex_destroy(&m->queue_mutex);
+    meta_copy_free(m->copy);
     meta_net_free(m->net_calls);
     free(m->address);
     free(m->db_path);
@@ -85,7 +91,7 @@ static void meta_free(struct meta *m)
     free(m);
 }
 
-static int open_db(struct meta *m, struct err *err)
+int meta_open_database(struct meta *m, struct err *err)
 {
     int rc = meta_db_open(&m->db, m->db_path, META_DB_WRITER, err);
 
@@ -103,7 +109,7 @@ static int open_db(struct meta *m, struct err *err)
     return rc;
 }
 
-static void close_db(struct meta *m)
+void meta_close_database(struct meta *m)
 {
     meta_db_close(&m->checkpoint_db);
     meta_db_close(&m->db);
@@ -121,7 +127,8 @@ static int check_agreement(struct meta *m, struct err *err)
                        m->db_path, (unsigned long long)applied,
                        (unsigned long long)raft_io_snapshot_index(m->disk));
     }
-    if (applied > raft_io_last(m->disk)) {
+    /* A copy that was taken may be ahead of what the log has learnt. */
+    if (m->net == NULL && applied > raft_io_last(m->disk)) {
         return err_set(err, ERR_CORRUPT,
                        "%s: the log ends with record %llu, but the database "
                        "has applied %llu",
@@ -152,7 +159,7 @@ int meta_open(const struct meta_options *options, struct meta **out,
     int rc = fs_mkdirs(m->dir, err);
 
     if (rc == 0) {
-        rc = open_db(m, err);
+        rc = meta_open_database(m, err);
     }
     if (rc != 0) {
         goto err_after_db;
@@ -160,6 +167,7 @@ int meta_open(const struct meta_options *options, struct meta **out,
     if (m->net != NULL) {
         io.send = meta_net_send;
         io.view = meta_raft_view;
+        io.install = meta_install;
     }
     io.loop = m->loop;
     io.keeper = m->keeper;
@@ -187,7 +195,7 @@ int meta_open(const struct meta_options *options, struct meta **out,
 err_after_io:
     raft_io_free(m->disk);
 err_after_db:
-    close_db(m);
+    meta_close_database(m);
     meta_free(m);
     return rc;
 }
@@ -211,7 +219,7 @@ static bool quiet(struct meta *m)
             m->applied >= m->handed;
     pthread_mutex_unlock(&m->apply_mutex);
     return empty && m->flight == NULL && raft_io_idle(m->disk) &&
-           meta_net_forwards(m->net_calls) == 0;
+           meta_net_forwards(m->net_calls) == 0 && meta_copy_idle(m->copy);
 }
 
 static void try_close(struct meta *m)
@@ -259,7 +267,7 @@ void meta_close(struct meta *m)
     raft_io_free(m->disk);
     workers_free(m->keeper); /* a checkpoint may still run */
     m->keeper = NULL;
-    close_db(m);
+    meta_close_database(m);
     meta_free(m);
 }
 

@@ -30,6 +30,7 @@ struct meta_options {
                                    something are refused with ERR_FULL */
     uint64_t log_segment_bytes; /* 0: 16 MiB */
     uint32_t snapshot_entries;  /* log entries between snapshots; 0: 8192 */
+    uint32_t trailing_entries;  /* ... kept for members that lag; 0: 4096 */
     /* Of a cluster; net NULL: one voter, alone. */
     struct net *net;     /* kept; opened and not yet started; stopped before
                             meta_close */

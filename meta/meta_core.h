@@ -29,6 +29,7 @@
 #include "base/workers.h"
 #include "meta/meta.h"
 #include "meta/meta_apply.h"
+#include "meta/meta_copy.h"
 #include "meta/meta_net.h"
 #include "meta/raft_io.h"
 
@@ -53,11 +54,12 @@ struct meta {
     char *dir;
     char *db_path;
     uint64_t reserve_bytes;
-    uint32_t snapshot_entries;
+    uint32_t snapshot_entries, trailing_entries;
     struct meta_readers *readers;
     struct workers *keeper;
     struct net *net;            /* NULL: alone */
     struct meta_net *net_calls; /* NULL: alone */
+    struct meta_copy *copy;     /* NULL: alone */
     uint32_t server;
     char *address;
     bool join;
@@ -117,11 +119,18 @@ struct meta {
     bool finish_checkpoint; /* the keeper has done its part */
     bool checkpointing;
     int wal_pages;
+    const char *swap_path; /* a database to take the place of ours */
+    bool swapped;
 
     /* The keeper's. */
     struct meta_db checkpoint_db;
     struct work checkpoint_work;
 };
+
+/* ---- meta.c ---- */
+
+int meta_open_database(struct meta *m, struct err *err);
+void meta_close_database(struct meta *m);
 
 /* ---- meta_worker.c: the apply thread, and what it shares with the keeper ----
  */
@@ -132,6 +141,9 @@ void meta_checkpoint_run(struct work *w); /* keeper */
 /* raft_io's make_durable: the database holds all up to @index, and what a power
  * cut leaves of it does, too. Keeper. */
 int meta_make_durable(void *arg, uint64_t index, struct err *err);
+/* Put the database at @path in place of ours, between two transactions, and
+ * wait for it. A failure stops the process. Keeper. */
+void meta_swap_database(struct meta *m, const char *path);
 /* Takes @e. Loop. */
 void meta_hand_over(struct meta *m, struct meta_entry *e);
 /* Answer without the log, on the apply thread as always. Any thread. */
@@ -143,6 +155,8 @@ void meta_post_pump(struct meta *m);
 
 void meta_on_pump(struct loop_call *call);
 void meta_on_tick(void *arg);
+/* raft_io's install. Loop. */
+bool meta_install(void *arg, raft_id from, uint64_t index);
 /* raft_io's view. Loop. */
 void meta_raft_view(void *arg, struct raft_guard_view *out);
 /* Put what another leader did not take in front of the queue; takes @e. */

@@ -34,6 +34,11 @@ void meta_readers_changed(struct meta_readers *r);
  * they would hold back. NULL is nothing. */
 void meta_readers_release(struct meta_readers *r);
 
+/* Close all connections, waiting for those that are out, and let none be made
+ * until resume: the file is to be replaced. */
+void meta_readers_pause(struct meta_readers *r);
+void meta_readers_resume(struct meta_readers *r);
+
 /* As above on a pool without a struct meta, for tests. */
 int meta_readers_take(struct meta_readers *r, struct meta_db **out,
                       struct err *err);

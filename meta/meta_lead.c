@@ -19,7 +19,6 @@
 /* In a cluster: 0.96 s to a new leader. */
 #define CLUSTER_ELECTION_MS 500
 #define CLUSTER_HEARTBEAT_MS 50
-#define CLUSTER_TRAILING 16384         /* entries kept for members that lag */
 #define FORWARDS_MAX 4                 /* entries with the leader at once */
 #define LEADERLESS_MS 10000            /* then what was proposed is refused */
 #define SNAPSHOT_BYTES (16u << 20)     /* entries kept in memory until then */
@@ -220,6 +219,13 @@ void meta_on_pump(struct loop_call *call)
     pump(LIST_OF(call, struct meta, pump_call));
 }
 
+bool meta_install(void *arg, raft_id from, uint64_t index)
+{
+    struct meta *m = arg;
+
+    return meta_copy_wanted(m->copy, (uint32_t)from, index);
+}
+
 void meta_raft_view(void *arg, struct raft_guard_view *out)
 {
     struct meta *m = arg;
@@ -288,12 +294,17 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[],
     return 0;
 }
 
+/* Of another member: raft_io has seen to it that the database is that far. */
 static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
 {
     struct meta *m = meta_of(fsm);
+    uint64_t applied;
 
+    pthread_mutex_lock(&m->apply_mutex);
+    applied = m->applied;
+    pthread_mutex_unlock(&m->apply_mutex);
     if (buf->len != MANIFEST_SIZE ||
-        load_u64((uint8_t *)buf->base + 8) > m->apply.state.applied) {
+        load_u64((uint8_t *)buf->base + 8) > applied) {
         return RAFT_CORRUPT;
     }
     raft_free(buf->base);
@@ -453,7 +464,8 @@ int meta_open_raft(struct meta *m, struct err *err)
          * are not to be read again by the next. */
         raft_set_snapshot_threshold(&m->raft, 1);
     }
-    raft_set_snapshot_trailing(&m->raft, m->net != NULL ? CLUSTER_TRAILING : 0);
+    raft_set_snapshot_trailing(&m->raft,
+                               m->net != NULL ? m->trailing_entries : 0);
     rc = m->join ? 0 : bootstrap(m, err);
     if (rc == 0 && raft_start(&m->raft) != 0) {
         rc = raft_error(m, "start", err);

@@ -322,6 +322,8 @@ static void on_inbound(struct loop_call *call)
         meta_serve_index(n, r);
     } else if (r->type == META_CONFIRM) {
         serve_confirm(n, r);
+    } else if (r->type == META_COPY_OPEN || r->type == META_COPY_READ) {
+        meta_copy_serve(n->m->copy, r);
     } else {
         refuse_request(n, r, ERR_UNSUPPORTED, "no such request");
     }

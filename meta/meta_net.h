@@ -12,6 +12,8 @@
  *     NET_META   2 READ_INDEX          answer: u64 index
  *     NET_META   3 CONFIRM             u64 term; answer: u64 its own term
  *
+ *     NET_META   4, 5                  meta_copy.h
+ *
  * ERR_UNAVAILABLE as an answer means: not the leader, nothing was done.
  *
  * Threads: as each says.

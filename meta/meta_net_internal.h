@@ -18,7 +18,13 @@
 
 #define META_CALL_TIMEOUT_MS 2000
 
-enum { META_PROPOSE = 1, META_READ_INDEX = 2, META_CONFIRM = 3 };
+enum {
+    META_PROPOSE = 1,
+    META_READ_INDEX = 2,
+    META_CONFIRM = 3,
+    META_COPY_OPEN = 4,
+    META_COPY_READ = 5
+};
 
 /* Who waits to read: a thread of ours, or another member. */
 struct reader {

@@ -18,6 +18,7 @@ struct meta_readers {
     size_t idle_count;
     size_t made;
     bool keep;
+    bool paused;              /* under mutex */
     atomic_ullong generation; /* counts changes of the database */
 };
 
@@ -55,7 +56,7 @@ static struct meta_db *take_idle(struct meta_readers *r, bool *make)
     struct meta_db *db = NULL;
 
     pthread_mutex_lock(&r->mutex);
-    while (r->idle_count == 0 && r->made == META_READERS_MAX) {
+    while (r->paused || (r->idle_count == 0 && r->made == META_READERS_MAX)) {
         pthread_cond_wait(&r->back, &r->mutex);
     }
     *make = r->idle_count == 0;
@@ -76,7 +77,7 @@ static void give_back(struct meta_readers *r, struct meta_db *db)
     } else {
         r->made--;
     }
-    pthread_cond_signal(&r->back);
+    pthread_cond_broadcast(&r->back);
     pthread_mutex_unlock(&r->mutex);
 }
 
@@ -137,6 +138,30 @@ void meta_readers_release(struct meta_readers *r)
             end_read(r->idle[i]);
         }
     }
+    pthread_mutex_unlock(&r->mutex);
+}
+
+void meta_readers_pause(struct meta_readers *r)
+{
+    pthread_mutex_lock(&r->mutex);
+    r->paused = true;
+    while (r->idle_count < r->made) {
+        pthread_cond_wait(&r->back, &r->mutex);
+    }
+    while (r->idle_count > 0) {
+        struct meta_db *db = r->idle[--r->idle_count];
+        meta_db_close(db);
+        free(db);
+    }
+    r->made = 0;
+    pthread_mutex_unlock(&r->mutex);
+}
+
+void meta_readers_resume(struct meta_readers *r)
+{
+    pthread_mutex_lock(&r->mutex);
+    r->paused = false;
+    pthread_cond_broadcast(&r->back);
     pthread_mutex_unlock(&r->mutex);
 }
 

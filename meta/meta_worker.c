@@ -156,6 +156,49 @@ void meta_post_pump(struct meta *m)
     }
 }
 
+/* Apply thread, lock held: no transaction and no reader is open meanwhile. The
+ * last connection to close leaves no WAL behind that the new file could be
+ * taken to belong to. */
+static void swap_database(struct meta *m)
+{
+    struct err err;
+    int rc = 0;
+
+    pthread_mutex_unlock(&m->apply_mutex);
+    meta_readers_pause(m->readers);
+    meta_close_database(m);
+    if (rename(m->swap_path, m->db_path) != 0) {
+        rc = err_errno(&err, "%s: rename", m->swap_path);
+    }
+    if (rc == 0) {
+        rc = fs_sync_dir(m->dir, &err);
+    }
+    pthread_mutex_lock(&m->apply_mutex);
+    m->wal_pages = 0;
+    if (rc == 0) {
+        rc = meta_open_database(m, &err); /* sets applied */
+    }
+    if (rc != 0) {
+        meta_stop("catalogue: taking a copy", err.text);
+    }
+    meta_readers_resume(m->readers);
+    m->swap_path = NULL;
+    m->swapped = true;
+    pthread_cond_broadcast(&m->apply_done);
+}
+
+void meta_swap_database(struct meta *m, const char *path)
+{
+    pthread_mutex_lock(&m->apply_mutex);
+    m->swap_path = path;
+    m->swapped = false;
+    pthread_cond_signal(&m->apply_more);
+    while (!m->swapped) {
+        pthread_cond_wait(&m->apply_done, &m->apply_mutex);
+    }
+    pthread_mutex_unlock(&m->apply_mutex);
+}
+
 void *meta_apply_main(void *arg)
 {
     struct meta *m = arg;
@@ -167,8 +210,14 @@ void *meta_apply_main(void *arg)
         bool was_behind;
 
         pthread_mutex_lock(&m->apply_mutex);
-        while (m->entries == NULL && m->refused == NULL && !m->stopping) {
+        while (m->entries == NULL && m->refused == NULL &&
+               m->swap_path == NULL && !m->stopping) {
             pthread_cond_wait(&m->apply_more, &m->apply_mutex);
+        }
+        if (m->swap_path != NULL) {
+            swap_database(m);
+            pthread_mutex_unlock(&m->apply_mutex);
+            continue;
         }
         if (m->entries == NULL && m->refused == NULL) {
             pthread_mutex_unlock(&m->apply_mutex);

@@ -44,6 +44,7 @@ struct raft_disk {
     void (*send)(void *arg, raft_id to, const char *address,
                  const void *message, size_t len);
     void (*view)(void *arg, struct raft_guard_view *out);
+    bool (*install)(void *arg, raft_id from, uint64_t index);
     void *arg;
     struct raft_guard guard;
     raft_io_tick_cb tick;
@@ -99,6 +100,7 @@ struct job {
     size_t count;
     uint64_t index;
     uint64_t cut;
+    bool replace;
     struct buf file;
     struct raft_snapshot *snapshot;
     int status;
@@ -548,9 +550,16 @@ static int put_run(struct job *j, struct err *err)
 static void put_done(struct job *j)
 {
     struct raft_disk *d = j->disk;
-    struct job *cut = job_new(d, "raft: log cut");
+    struct job *cut;
 
     d->snapshot_index = j->index;
+    if (j->replace) { /* of another member: nothing of the log stays */
+        if (d->last > j->index) {
+            io_truncate(d->io, j->index + 1);
+        }
+        d->last = j->index;
+    }
+    cut = job_new(d, "raft: log cut");
     cut->req.put = j->req.put;
     cut->cb.put = j->cb.put;
     cut->run = cut_run;
@@ -572,6 +581,7 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing,
     j->run = put_run;
     j->done = put_done;
     j->index = snapshot->index;
+    j->replace = d->install != NULL && trailing == 0;
     j->cut = snapshot->index > trailing ? snapshot->index - trailing : 0;
     d->entry_bytes = 0;
     snapshot_encode(snapshot, &j->file);
@@ -737,6 +747,7 @@ int raft_io_open(const struct raft_io_options *options, struct raft_io *io,
     d->on_tick = options->on_tick;
     d->send = options->send;
     d->view = options->view;
+    d->install = options->install;
     d->arg = options->arg;
     rc = snapshot_read(d->snapshot_path, &d->snapshot, err);
     if (rc != 0) {
@@ -800,10 +811,10 @@ int raft_io_receive(struct raft_disk *d, raft_id from, const char *address,
     if (rc != 0) {
         return rc;
     }
-    if (m.type == RAFT_IO_INSTALL_SNAPSHOT) {
-        raft_wire_free(&m);
-        return err_set(err, ERR_UNSUPPORTED,
-                       "this member lags behind what the leader's log keeps");
+    if (m.type == RAFT_IO_INSTALL_SNAPSHOT &&
+        !d->install(d->arg, from, m.install_snapshot.last_index)) {
+        raft_wire_free(&m); /* it comes again */
+        return 0;
     }
     m.server_id = from;
     m.server_address = address;

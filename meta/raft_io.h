@@ -8,7 +8,7 @@
  *
  * Messages go out by a call of the owner's and come in by raft_io_receive; both
  * ways they pass the guards (meta/raft_guard.h). A snapshot of another member
- * is not taken yet: a member must find what it misses in the leader's log.
+ * reaches libraft once the database holds what it speaks of.
  *
  * A snapshot is a file of some 100 bytes that says up to where the database
  * holds the log durably. The order is: make_durable(index), the file, the cut.
@@ -45,6 +45,9 @@ struct raft_io_options {
      * On the loop. NULL: there is no other member. */
     void (*send)(void *arg, raft_id to, const char *address,
                  const void *message, size_t len);
+    /* A snapshot up to @index came from @from: is the database that far? If
+     * not, it is seen to, and the message forgotten. On the loop. */
+    bool (*install)(void *arg, raft_id from, uint64_t index);
     /* What libraft is at this moment. Needed with send. On the loop. */
     void (*view)(void *arg, struct raft_guard_view *out);
     void *arg;

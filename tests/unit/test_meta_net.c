@@ -32,13 +32,19 @@ struct member {
 struct world {
     struct net_world w;
     char *dir;
+    uint32_t snapshot_entries, trailing_entries;
     struct member members[MEMBERS + 1]; /* from 1 */
 };
 
 static void start(struct world *w, uint32_t id)
 {
     struct member *mb = &w->members[id];
-    struct meta_options o = {.dir = mb->dir, .server = id, .join = id != 1};
+    struct meta_options o = {.dir = mb->dir,
+                             .server = id,
+                             .join = id != 1,
+                             .log_segment_bytes = 1 << 20,
+                             .snapshot_entries = w->snapshot_entries,
+                             .trailing_entries = w->trailing_entries};
     struct err err = {{0}};
 
     mb->net = net_world_net(&w->w, id,
@@ -130,10 +136,13 @@ static void change(struct world *w, uint32_t server, enum meta_role role)
     }
 }
 
-static int setup(void **state)
+static int make_world(void **state, uint32_t snapshot_entries,
+                      uint32_t trailing_entries)
 {
     struct world *w = mem_alloc(sizeof *w);
 
+    w->snapshot_entries = snapshot_entries;
+    w->trailing_entries = trailing_entries;
     log_capture(quiet, NULL);
     net_world_make(&w->w, 3);
     w->dir = temp_dir_new();
@@ -147,6 +156,17 @@ static int setup(void **state)
     }
     *state = w;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return make_world(state, 0, 0);
+}
+
+/* Whose logs keep next to nothing. */
+static int setup_short(void **state)
+{
+    return make_world(state, 10, 3);
 }
 
 static int teardown(void **state)
@@ -285,6 +305,58 @@ static void members_are_shown_with_their_roles(void **state)
                      ERR_UNAVAILABLE); /* not the leader */
 }
 
+/* Wait until @on shows the bucket. */
+static void must_see(struct world *w, uint32_t on, const char *name)
+{
+    int rc = ERR_UNAVAILABLE;
+
+    for (int i = 0; i < 20 && rc == ERR_UNAVAILABLE; i++) {
+        rc = see_bucket(w, on, name);
+    }
+    assert_int_equal(rc, 0);
+}
+
+static void a_member_that_lags_takes_a_copy(void **state)
+{
+    struct world *w = *state;
+    char name[32];
+
+    for (int round = 0; round < 3; round++) {
+        uint32_t away = 1 + (uint32_t)round % MEMBERS;
+        uint32_t by = away % MEMBERS + 1;
+        stop(w, away);
+        for (int i = 0; i < 60; i++) {
+            snprintf(name, sizeof name, "round-%d-%d", round, i);
+            must_make(w, by, name);
+        }
+        start(w, away);
+        for (int r = 0; r <= round; r++) {
+            for (int i = 0; i < 60; i += 7) {
+                snprintf(name, sizeof name, "round-%d-%d", r, i);
+                must_see(w, away, name);
+            }
+        }
+        snprintf(name, sizeof name, "then-%d", round);
+        must_make(w, away, name);
+        for (uint32_t on = 1; on <= MEMBERS; on++) {
+            must_see(w, on, name);
+        }
+    }
+    /* And after a restart of all. */
+    for (uint32_t id = 1; id <= MEMBERS; id++) {
+        stop(w, id);
+    }
+    for (uint32_t id = 1; id <= MEMBERS; id++) {
+        start(w, id);
+    }
+    await_leader(w);
+    for (uint32_t on = 1; on <= MEMBERS; on++) {
+        must_see(w, on, "round-0-0");
+        must_see(w, on, "then-2");
+        assert_int_equal(meta_verify(w->members[on].meta, NULL, NULL), 0);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -293,6 +365,8 @@ int main(void)
         TEST(a_lost_leader_is_followed_by_another),
         TEST(without_a_majority_nothing_is_read_or_written),
         TEST(members_are_shown_with_their_roles),
+        cmocka_unit_test_setup_teardown(a_member_that_lags_takes_a_copy,
+                                        setup_short, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
