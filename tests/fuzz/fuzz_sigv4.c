@@ -114,7 +114,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     CHECK(judge(&r, "a secret that no input has", &auth) != SIGV4_OK);
     /* A query that is signed already cannot be signed again. */
-    if (strstr(r.query, "X-Amz-") == NULL) {
+    if (strstr(r.query, "X-Amz-") == NULL &&
+        strstr(r.query, "AWSAccessKeyId") == NULL) {
         round_trip(r);
     }
     free(text);
