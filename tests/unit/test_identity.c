@@ -1,0 +1,192 @@
+/* Goal: a server's identity is whole or not there, survives being cut off in a
+ * join, and is never mixed with another cluster's.
+ * Method: found, ask, accept in folders of their own; files taken away, changed
+ * and exchanged.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "cluster/identity.h"
+#include "crypto/tls.h"
+#include "tests/lib/temp_dir.h"
+
+static const uint8_t cluster[PKI_CLUSTER_ID] = {1, 2, 3};
+
+static uint64_t now_s(void)
+{
+    return clock_real_ms() / 1000;
+}
+
+static void must_load(const char *data, struct identity *id)
+{
+    struct err err = {{0}};
+
+    if (identity_load(data, id, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+}
+
+/* What the cluster answers to @who's request. */
+static void certify(const struct identity *by, const struct identity *who,
+                    uint32_t server, struct buf *cert)
+{
+    assert_int_equal(pki_issue(&by->ca_key, &by->ca_cert, who->request.data,
+                               who->request.len, server, now_s(), cert, NULL),
+                     0);
+}
+
+static void the_first_server_founds_the_cluster(void **state)
+{
+    char *dir = temp_dir_new();
+    struct identity id;
+    struct tls_context *tls;
+    struct stat st;
+    char *path = mem_printf("%s/identity/ca.key", dir);
+
+    (void)state;
+    must_load(dir, &id);
+    assert_int_equal(id.server, 0);
+    assert_int_equal(identity_found(&id, cluster, now_s(), NULL), 0);
+    identity_free(&id);
+    must_load(dir, &id); /* as a restart finds it */
+    assert_int_equal(id.server, 1);
+    assert_memory_equal(id.cluster, cluster, sizeof cluster);
+    assert_true(id.until_s > now_s());
+    assert_int_equal(identity_tls(&id, &tls, NULL), 0);
+    tls_context_free(tls);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    identity_free(&id);
+    free(path);
+    temp_dir_free(dir);
+}
+
+static void a_join_that_was_cut_off_asks_the_same_again(void **state)
+{
+    char *a = temp_dir_new(), *b = temp_dir_new();
+    struct identity one, two;
+    struct buf cert = {0}, first = {0}, none = {0};
+
+    (void)state;
+    must_load(a, &one);
+    assert_int_equal(identity_found(&one, cluster, now_s(), NULL), 0);
+    must_load(b, &two);
+    assert_int_equal(identity_request(&two, NULL), 0);
+    buf_append(&first, two.request.data, two.request.len);
+    identity_free(&two); /* the process ends before the answer */
+    must_load(b, &two);
+    assert_int_equal(two.server, 0);
+    assert_int_equal(identity_request(&two, NULL), 0);
+    assert_int_equal(two.request.len, first.len);
+    assert_memory_equal(two.request.data, first.data, first.len);
+    certify(&one, &two, 7, &cert);
+    assert_int_equal(identity_accept(&two, &one.ca_cert, &none, &cert, NULL),
+                     0);
+    assert_int_equal(two.server, 7);
+    identity_free(&two);
+    must_load(b, &two);
+    assert_int_equal(two.server, 7);
+    assert_int_equal(two.ca_key.len, 0); /* it was not given */
+    identity_free(&two);
+    identity_free(&one);
+    buf_free(&cert);
+    buf_free(&first);
+    temp_dir_free(a);
+    temp_dir_free(b);
+}
+
+static void an_answer_that_does_not_fit_changes_nothing(void **state)
+{
+    char *a = temp_dir_new(), *b = temp_dir_new(), *c = temp_dir_new();
+    struct identity one, two, other;
+    struct buf cert = {0}, foreign = {0}, none = {0};
+    struct err err;
+
+    (void)state;
+    must_load(a, &one);
+    assert_int_equal(identity_found(&one, cluster, now_s(), NULL), 0);
+    must_load(b, &other);
+    assert_int_equal(identity_found(&other, cluster, now_s(), NULL), 0);
+    must_load(c, &two);
+    assert_int_equal(identity_request(&two, NULL), 0);
+    certify(&one, &two, 7, &cert);
+    certify(&one, &other, 8, &foreign); /* for another's key */
+    assert_int_equal(identity_accept(&two, &other.ca_cert, &none, &cert, &err),
+                     ERR_BAD_INPUT);
+    assert_int_equal(identity_accept(&two, &one.ca_cert, &none, &foreign, &err),
+                     ERR_BAD_INPUT);
+    identity_free(&two);
+    must_load(c, &two);
+    assert_int_equal(two.server, 0);
+    assert_int_equal(two.ca_cert.len, 0);
+    identity_free(&one);
+    identity_free(&two);
+    identity_free(&other);
+    buf_free(&cert);
+    buf_free(&foreign);
+    temp_dir_free(a);
+    temp_dir_free(b);
+    temp_dir_free(c);
+}
+
+static void what_is_damaged_or_missing_is_named(void **state)
+{
+    static const char *const names[] = {"ca.crt", "server.crt", "server.key"};
+    struct identity id;
+    struct err err;
+
+    (void)state;
+    for (int damage = 0; damage < 2; damage++) {
+        for (int i = 0; i < 3; i++) {
+            char *dir = temp_dir_new();
+            char *path = mem_printf("%s/identity/%s", dir, names[i]);
+            must_load(dir, &id);
+            assert_int_equal(identity_found(&id, cluster, now_s(), NULL), 0);
+            identity_free(&id);
+            if (damage) {
+                assert_int_equal(fs_write(path, "rubbish", 7, 0600, NULL), 0);
+            } else {
+                assert_int_equal(unlink(path), 0);
+            }
+            if (damage ? i < 2 : i != 1) { /* a key is judged when used */
+                assert_int_equal(identity_load(dir, &id, &err), ERR_CORRUPT);
+                assert_non_null(strstr(err.text, names[i]));
+            } else {
+                struct tls_context *tls;
+                must_load(dir, &id);
+                if (damage) {
+                    assert_int_equal(identity_tls(&id, &tls, &err),
+                                     ERR_BAD_INPUT);
+                } else {
+                    assert_int_equal(id.server, 0); /* has yet to join */
+                }
+                identity_free(&id);
+            }
+            free(path);
+            temp_dir_free(dir);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_server_founds_the_cluster),
+        cmocka_unit_test(a_join_that_was_cut_off_asks_the_same_again),
+        cmocka_unit_test(an_answer_that_does_not_fit_changes_nothing),
+        cmocka_unit_test(what_is_damaged_or_missing_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
