@@ -40,7 +40,15 @@ static void a_frame_comes_back_as_it_was(void **state)
     (void)state;
     frame_encode(&example, b);
     assert_int_equal(frame_decode(b, &got, NULL), 0);
-    assert_memory_equal(&got, &example, sizeof got);
+    assert_int_equal(got.kind, example.kind);
+    assert_int_equal(got.service, example.service);
+    assert_int_equal(got.type, example.type);
+    assert_int_equal(got.id, example.id);
+    assert_int_equal(got.value, example.value);
+    assert_int_equal(got.head_len, example.head_len);
+    assert_int_equal(got.body_len, example.body_len);
+    assert_int_equal(got.head_crc, example.head_crc);
+    assert_int_equal(got.body_crc, example.body_crc);
     assert_memory_equal(b, "GWNF\1\1\4\11", 8); /* as WIRE.md has it */
 }
 
