@@ -26,6 +26,10 @@
 #define DEAD_MS 5000
 #define TEXT_MAX 300
 #define BULK_BYTES ((size_t)4096)
+/* Of a stranger: a question to join is small, and so is what it may leave
+ * unread. */
+#define STRANGER_FRAME_MAX ((size_t)64 << 10)
+#define STRANGER_QUEUE_MAX ((size_t)1 << 20)
 
 static void want(struct link *l, uint32_t events)
 {
@@ -36,6 +40,11 @@ static void want(struct link *l, uint32_t events)
 }
 
 /* ---- life ---- */
+
+static size_t frame_bytes(const struct out_frame *o)
+{
+    return FRAME_BYTES + o->frame.head_len + o->frame.body_len;
+}
 
 void out_frame_free(struct out_frame *o)
 {
@@ -64,7 +73,7 @@ void flight_done(struct link *l, struct flight *f, int status,
         struct out_frame *o = LIST_OF(node, struct out_frame, node);
         if (o->flight == f) { /* never to be sent */
             list_remove(&o->node);
-            l->out_bytes -= o->frame.body_len;
+            l->out_bytes -= frame_bytes(o);
             out_frame_free(o);
             break;
         }
@@ -83,8 +92,7 @@ void flight_done(struct link *l, struct flight *f, int status,
 
 void link_unref(struct link *l)
 {
-    CHECK(l->refs > 0);
-    if (--l->refs > 0) {
+    if (atomic_fetch_sub(&l->refs, 1) > 1) {
         return;
     }
     CHECK(l->state == LINK_CLOSED);
@@ -137,8 +145,13 @@ void link_close(struct link *l, int status, const struct err *why)
     if (l->peer != NULL && status == 0) {
         uint64_t next = l->peer->backoff_ms * 2;
         l->peer->why = text;
-        l->peer->failed_ms = was_open ? 0 : clock_mono_ms();
-        l->peer->backoff_ms = next < 50 ? 50 : next > 1000 ? 1000 : next;
+        /* One that served is tried again at once; one that refuses, though it
+         * let us connect, is not. */
+        l->peer->failed_ms = l->used ? 0 : clock_mono_ms();
+        l->peer->backoff_ms = l->used       ? 0
+                              : next < 50   ? 50
+                              : next > 1000 ? 1000
+                                            : next;
     }
     list_remove(&l->node);
     while (!list_empty(&l->flights)) {
@@ -196,7 +209,7 @@ static void encrypt_some(struct link *l)
             o->flight->sent = true;
         }
         list_remove(&o->node);
-        l->out_bytes -= o->frame.body_len;
+        l->out_bytes -= frame_bytes(o);
         out_frame_free(o);
     }
 }
@@ -239,9 +252,14 @@ static bool flush(struct link *l)
 
 void link_send(struct link *l, struct out_frame *o)
 {
+    size_t max = l->peer == NULL && l->server == 0 ? STRANGER_QUEUE_MAX
+                                                   : 2 * NET_QUEUE_MAX;
+
     list_push(&l->out, &o->node);
-    l->out_bytes += o->frame.body_len;
-    if (l->state == LINK_OPEN) {
+    l->out_bytes += frame_bytes(o);
+    if (l->out_bytes > max) { /* it asks, and does not read the answers */
+        fail(l, "too much waits to be read");
+    } else if (l->state == LINK_OPEN) {
         flush(l);
     }
 }
@@ -272,6 +290,12 @@ static bool prepare(struct link *l)
 {
     struct frame *f = &l->frame;
 
+    l->used = true;
+    if (l->peer == NULL && l->server == 0 &&
+        (size_t)f->head_len + f->body_len > STRANGER_FRAME_MAX) {
+        fail(l, "a stranger sends too much");
+        return false;
+    }
     l->discard = false;
     l->body_is_into = false;
     l->reply_to = NULL;
@@ -417,10 +441,6 @@ static bool on_ready(struct link *l)
         count_stranger(l, -1);
         l->server = server;
     }
-    if (l->peer != NULL) {
-        l->peer->failed_ms = 0;
-        l->peer->backoff_ms = 0;
-    }
     return true;
 }
 
@@ -510,7 +530,7 @@ static void on_events(struct loop_fd *f, uint32_t events)
 {
     struct link *l = LIST_OF(f, struct link, fd);
 
-    l->refs++;
+    atomic_fetch_add(&l->refs, 1);
     if (l->state == LINK_CONNECTING) {
         if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
             on_connected(l);
@@ -547,7 +567,7 @@ void link_tick(struct link *l, uint64_t now)
 {
     struct err late = {{0}};
 
-    l->refs++;
+    atomic_fetch_add(&l->refs, 1);
     for (struct list_node *node = l->flights.next; node != &l->flights;) {
         struct flight *f = LIST_OF(node, struct flight, node);
         node = node->next;
@@ -566,7 +586,8 @@ void link_tick(struct link *l, uint64_t now)
     } else if (l->state == LINK_SHAKING && now - l->since_ms > CONNECT_MS) {
         fail(l, "no handshake in time");
     } else if (l->state == LINK_OPEN && l->server != 0) {
-        if (now - l->heard_ms > DEAD_MS && now - l->moved_ms > DEAD_MS) {
+        if (l->unanswered_bytes <= UNANSWERED_MAX &&
+            now - l->heard_ms > DEAD_MS && now - l->moved_ms > DEAD_MS) {
             fail(l, "nothing was heard for five seconds");
         } else if (now - l->heard_ms > PING_MS &&
                    now - l->pinged_ms > PING_MS) {
@@ -587,7 +608,7 @@ static struct link *link_new(struct net *n, int fd, struct peer *p)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     l->net = n;
     l->peer = p;
-    l->refs = 1;
+    atomic_store(&l->refs, 1);
     l->since_ms = l->heard_ms = clock_mono_ms();
     l->state = p != NULL ? LINK_CONNECTING : LINK_SHAKING;
     l->tls = net_stream(n, p == NULL);
@@ -600,6 +621,17 @@ static struct link *link_new(struct net *n, int fd, struct peer *p)
     loop_add_fd(n->loop, &l->fd, l->events);
     count_stranger(l, 1);
     return l;
+}
+
+void link_evict_stranger(struct net *n)
+{
+    LIST_EACH (node, &n->links) { /* the oldest stand first */
+        struct link *l = LIST_OF(node, struct link, node);
+        if (l->peer == NULL && l->server == 0) {
+            fail(l, "too many strangers");
+            return;
+        }
+    }
 }
 
 struct link *link_accept(struct net *n, int fd)

@@ -19,7 +19,6 @@
 
 #define TICK_MS 25
 #define BACKLOG 512
-#define INBOUND_MAX 4096
 
 /* ---- what links ask ---- */
 
@@ -83,7 +82,7 @@ void net_incoming(struct link *l, const struct frame *f, uint8_t *head,
                              .head_len = f->head_len,
                              .body = body,
                              .body_len = f->body_len};
-    l->refs++;
+    atomic_fetch_add(&l->refs, 1);
     l->unanswered_bytes += f->head_len + f->body_len;
     if (l->server == 0 && f->service != NET_JOIN) {
         atomic_fetch_add(&n->refused, 1);
@@ -171,9 +170,7 @@ void net_reply(struct net *n, struct net_request *r, int status,
         if (in->reply != NULL) {
             out_frame_free(in->reply);
         }
-        pthread_mutex_lock(&n->mutex);
         link_unref(in->link);
-        pthread_mutex_unlock(&n->mutex);
         incoming_free(in);
     }
 }
@@ -244,7 +241,7 @@ static void call_peer(struct net *n, struct peer *p, struct net_call *c)
         done_now(n, c, p->forbidden ? ERR_DENIED : ERR_UNAVAILABLE, &why);
         return;
     }
-    if (l->out_bytes + c->body_len > NET_QUEUE_MAX) {
+    if (l->out_bytes + c->head_len + c->body_len > NET_QUEUE_MAX) {
         err_set(&why, 0, "server %u: too much waits for it", p->id);
         done_now(n, c, ERR_BUSY, &why);
         return;
@@ -513,8 +510,7 @@ static void on_accept(struct loop_fd *f, uint32_t events)
         }
         if (n->strangers >= NET_STRANGERS_MAX) {
             atomic_fetch_add(&n->refused, 1);
-            close(fd);
-            continue;
+            link_evict_stranger(n); /* who is a member proves it soon */
         }
         link_accept(n, fd);
     }
@@ -528,7 +524,7 @@ static void on_tick(struct loop_timer *t)
 
     while (node != &n->links) {
         struct link *l = LIST_OF(node, struct link, node);
-        l->refs++;
+        atomic_fetch_add(&l->refs, 1);
         link_tick(l, now);
         /* A closed link has left the list; those before it were looked at. */
         node = l->state == LINK_CLOSED ? n->links.next : l->node.next;

@@ -52,8 +52,11 @@ struct link {
     uint32_t server; /* proven; 0: a stranger */
     uint64_t since_ms, heard_ms, pinged_ms;
     uint64_t moved_ms; /* bytes in bulk last went out, or any came */
-    unsigned refs;     /* one for being open, one for each unanswered request */
+    atomic_uint refs;  /* one for being open, one for each unanswered request;
+                          the last may go on any thread once stopped */
     size_t unanswered_bytes;
+
+    bool used; /* a frame came since it opened */
 
     struct list_node out; /* of struct out_frame */
     size_t out_bytes;
@@ -103,7 +106,7 @@ struct net {
     struct loop_fd listen;
     struct loop_timer tick;
     struct list_node links, peers;
-    unsigned strangers, inbound;
+    unsigned strangers;
     uint64_t next_id;
     struct {
         void (*fn)(void *arg, struct net_request *r);
@@ -128,6 +131,8 @@ void link_send(struct link *l, struct out_frame *o);
  * @status when that is not 0. */
 void link_close(struct link *l, int status, const struct err *why);
 void link_unref(struct link *l);
+/* Make room for one more that nobody knows: end the oldest of those. */
+void link_evict_stranger(struct net *n);
 void link_tick(struct link *l, uint64_t now_ms);
 /* A request of it was answered: it may read on. */
 void link_answered(struct link *l, size_t bytes);
