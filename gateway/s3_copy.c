@@ -309,15 +309,18 @@ void s3_copy_object(struct request *r)
 static int read_bytes(struct s3_reader *s, uint8_t *out, size_t len,
                       struct err *err)
 {
-    int rc = 0;
-
-    while (len > 0 && rc == 0) {
-        size_t got = 0;
-        rc = s3_reader_read(s, out, len, &got, err);
-        out += got;
-        len -= got;
+    while (len > 0) {
+        struct object_bytes b;
+        int rc = s3_reader_take(s, len, &b, err);
+        if (rc != 0) {
+            return rc;
+        }
+        memcpy(out, b.p, b.len);
+        out += b.len;
+        len -= b.len;
+        object_bytes_free(s->gateway->objects, &b);
     }
-    return rc;
+    return 0;
 }
 
 struct part_copy {

@@ -54,71 +54,42 @@ static int open_run(struct s3_reader *s, struct err *err)
                            s->offset - start, s->run_left, &s->get, err);
 }
 
-/* Have a run open that holds the next byte. */
-static int need_run(struct s3_reader *s, size_t *max, struct err *err)
-{
-    int rc = s->run_left == 0 ? open_run(s, err) : 0;
-
-    if (rc != 0) {
-        s->run_left = 0;
-        return rc;
-    }
-    *max = *max < s->run_left ? *max : (size_t)s->run_left;
-    return 0;
-}
-
-static int advance(struct s3_reader *s, size_t n, struct err *err)
-{
-    if (n == 0) {
-        return err_set(err, ERR_CORRUPT, "a run of chunks is too short");
-    }
-    s->offset += n;
-    s->left -= n;
-    s->run_left -= n;
-    return 0;
-}
-
-int s3_reader_read(struct s3_reader *s, void *out, size_t max, size_t *got,
-                   struct err *err)
-{
-    int rc;
-
-    *got = 0;
-    if (s->left == 0) {
-        return 0;
-    }
-    rc = need_run(s, &max, err);
-    if (rc == 0 && s->bytes != NULL) {
-        memcpy(out, s->bytes, max);
-        s->bytes += max;
-        *got = max;
-    } else if (rc == 0) {
-        rc = object_get_read(s->get, out, max, got, err);
-    }
-    return rc == 0 ? advance(s, *got, err) : rc;
-}
-
 int s3_reader_take(struct s3_reader *s, size_t max, struct object_bytes *out,
                    struct err *err)
 {
-    int rc;
+    int rc = 0;
 
     *out = (struct object_bytes){0};
     if (s->left == 0) {
         return 0;
     }
-    rc = need_run(s, &max, err);
-    if (rc == 0 && s->bytes == NULL) {
-        rc = object_get_take(s->get, max, out, err);
-    } else if (rc == 0) {
-        if (!object_bytes_new(s->gateway->objects, max, false, out)) {
-            return err_set(err, ERR_NOMEM, "no memory for a read");
+    if (s->run_left == 0) {
+        rc = open_run(s, err);
+        if (rc != 0) {
+            s->run_left = 0;
+            return rc;
         }
+    }
+    max = max < s->run_left ? max : (size_t)s->run_left;
+    if (s->bytes == NULL) {
+        rc = object_get_take(s->get, max, out, err);
+    } else if (object_bytes_new(s->gateway->objects, max, false, out)) {
         memcpy(out->p, s->bytes, max);
         s->bytes += max;
         out->len = max;
+    } else {
+        rc = err_set(err, ERR_NOMEM, "no memory for a read");
     }
-    return rc == 0 ? advance(s, out->len, err) : rc;
+    if (rc != 0) {
+        return rc;
+    }
+    if (out->len == 0) {
+        return err_set(err, ERR_CORRUPT, "a run of chunks is too short");
+    }
+    s->offset += out->len;
+    s->left -= out->len;
+    s->run_left -= out->len;
+    return 0;
 }
 
 void s3_reader_close(struct s3_reader *s)

@@ -31,13 +31,9 @@ struct s3_reader {
     uint64_t run_left;
 };
 
-/* Up to @max bytes, at least one; *@got is 0 only when none are left.
- * ERR_NOT_FOUND: replaced and collected since the row was read; ERR_CORRUPT,
- * and what object_get_read gives. */
-int s3_reader_read(struct s3_reader *s, void *out, size_t max, size_t *got,
-                   struct err *err);
-/* The same without a copy where it can: gives bytes in memory of their own;
- * none when none are left. */
+/* Up to @max bytes; none only when none are left. Give them back with
+ * object_bytes_free. ERR_NOT_FOUND: replaced and collected since the row was
+ * read; ERR_CORRUPT, and what object_get_take gives. */
 int s3_reader_take(struct s3_reader *s, size_t max, struct object_bytes *out,
                    struct err *err);
 void s3_reader_close(struct s3_reader *s);

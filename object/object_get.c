@@ -1,6 +1,7 @@
 #include "object/object_get.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -99,56 +100,6 @@ static void ask_ahead(struct object_get *g, size_t max)
     }
 }
 
-/* The read of the bytes that come next, *@n of them; NULL: no memory. */
-static struct chunk_read *begin(struct object_get *g, size_t max, uint32_t *n,
-                                struct err *err)
-{
-    struct chunk_read *r;
-
-    CHECK_OBJ(g, GET_MAGIC);
-    CHECK(max > 0);
-    *n = next_bytes(g, max);
-    r = take_ahead(g, max, n);
-    if (r == NULL) {
-        r = start(g, *n, false);
-    }
-    if (r == NULL) {
-        err_set(err, ERR_NOMEM, "no memory for a read");
-    }
-    return r;
-}
-
-static void advance(struct object_get *g, uint32_t n, size_t max)
-{
-    g->left -= n;
-    g->in_chunk += n;
-    if (g->in_chunk == g->manifest.chunks[g->chunk].bytes) {
-        g->chunk++;
-        g->in_chunk = 0;
-    }
-    ask_ahead(g, max);
-}
-
-int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
-                    struct err *err)
-{
-    struct chunk_read *r;
-    uint32_t n;
-    int rc;
-
-    *got = 0;
-    if (g->left == 0) {
-        return 0;
-    }
-    r = begin(g, max, &n, err);
-    rc = r != NULL ? object_read_finish(r, out, err) : ERR_NOMEM;
-    if (rc == 0) {
-        advance(g, n, max);
-        *got = n;
-    }
-    return rc;
-}
-
 int object_get_take(struct object_get *g, size_t max, struct object_bytes *out,
                     struct err *err)
 {
@@ -156,15 +107,45 @@ int object_get_take(struct object_get *g, size_t max, struct object_bytes *out,
     uint32_t n;
     int rc;
 
+    CHECK_OBJ(g, GET_MAGIC);
+    CHECK(max > 0);
     *out = (struct object_bytes){0};
     if (g->left == 0) {
         return 0;
     }
-    r = begin(g, max, &n, err);
-    rc = r != NULL ? object_read_take(r, out, err) : ERR_NOMEM;
-    if (rc == 0) {
-        advance(g, n, max);
+    n = next_bytes(g, max);
+    r = take_ahead(g, max, &n);
+    if (r == NULL) {
+        r = start(g, n, false);
     }
+    if (r == NULL) {
+        return err_set(err, ERR_NOMEM, "no memory for a read");
+    }
+    rc = object_read_take(r, out, err);
+    if (rc != 0) {
+        return rc;
+    }
+    g->left -= n;
+    g->in_chunk += n;
+    if (g->in_chunk == g->manifest.chunks[g->chunk].bytes) {
+        g->chunk++;
+        g->in_chunk = 0;
+    }
+    ask_ahead(g, max);
+    return 0;
+}
+
+int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
+                    struct err *err)
+{
+    struct object_bytes b;
+    int rc = object_get_take(g, max, &b, err);
+
+    *got = b.len;
+    if (b.len > 0) {
+        memcpy(out, b.p, b.len);
+    }
+    object_bytes_free(g->store, &b);
     return rc;
 }
 

@@ -24,14 +24,14 @@ int object_get_open(struct object_store *s, const void *manifest,
                     size_t manifest_len, uint64_t offset, uint64_t length,
                     struct object_get **out, struct err *err);
 
-/* Fill @out with up to @max bytes that follow; *@got is 0 only at the end of
- * the range. A call reads within one chunk. ERR_UNAVAILABLE: fewer shards than
- * are needed; ERR_TIMEOUT. */
-int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
+/* Give up to @max bytes that follow; none only at the end of the range. A call
+ * reads within one chunk. ERR_UNAVAILABLE: fewer shards than are needed;
+ * ERR_TIMEOUT. */
+int object_get_take(struct object_get *g, size_t max, struct object_bytes *out,
                     struct err *err);
 
-/* The same without a copy: gives the bytes in memory of their own. */
-int object_get_take(struct object_get *g, size_t max, struct object_bytes *out,
+/* The same into the caller's memory. */
+int object_get_read(struct object_get *g, void *out, size_t max, size_t *got,
                     struct err *err);
 
 void object_get_close(struct object_get *g);

@@ -102,8 +102,7 @@ struct chunk_read *object_read_start(struct object_store *s,
                                      const struct chunk_ref *chunk,
                                      uint32_t offset, uint32_t length,
                                      bool only_pool);
-int object_read_finish(struct chunk_read *r, uint8_t *out, struct err *err);
-/* As finish, but gives the memory that the drives wrote to, if it can. */
+/* Gives the memory that the drives wrote to, if it can. */
 int object_read_take(struct chunk_read *r, struct object_bytes *out,
                      struct err *err);
 void object_read_drop(struct chunk_read *r); /* NULL is nothing */

@@ -178,22 +178,19 @@ static void on_stored(struct shard_put *put, int status, const struct err *err)
     struct shard_write *shard = LIST_OF(put, struct shard_write, put);
     struct chunk_write *w = shard->chunk;
     struct object_store *s = w->store;
-    bool all, tell;
+    bool all;
 
     pulse_answered(&shard->pulse);
     pthread_mutex_lock(&w->mutex);
     answer(shard, status, err != NULL ? err->text : err_text(status));
     all = w->answered == w->sent;
-    tell = all || w->stored == geometry_write_quorum(&w->shape);
-    pthread_mutex_unlock(&w->mutex);
     if (all) { /* before the put knows: its end gives all memory back */
         pool_put(s->options.pool, w->buffer, w->buffer_bytes);
     }
-    if (tell) {
-        pthread_mutex_lock(&w->mutex);
+    if (all || w->stored == geometry_write_quorum(&w->shape)) {
         pthread_cond_signal(&w->cond);
-        pthread_mutex_unlock(&w->mutex);
     }
+    pthread_mutex_unlock(&w->mutex);
     chunk_write_unref(w);
     atomic_fetch_sub(&s->pending, 1);
 }

@@ -606,10 +606,9 @@ static int check_whole(const struct chunk_read *r, const uint8_t *out,
 }
 
 /* All bytes into @out, when the pieces in @bad do not come. */
-static int finish(struct chunk_read *r, uint32_t bad, uint8_t *out,
-                  struct err *err)
+static int finish(struct chunk_read *r, uint32_t bad, uint64_t deadline,
+                  uint8_t *out, struct err *err)
 {
-    uint64_t deadline = clock_mono_ms() + r->store->options.get_timeout_ms;
     uint32_t made = 0;
     int rc = bad != 0 ? rescue(r, bad, deadline, out, &made, err) : 0;
 
@@ -622,12 +621,9 @@ static int finish(struct chunk_read *r, uint32_t bad, uint8_t *out,
     return rc != 0 ? rc : check_whole(r, out, err);
 }
 
-int object_read_finish(struct chunk_read *r, uint8_t *out, struct err *err)
+static uint64_t deadline_of(const struct chunk_read *r)
 {
-    int rc = finish(r, wait_for_pieces(r), out, err);
-
-    leave(r);
-    return rc;
+    return clock_mono_ms() + r->store->options.get_timeout_ms;
 }
 
 /* When every piece came, none will be written any more: the window itself can
@@ -635,9 +631,11 @@ int object_read_finish(struct chunk_read *r, uint8_t *out, struct err *err)
 int object_read_take(struct chunk_read *r, struct object_bytes *out,
                      struct err *err)
 {
+    uint64_t deadline = deadline_of(r);
     uint32_t bad = wait_for_pieces(r);
     int rc;
 
+    *out = (struct object_bytes){0};
     if (bad == 0) {
         rc = check_whole(r, r->window.p, err);
         if (rc == 0) {
@@ -645,7 +643,7 @@ int object_read_take(struct chunk_read *r, struct object_bytes *out,
             r->window = (struct object_bytes){0};
         }
     } else if (object_bytes_new(r->store, r->length, false, out)) {
-        rc = finish(r, bad, out->p, err);
+        rc = finish(r, bad, deadline, out->p, err);
         if (rc != 0) {
             object_bytes_free(r->store, out);
         }
@@ -671,11 +669,16 @@ int object_read_chunk(struct object_store *s, const struct chunk_ref *chunk,
                       struct err *err)
 {
     struct chunk_read *r = object_read_start(s, chunk, offset, length, false);
+    uint64_t deadline;
+    int rc;
 
     if (r == NULL) {
         return err_set(err, ERR_NOMEM, "no memory for a read");
     }
-    return object_read_finish(r, out, err);
+    deadline = deadline_of(r);
+    rc = finish(r, wait_for_pieces(r), deadline, out, err);
+    leave(r);
+    return rc;
 }
 
 /* ---- one shard ---- */
