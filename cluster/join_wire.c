@@ -132,11 +132,29 @@ void join_answer_encode(const struct join_answer *a, struct buf *out)
     put_pem(out, &a->cert);
     put_text(out, a->access_key);
     put_text(out, a->secret_key);
+    put_u16(out, a->drive_count);
+    for (unsigned i = 0; i < a->drive_count; i++) {
+        put_u16(out, a->drives[i]);
+    }
     put_u16(out, a->server_count);
     for (unsigned i = 0; i < a->server_count; i++) {
         put_u32(out, a->servers[i].id);
         put_text(out, a->servers[i].address);
     }
+}
+
+static int decode_drives(struct wire_reader *r, struct join_answer *a,
+                         struct err *err)
+{
+    uint16_t count = get_u16(r);
+
+    if (!wire_ok(r) || count > JOIN_DRIVES_MAX) {
+        return bad("answer to join", "drives", err);
+    }
+    for (; a->drive_count < count; a->drive_count++) {
+        a->drives[a->drive_count] = get_u16(r);
+    }
+    return wire_ok(r) ? 0 : bad("answer to join", "drives", err);
 }
 
 static int decode_servers(struct wire_reader *r, struct join_answer *a,
@@ -162,6 +180,8 @@ static int decode_servers(struct wire_reader *r, struct join_answer *a,
 static int decode_answer(struct wire_reader *r, struct join_answer *a,
                          struct err *err)
 {
+    int rc;
+
     if (get_u8(r) != JOIN_VERSION) {
         return err_set(err, ERR_VERSION,
                        "answer to join: version is not known");
@@ -176,7 +196,8 @@ static int decode_answer(struct wire_reader *r, struct join_answer *a,
         a->secret_key == NULL) {
         return bad("answer to join", "identity", err);
     }
-    return decode_servers(r, a, err);
+    rc = decode_drives(r, a, err);
+    return rc == 0 ? decode_servers(r, a, err) : rc;
 }
 
 int join_answer_decode(const void *p, size_t len, struct join_answer *out,

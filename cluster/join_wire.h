@@ -8,7 +8,9 @@
  *         answer    u8 version (1), u32 server, blob ca certificate,
  *                   blob ca key (empty but for the meta role), blob
  *                   certificate, text access key, text secret key,
- *                   u16 servers, then for each: u32 id, text address
+ *                   u16 drives, then for each of the question's, in order:
+ *                   u16 id (0xffff: not known); u16 servers, then for each:
+ *                   u32 id, text address
  *
  * Decoded texts are the caller's: join_*_free. Threads: any.
  */
@@ -29,6 +31,7 @@ struct err;
 #define JOIN_DRIVES_MAX 64
 #define JOIN_UUID 16
 #define JOIN_SERVERS_MAX 4096
+#define JOIN_NO_DRIVE 0xffff
 
 struct join_drive {
     uint32_t weight; /* MiB, > 0 */
@@ -52,6 +55,8 @@ struct join_answer {
     uint32_t server;
     struct buf ca_cert, ca_key, cert;
     char *access_key, *secret_key;
+    uint16_t drive_count; /* as many as were asked for */
+    uint16_t drives[JOIN_DRIVES_MAX];
     uint16_t server_count;
     struct join_server *servers;
 };

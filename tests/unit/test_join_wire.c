@@ -38,6 +38,10 @@ static void answer(struct join_answer *a)
     buf_printf(&a->cert, "%s", "cert");
     a->access_key = mem_strdup("AK");
     a->secret_key = mem_strdup("SK");
+    a->drive_count = 3;
+    a->drives[0] = 7;
+    a->drives[1] = 0x1234;
+    a->drives[2] = JOIN_NO_DRIVE;
     a->server_count = 1;
     a->servers = mem_calloc(1, sizeof *a->servers);
     a->servers[0] = (struct join_server){1, mem_strdup("127.0.0.1:9100")};
@@ -83,6 +87,8 @@ static void an_answer_comes_back_as_it_was(void **state)
     assert_memory_equal(got.cert.data, "cert", 4);
     assert_string_equal(got.access_key, "AK");
     assert_string_equal(got.secret_key, "SK");
+    assert_int_equal(got.drive_count, 3);
+    assert_memory_equal(got.drives, a.drives, 3 * sizeof a.drives[0]);
     assert_int_equal(got.server_count, 1);
     assert_int_equal(got.servers[0].id, 1);
     assert_string_equal(got.servers[0].address, "127.0.0.1:9100");
@@ -123,9 +129,22 @@ static void what_is_cut_or_longer_is_refused(void **state)
     join_answer_free(&a);
 }
 
+/* Raise the first u16 that is @count by one, wherever it is. */
+static void raise_count(struct buf *b, uint8_t count)
+{
+    for (size_t i = 0; i + 1 < b->len; i++) {
+        if (b->data[i] == count && b->data[i + 1] == 0) {
+            b->data[i]++;
+            return;
+        }
+    }
+    fail_msg("no count of %u", count);
+}
+
 static void counts_over_the_limits_are_refused(void **state)
 {
     struct join_question q;
+    struct join_answer a;
     struct buf b = {0};
     struct err err;
 
@@ -133,13 +152,18 @@ static void counts_over_the_limits_are_refused(void **state)
     question(&q);
     q.drive_count = JOIN_DRIVES_MAX;
     join_question_encode(&q, &b);
-    for (size_t i = 0; i + 1 < b.len; i++) { /* the count, wherever it is */
-        if (b.data[i] == JOIN_DRIVES_MAX && b.data[i + 1] == 0) {
-            b.data[i]++;
-        }
-    }
+    raise_count(&b, JOIN_DRIVES_MAX);
     join_question_free(&q);
     assert_int_equal(join_question_decode(b.data, b.len, &q, &err),
+                     ERR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "drives"));
+    buf_free(&b);
+    answer(&a);
+    a.drive_count = JOIN_DRIVES_MAX;
+    join_answer_encode(&a, &b);
+    raise_count(&b, JOIN_DRIVES_MAX);
+    join_answer_free(&a);
+    assert_int_equal(join_answer_decode(b.data, b.len, &a, &err),
                      ERR_BAD_INPUT);
     assert_non_null(strstr(err.text, "drives"));
     buf_free(&b);
