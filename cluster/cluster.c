@@ -7,56 +7,11 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/fs.h"
 #include "base/latch.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/rng.h"
-#include "base/text.h"
 #include "cluster/cluster_internal.h"
 #include "crypto/tls.h"
-
-#define DRIVES_FILE_MAX 65536
-
-/* DATA/identity/drives: for each drive a line with its uuid in hex, drawn once.
- */
-static int load_drives(struct cluster *c, const struct cluster_options *o,
-                       struct err *err)
-{
-    char *path = mem_printf("%s/drives", c->identity.dir);
-    struct buf text = {0};
-    char hex[2 * JOIN_UUID + 1];
-    size_t known;
-    int rc = fs_read(path, DRIVES_FILE_MAX, &text, err);
-
-    rc = rc == ERR_NOT_FOUND ? 0 : rc;
-    known = text.len / (2 * JOIN_UUID + 1);
-    c->drive_count = (uint16_t)o->drive_count;
-    for (size_t i = 0; i < o->drive_count && rc == 0; i++) {
-        struct join_drive *d = &c->drives[i];
-        d->weight = o->weights[i];
-        if (i < known) {
-            const char *line =
-                (const char *)text.data + i * (2 * JOIN_UUID + 1);
-            if (!text_unhex(line, 2 * JOIN_UUID, d->uuid, JOIN_UUID)) {
-                rc = err_set(err, ERR_CORRUPT, "%s: line %zu is no uuid", path,
-                             i + 1);
-            }
-        } else {
-            rng_bytes(d->uuid, JOIN_UUID);
-            buf_printf(&text, "%s\n", text_hex(d->uuid, JOIN_UUID, hex));
-        }
-    }
-    if (rc == 0 && o->drive_count > known) {
-        rc = fs_mkdirs(c->identity.dir, err);
-        if (rc == 0) {
-            rc = fs_write(path, text.data, text.len, 0600, err);
-        }
-    }
-    buf_free(&text);
-    free(path);
-    return rc;
-}
 
 static char *choose_name(const char *given, const char *listen)
 {
@@ -75,14 +30,24 @@ static char *choose_name(const char *given, const char *listen)
 static int become(struct cluster *c, const struct cluster_options *o,
                   struct err *err)
 {
+    uint16_t ids[CLUSTER_DRIVES_MAX];
+    int rc;
+
     if (c->identity.server != 0) {
         return 0; /* of an earlier start */
     }
     if (o->join != NULL) {
         return cluster_join(c, o->join, o->token, err);
     }
-    return identity_found(&c->identity, o->cluster_id, clock_real_ms() / 1000,
-                          err);
+    for (uint16_t i = 0; i < c->drive_count; i++) {
+        ids[i] = i; /* as CLUSTER_INIT gives them */
+    }
+    rc = cluster_know_drives(c, ids, err);
+    if (rc == 0) {
+        rc = identity_found(&c->identity, o->cluster_id, clock_real_ms() / 1000,
+                            err);
+    }
+    return rc;
 }
 
 static void cluster_free(struct cluster *c)
@@ -124,6 +89,10 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
         return err_set(err, ERR_BAD_INPUT, "cluster: %s is not ADDR:PORT",
                        o->listen);
     }
+    if (o->drive_count > CLUSTER_DRIVES_MAX) {
+        return err_set(err, ERR_BAD_INPUT, "cluster: more than %d drives",
+                       CLUSTER_DRIVES_MAX);
+    }
     c = mem_alloc(sizeof *c);
     CHECK(pthread_mutex_init(&c->mutex, NULL) == 0);
     latch_cond_init(&c->cond);
@@ -135,7 +104,7 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
     c->roles = o->roles;
     rc = identity_load(o->data, &c->identity, err);
     if (rc == 0) {
-        rc = load_drives(c, o, err);
+        rc = cluster_load_drives(c, o, err);
     }
     if (rc == 0) {
         rc = become(c, o, err);
@@ -207,30 +176,6 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
     net_start(c->net);
     c->started = true;
     CHECK(pthread_create(&c->keeper, NULL, cluster_keeper_main, c) == 0);
-}
-
-/* The local drive's id in the cluster, once the catalogue has it. */
-int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err)
-{
-    struct meta_drive *drives = NULL;
-    size_t count = 0, found = 0;
-    int rc = meta_drives(c->meta, &drives, &count, err);
-
-    for (size_t i = 0; i < c->drive_count && rc == 0; i++) {
-        for (size_t j = 0; j < count; j++) {
-            if (memcmp(drives[j].uuid, c->drives[i].uuid, JOIN_UUID) == 0) {
-                ids[i] = drives[j].id;
-                found++;
-            }
-        }
-    }
-    free(drives);
-    if (rc == 0 && found < c->drive_count) {
-        rc = err_set(err, ERR_NOT_FOUND,
-                     "the cluster does not know %zu of this server's drives",
-                     c->drive_count - found);
-    }
-    return rc;
 }
 
 void cluster_stop(struct cluster *c)

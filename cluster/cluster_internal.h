@@ -33,7 +33,10 @@ struct cluster {
     char *data, *listen, *name, *zone, *endpoint;
     uint32_t roles;
     uint16_t drive_count;
-    struct join_drive drives[CLUSTER_DRIVES_MAX];
+    /* Those beyond drive_count stood in earlier options. */
+    uint16_t drives_drawn;
+    struct command_drive drives[CLUSTER_DRIVES_MAX];
+    uint16_t drive_ids[CLUSTER_DRIVES_MAX]; /* or JOIN_NO_DRIVE */
     struct identity identity;
     bool founder; /* made the cluster, now or earlier */
     struct net *net;
@@ -52,6 +55,16 @@ struct cluster {
     bool stopping, started;
 };
 
+/* ---- own_drives.c ---- */
+
+/* Those of the options, with the uuids and ids of DATA/identity/drives; who is
+ * not there gets a uuid. */
+int cluster_load_drives(struct cluster *c, const struct cluster_options *o,
+                        struct err *err);
+/* Take the ids (drive_count of them), and save them. */
+int cluster_know_drives(struct cluster *c, const uint16_t *ids,
+                        struct err *err);
+
 /* ---- join.c ---- */
 
 /* Become a member through the server at @address. */
@@ -64,15 +77,14 @@ int cluster_save_servers(const struct cluster *c,
                          const struct join_server *servers, size_t count,
                          struct err *err);
 int cluster_load_servers(struct cluster *c, struct err *err);
+/* The server's row as commands want it; borrows from @c. */
+void cluster_describe(const struct cluster *c, const uint8_t *fingerprint,
+                      struct command_server *out);
 
 /* ---- keeper.c ---- */
 
 void *cluster_keeper_main(void *arg);
 void cluster_serve_pings(struct cluster *c);
 void cluster_free_peers(struct cluster *c);
-
-/* The server's row as commands want it; borrows from @c and @drives. */
-void cluster_describe(const struct cluster *c, const uint8_t *fingerprint,
-                      struct command_drive *drives, struct command_server *out);
 
 #endif

@@ -6,6 +6,9 @@
  *     DATA/identity/server.csr   the request made with it; until the answer
  *     DATA/identity/server.crt   its certificate, which names cluster and id
  *
+ * Beside them stand drives (own_drives.c) and servers, "<id> <address>" lines
+ * of whom to call before the catalogue can be asked.
+ *
  * All PEM, mode 0600. server.crt is written last: with it the identity is
  * complete; without it the server has yet to join, with the same key and
  * request if it was cut off in between.

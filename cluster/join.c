@@ -66,12 +66,8 @@ int cluster_load_servers(struct cluster *c, struct err *err)
 }
 
 void cluster_describe(const struct cluster *c, const uint8_t *fingerprint,
-                      struct command_drive *drives, struct command_server *out)
+                      struct command_server *out)
 {
-    for (size_t i = 0; i < c->drive_count; i++) {
-        drives[i].weight = c->drives[i].weight;
-        memcpy(drives[i].uuid, c->drives[i].uuid, JOIN_UUID);
-    }
     *out = (struct command_server){.name = c->name,
                                    .address = net_address(c->net),
                                    .endpoint = c->endpoint,
@@ -79,7 +75,7 @@ void cluster_describe(const struct cluster *c, const uint8_t *fingerprint,
                                    .roles = c->roles,
                                    .fingerprint = fingerprint,
                                    .format = FORMAT,
-                                   .drives = drives,
+                                   .drives = c->drives,
                                    .drive_count = c->drive_count};
 }
 
@@ -99,6 +95,14 @@ static int take_answer(struct cluster *c, const struct pki_token *token,
     if (rc == 0 &&
         mem_diff(ca.fingerprint, token->ca, sizeof ca.fingerprint) != 0) {
         rc = err_set(err, ERR_DENIED, "the answer is of another cluster");
+    }
+    if (rc == 0 && a.drive_count != c->drive_count) {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "the answer to the join is of %u drives, not %u",
+                     a.drive_count, c->drive_count);
+    }
+    if (rc == 0) {
+        rc = cluster_know_drives(c, a.drives, err);
     }
     if (rc == 0) { /* the certificate last: with it the join is done */
         rc = cluster_save_servers(c, a.servers, a.server_count, err);
@@ -214,7 +218,6 @@ static int propose(struct cluster *c, const struct join_question *q,
                    const uint8_t hash[META_TOKEN_HASH], uint32_t *server,
                    struct err *err)
 {
-    struct command_drive drives[JOIN_DRIVES_MAX];
     uint8_t fingerprint[META_FINGERPRINT];
     struct command_server s = {.name = q->name,
                                .address = q->address,
@@ -223,16 +226,12 @@ static int propose(struct cluster *c, const struct join_question *q,
                                .roles = q->roles,
                                .fingerprint = fingerprint,
                                .format = FORMAT,
-                               .drives = drives,
+                               .drives = q->drives,
                                .drive_count = q->drive_count};
     struct meta_proposal p = {0};
     struct buf command = {0};
     int rc;
 
-    for (size_t i = 0; i < q->drive_count; i++) {
-        drives[i].weight = q->drives[i].weight;
-        memcpy(drives[i].uuid, q->drives[i].uuid, JOIN_UUID);
-    }
     digest_of(DIGEST_SHA256, q->request.data, q->request.len, fingerprint);
     command_server_join(&command, hash, &s, clock_real_ms());
     rc = meta_propose_wait(c->meta, &command, &p, err);
@@ -266,6 +265,29 @@ static int give_servers(struct cluster *c, struct join_answer *a,
     return rc;
 }
 
+/* The ids of the drives that were asked for. */
+static int give_drives(struct cluster *c, const struct join_question *q,
+                       struct join_answer *a, struct err *err)
+{
+    struct meta_drive *drives = NULL;
+    size_t count = 0;
+    int rc = meta_drives(c->meta, &drives, &count, err);
+
+    a->drive_count = rc == 0 ? q->drive_count : 0;
+    for (unsigned i = 0; i < a->drive_count; i++) {
+        a->drives[i] = JOIN_NO_DRIVE; /* a join repeated adds none */
+        for (size_t j = 0; j < count; j++) {
+            if (drives[j].server == a->server &&
+                memcmp(drives[j].uuid, q->drives[i].uuid, META_DRIVE_UUID) ==
+                    0) {
+                a->drives[i] = drives[j].id;
+            }
+        }
+    }
+    free(drives);
+    return rc;
+}
+
 static int let_in(struct cluster *c, const struct net_request *r,
                   struct buf *out, struct err *err)
 {
@@ -290,6 +312,9 @@ static int let_in(struct cluster *c, const struct net_request *r,
         rc = pki_issue(&c->identity.ca_key, &c->identity.ca_cert,
                        q.request.data, q.request.len, a.server,
                        clock_real_ms() / 1000, &a.cert, err);
+    }
+    if (rc == 0) {
+        rc = give_drives(c, &q, &a, err);
     }
     if (rc == 0) {
         rc = give_servers(c, &a, err);

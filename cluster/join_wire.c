@@ -53,7 +53,7 @@ void join_question_encode(const struct join_question *q, struct buf *out)
     put_u16(out, q->drive_count);
     for (unsigned i = 0; i < q->drive_count; i++) {
         put_u32(out, q->drives[i].weight);
-        put_bytes(out, q->drives[i].uuid, JOIN_UUID);
+        put_bytes(out, q->drives[i].uuid, META_DRIVE_UUID);
     }
     put_pem(out, &q->request);
 }
@@ -87,11 +87,11 @@ static int decode_question(struct wire_reader *r, struct join_question *q,
     for (unsigned i = 0; i < q->drive_count; i++) {
         const uint8_t *uuid;
         q->drives[i].weight = get_u32(r);
-        uuid = get_bytes(r, JOIN_UUID);
+        uuid = get_bytes(r, META_DRIVE_UUID);
         if (uuid == NULL) {
             return bad("join", "drives", err);
         }
-        memcpy(q->drives[i].uuid, uuid, JOIN_UUID);
+        memcpy(q->drives[i].uuid, uuid, META_DRIVE_UUID);
     }
     get_pem(r, &q->request);
     return wire_done(r) ? 0 : bad("join", "request", err);

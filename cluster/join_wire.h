@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "meta/command.h"
 
 struct err;
 
@@ -28,21 +29,15 @@ struct err;
 #define JOIN_NAME_MAX 63
 #define JOIN_ADDRESS_MAX 255
 #define JOIN_TOKEN_MAX 128
-#define JOIN_DRIVES_MAX 64
-#define JOIN_UUID 16
+#define JOIN_DRIVES_MAX META_SERVER_DRIVES_MAX
 #define JOIN_SERVERS_MAX 4096
 #define JOIN_NO_DRIVE 0xffff
-
-struct join_drive {
-    uint32_t weight; /* MiB, > 0 */
-    uint8_t uuid[JOIN_UUID];
-};
 
 struct join_question {
     char *token, *name, *address, *endpoint, *zone;
     uint32_t roles;
     uint16_t drive_count;
-    struct join_drive drives[JOIN_DRIVES_MAX];
+    struct command_drive drives[JOIN_DRIVES_MAX];
     struct buf request;
 };
 

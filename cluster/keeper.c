@@ -151,12 +151,11 @@ static void announce(struct cluster *c, const struct meta_server *own)
 
 static void found_cluster(struct cluster *c)
 {
-    struct command_drive drives[CLUSTER_DRIVES_MAX];
     struct command_server s;
     struct buf command = {0};
     static const uint8_t none[META_FINGERPRINT] = {1}; /* no join made it */
 
-    cluster_describe(c, none, drives, &s);
+    cluster_describe(c, none, &s);
     command_cluster_init(&command, c->identity.cluster, &s, clock_real_ms());
     tell(c, &command, "cluster not made");
 }

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/workers.h"
@@ -30,6 +31,7 @@
 
 struct site {
     char *data, *listen; /* listen: the port that it got first */
+    size_t drives;
     struct cluster *cluster;
     struct meta *meta;
     struct workers *workers;
@@ -58,6 +60,7 @@ static int setup(void **state)
     w->dir = temp_dir_new();
     for (int i = 1; i <= SITES; i++) {
         w->sites[i].data = mem_printf("%s/%d", w->dir, i);
+        w->sites[i].drives = 2;
     }
     *state = w;
     return 0;
@@ -101,8 +104,8 @@ static int start(struct site *s, const char *join, const char *token,
         .token = token,
         .zone = "z1",
         .roles = ALL_ROLES,
-        .drive_count = 2,
-        .weights = {1000, 2000}};
+        .drive_count = s->drives,
+        .weights = {1000, 2000, 3000}};
     struct meta_options mo = {.log_segment_bytes = 1 << 20};
     char *dir = mem_printf("%s/meta", s->data);
     int rc;
@@ -158,8 +161,10 @@ static void founding_makes_server_1_and_its_row(void **state)
     struct world *w = *state;
     struct site *s = &w->sites[1];
     struct meta_registry r;
+    uint16_t ids[2];
 
     must_start(s, NULL, NULL);
+    assert_int_equal(cluster_drive_ids(s->cluster, ids, NULL), 0);
     assert_int_equal(cluster_server(s->cluster), 1);
     assert_memory_equal(cluster_id(s->cluster), cluster_id_a, 16);
     assert_null(cluster_access_key(s->cluster));
@@ -174,16 +179,85 @@ static void founding_makes_server_1_and_its_row(void **state)
     assert_int_equal(r.drive_count, 2);
     for (uint16_t i = 0; i < 2; i++) { /* by their order */
         assert_int_equal(r.drives[i].id, i);
+        assert_int_equal(ids[i], i);
         assert_int_equal(r.drives[i].server, 1);
         assert_int_equal(r.drives[i].weight, 1000 * (i + 1));
     }
     meta_registry_free(&r);
 }
 
+/* What DATA/identity/drives says; lines as in the file. */
+static void put_drives_file(struct site *s, const char *text)
+{
+    char *path = mem_printf("%s/identity/drives", s->data);
+
+    assert_int_equal(fs_write(path, text, strlen(text), 0600, NULL), 0);
+    free(path);
+}
+
+static void drive_ids_are_known_without_the_catalogue(void **state)
+{
+    struct world *w = *state;
+    struct site *s = &w->sites[1];
+    struct err err = {{0}};
+    uint16_t ids[3] = {9, 9, 9};
+
+    must_start(s, NULL, NULL);
+    stop(s);
+    put_drives_file(s,
+                    "0123456789abcdef0123456789abcdef 41\n"
+                    "00000000000000000000000000000001 65534\n");
+    must_start(s, NULL, NULL);
+    assert_int_equal(cluster_drive_ids(s->cluster, ids, NULL), 0);
+    assert_int_equal(ids[0], 41);
+    assert_int_equal(ids[1], 65534);
+    stop(s);
+    s->drives = 1; /* the second is taken out, */
+    must_start(s, NULL, NULL);
+    assert_int_equal(cluster_drive_ids(s->cluster, ids, NULL), 0);
+    stop(s);
+    s->drives = 3; /* put in again, and one comes */
+    must_start(s, NULL, NULL);
+    ids[1] = 0;
+    assert_int_equal(cluster_drive_ids(s->cluster, ids, &err), ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "drive 3"));
+    assert_int_equal(ids[1], 0);
+}
+
+static void a_damaged_list_of_drives_is_named(void **state)
+{
+    static const char *const bad[] = {
+        "0123456789abcdef0123456789abcde\n",
+        "0123456789abcdef0123456789abcdef 65535\n",
+        "0123456789abcdef0123456789abcdefx1\n",
+        "0123456789abcdef0123456789abcdef 1",
+        "0123456789abcdef0123456789abcdeg 1\n",
+        "\n",
+    };
+    struct world *w = *state;
+    struct site *s = &w->sites[1];
+
+    must_start(s, NULL, NULL);
+    stop(s);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct err err = {{0}};
+        char *text =
+            mem_printf("%s%s", "0123456789abcdef0123456789abcdef 1\n", bad[i]);
+        put_drives_file(s, text);
+        free(text);
+        assert_int_equal(start(s, NULL, NULL, &err), ERR_CORRUPT);
+        assert_non_null(strstr(err.text, "identity/drives: line 2"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(founding_makes_server_1_and_its_row,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            drive_ids_are_known_without_the_catalogue, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_list_of_drives_is_named,
                                         setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,9 +24,9 @@ static void question(struct join_question *q)
     q->zone = mem_strdup("z2");
     q->roles = 7;
     q->drive_count = 3;
-    q->drives[0] = (struct join_drive){.weight = 1000, .uuid = {1}};
-    q->drives[1] = (struct join_drive){.weight = 2000, .uuid = {2}};
-    q->drives[2] = (struct join_drive){.weight = 1, .uuid = {3, 4}};
+    q->drives[0] = (struct command_drive){.weight = 1000, .uuid = {1}};
+    q->drives[1] = (struct command_drive){.weight = 2000, .uuid = {2}};
+    q->drives[2] = (struct command_drive){.weight = 1, .uuid = {3, 4}};
     buf_printf(&q->request, "%s", "-----BEGIN");
 }
 
