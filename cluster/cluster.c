@@ -60,7 +60,6 @@ static void cluster_free(struct cluster *c)
         mem_wipe(c->joined_secret_key, strlen(c->joined_secret_key));
     }
     free(c->joined_secret_key);
-    free(c->data);
     free(c->listen);
     free(c->name);
     free(c->zone);
@@ -96,7 +95,6 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
     c = mem_alloc(sizeof *c);
     CHECK(pthread_mutex_init(&c->mutex, NULL) == 0);
     latch_cond_init(&c->cond);
-    c->data = mem_strdup(o->data);
     c->listen = mem_strdup(o->listen);
     c->zone = mem_strdup(o->zone);
     c->name = choose_name(o->name, o->listen);
@@ -109,7 +107,6 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
     if (rc == 0) {
         rc = become(c, o, err);
     }
-    c->founder = c->identity.server == 1;
     if (rc == 0) {
         rc = open_net(c, err);
     }
@@ -139,11 +136,6 @@ const uint8_t *cluster_id(const struct cluster *c)
 const char *cluster_address(const struct cluster *c)
 {
     return net_address(c->net);
-}
-
-bool cluster_founder(const struct cluster *c)
-{
-    return c->founder;
 }
 
 const char *cluster_access_key(const struct cluster *c)

@@ -55,7 +55,6 @@ struct net *cluster_net(const struct cluster *c);
 uint32_t cluster_server(const struct cluster *c);
 const uint8_t *cluster_id(const struct cluster *c); /* 16 bytes */
 const char *cluster_address(const struct cluster *c);
-bool cluster_founder(const struct cluster *c);
 /* Root credentials that came with the join; NULL when none did just now. */
 const char *cluster_access_key(const struct cluster *c);
 const char *cluster_secret_key(const struct cluster *c);

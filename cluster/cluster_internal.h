@@ -30,7 +30,7 @@ struct peer {
 
 struct cluster {
     /* Set at open and start. */
-    char *data, *listen, *name, *zone, *endpoint;
+    char *listen, *name, *zone, *endpoint;
     uint32_t roles;
     uint16_t drive_count;
     /* Those beyond drive_count stood in earlier options. */
@@ -38,7 +38,6 @@ struct cluster {
     struct command_drive drives[CLUSTER_DRIVES_MAX];
     uint16_t drive_ids[CLUSTER_DRIVES_MAX]; /* or JOIN_NO_DRIVE */
     struct identity identity;
-    bool founder; /* made the cluster, now or earlier */
     struct net *net;
     struct meta *meta;
     struct workers *workers;

@@ -210,7 +210,7 @@ static void round_of(struct cluster *c)
     int rc = meta_registry_local(c->meta, &r, &err);
 
     meta_stats(c->meta, &stats);
-    if (rc == ERR_NOT_FOUND && c->founder && stats.leader) {
+    if (rc == ERR_NOT_FOUND && c->identity.server == 1 && stats.leader) {
         found_cluster(c);
     }
     if (rc == 0) {
