@@ -12,6 +12,35 @@
 #include "base/mem.h"
 #include "cluster/cluster_internal.h"
 #include "crypto/tls.h"
+#include "node/peers.h"
+
+int cluster_roles_parse(const char *text, uint32_t *out, struct err *err)
+{
+    static const struct {
+        const char *name;
+        uint32_t role;
+    } roles[] = {{"gateway", CLUSTER_ROLE_GATEWAY},
+                 {"node", CLUSTER_ROLE_NODE},
+                 {"meta", CLUSTER_ROLE_META}};
+    const size_t count = sizeof roles / sizeof roles[0];
+
+    *out = 0;
+    while (*text != '\0') {
+        size_t len = strcspn(text, ","), i = 0;
+        while (i < count && (strlen(roles[i].name) != len ||
+                             strncmp(roles[i].name, text, len) != 0)) {
+            i++;
+        }
+        if (i == count) {
+            return err_set(err, ERR_BAD_INPUT,
+                           "roles: \"%.*s\" is not gateway, node or meta",
+                           (int)len, text);
+        }
+        *out |= roles[i].role;
+        text += len + (text[len] == ',');
+    }
+    return *out != 0 ? 0 : err_set(err, ERR_BAD_INPUT, "roles: name one");
+}
 
 static char *choose_name(const char *given, const char *listen)
 {
@@ -54,6 +83,8 @@ static void cluster_free(struct cluster *c)
 {
     identity_free(&c->identity);
     pthread_cond_destroy(&c->cond);
+    pthread_cond_destroy(&c->mover_cond);
+    pthread_cond_destroy(&c->unused);
     pthread_mutex_destroy(&c->mutex);
     free(c->joined_access_key);
     if (c->joined_secret_key != NULL) {
@@ -95,11 +126,15 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
     c = mem_alloc(sizeof *c);
     CHECK(pthread_mutex_init(&c->mutex, NULL) == 0);
     latch_cond_init(&c->cond);
+    latch_cond_init(&c->mover_cond);
+    latch_cond_init(&c->unused);
     c->listen = mem_strdup(o->listen);
     c->zone = mem_strdup(o->zone);
     c->name = choose_name(o->name, o->listen);
     c->endpoint = mem_strdup("");
     c->roles = o->roles;
+    c->policy = o->policy;
+    c->repair_after_ms = o->repair_after_ms;
     rc = identity_load(o->data, &c->identity, err);
     if (rc == 0) {
         rc = cluster_load_drives(c, o, err);
@@ -148,6 +183,11 @@ const char *cluster_secret_key(const struct cluster *c)
     return c->joined_secret_key;
 }
 
+void cluster_use_peers(struct cluster *c, struct peers *p)
+{
+    c->drive_peers = p;
+}
+
 void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
                    const char *endpoint, const char *access_key,
                    const char *secret_key)
@@ -166,8 +206,12 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
         log_errf(LOG_WARN, "addresses of servers", "%s", err.text);
     }
     net_start(c->net);
+    if (c->drive_peers != NULL) {
+        peers_use_net(c->drive_peers, c->net, NULL);
+    }
     c->started = true;
     CHECK(pthread_create(&c->keeper, NULL, cluster_keeper_main, c) == 0);
+    CHECK(pthread_create(&c->mover, NULL, cluster_mover_main, c) == 0);
 }
 
 void cluster_stop(struct cluster *c)
@@ -178,8 +222,10 @@ void cluster_stop(struct cluster *c)
     pthread_mutex_lock(&c->mutex);
     c->stopping = true;
     pthread_cond_signal(&c->cond);
+    pthread_cond_signal(&c->mover_cond);
     pthread_mutex_unlock(&c->mutex);
     pthread_join(c->keeper, NULL);
+    pthread_join(c->mover, NULL);
     net_stop(c->net);
     c->started = false;
 }

@@ -22,16 +22,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "erasure/geometry.h"
+
 struct cluster;
 struct err;
 struct meta;
 struct net;
+struct object_store;
+struct peers;
 struct workers;
 
 #define CLUSTER_VOTERS 5
 #define CLUSTER_DRIVES_MAX 64
 
-enum { CLUSTER_ROLE_GATEWAY = 1, CLUSTER_ROLE_NODE = 2, CLUSTER_ROLE_META = 4 };
+enum cluster_role {
+    CLUSTER_ROLE_GATEWAY = 1,
+    CLUSTER_ROLE_NODE = 2,
+    CLUSTER_ROLE_META = 4,
+};
+#define CLUSTER_ROLES_ALL 7u
+
+/* "gateway,node"; ERR_BAD_INPUT names the word that is no role. */
+int cluster_roles_parse(const char *text, uint32_t *out, struct err *err);
 
 struct cluster_options {
     const char *data;
@@ -44,6 +56,8 @@ struct cluster_options {
     size_t drive_count;
     uint32_t weights[CLUSTER_DRIVES_MAX]; /* MiB */
     uint8_t cluster_id[16];               /* to found */
+    struct ec_policy policy;              /* to found */
+    uint64_t repair_after_ms; /* a drive that is silent so long is gone */
 };
 
 /* Join or found if that has not been done. ERR_DENIED: the token is not good;
@@ -59,6 +73,14 @@ const char *cluster_address(const struct cluster *c);
 const char *cluster_access_key(const struct cluster *c);
 const char *cluster_secret_key(const struct cluster *c);
 
+/* The drives, of this server and others: kept true to the registry. Before
+ * cluster_start; kept. */
+void cluster_use_peers(struct cluster *c, struct peers *p);
+/* The objects, once they are open: their groups are kept true to the layout,
+ * and where the catalogue is led, slots are moved. NULL, before they are
+ * closed: waits until nothing uses them. */
+void cluster_use_objects(struct cluster *c, struct object_store *s);
+
 /* @access_key and @secret_key are given to those who join; kept. */
 void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
                    const char *endpoint, const char *access_key,
@@ -69,6 +91,17 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
 int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err);
 void cluster_stop(struct cluster *c);
 void cluster_close(struct cluster *c);
+
+/* Has @server answered within the last seconds? */
+bool cluster_hears(struct cluster *c, uint32_t server);
+
+/* Of the moves that are under way; only where the catalogue is led. */
+struct cluster_progress {
+    uint64_t since_ms; /* clock_mono_ms at the plan's start */
+    uint64_t moves_made, moves_left, bytes;
+    uint64_t homeless; /* slots that should move and have nowhere to go */
+};
+void cluster_progress(struct cluster *c, struct cluster_progress *out);
 
 /* ---- tokens, for the command line and the admin API ---- */
 

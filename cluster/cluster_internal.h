@@ -46,13 +46,38 @@ struct cluster {
 
     /* The keeper's. */
     pthread_t keeper;
-    struct peer *peers;
-    uint64_t revision; /* of the registry that was last looked at */
+    struct peer *peers; /* it adds them under the mutex */
+    uint64_t revision;  /* of the registry that was last looked at */
 
-    pthread_mutex_t mutex; /* guards stopping */
-    pthread_cond_t cond;
+    uint32_t epoch; /* of the layout likewise */
+
+    /* The mover's. */
+    pthread_t mover;
+    struct ec_policy policy;
+    uint64_t repair_after_ms;
+
+    struct peers *drive_peers;
+    pthread_mutex_t mutex; /* guards all below */
+    pthread_cond_t cond, mover_cond, unused;
+    struct object_store *objects;
+    unsigned objects_used;
+    bool letting_go; /* of the objects */
+    struct cluster_progress progress;
     bool stopping, started;
 };
+
+/* ---- follow.c ---- */
+
+void cluster_follow(struct cluster *c, const struct meta_registry *r);
+/* The objects until they are given back; NULL when there are none (any more).
+ */
+struct object_store *cluster_objects_take(struct cluster *c);
+void cluster_objects_give(struct cluster *c);
+bool cluster_goes_on(struct cluster *c);
+
+/* ---- mover.c ---- */
+
+void *cluster_mover_main(void *arg);
 
 /* ---- own_drives.c ---- */
 

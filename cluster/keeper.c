@@ -73,9 +73,30 @@ static struct peer *peer_of(struct cluster *c, uint32_t id)
         p = mem_alloc(sizeof *p);
         p->id = id;
         p->next = c->peers;
+        pthread_mutex_lock(&c->mutex);
         c->peers = p;
+        pthread_mutex_unlock(&c->mutex);
     }
     return p;
+}
+
+static bool is_heard(const struct peer *p, uint64_t now)
+{
+    uint64_t heard = atomic_load(&p->heard_ms);
+
+    return heard > 0 && now - heard < HEARD_MS;
+}
+
+bool cluster_hears(struct cluster *c, uint32_t server)
+{
+    bool heard = server == c->identity.server;
+
+    pthread_mutex_lock(&c->mutex);
+    for (const struct peer *p = c->peers; p != NULL && !heard; p = p->next) {
+        heard = p->id == server && is_heard(p, clock_mono_ms());
+    }
+    pthread_mutex_unlock(&c->mutex);
+    return heard;
 }
 
 void cluster_free_peers(struct cluster *c)
@@ -174,14 +195,12 @@ static void care_for_members(struct cluster *c, const struct meta_registry *r)
 
     for (size_t i = 0; i < r->server_count; i++) {
         const struct meta_server *s = &r->servers[i];
-        uint64_t heard = s->id == c->identity.server
-                             ? now
-                             : atomic_load(&peer_of(c, s->id)->heard_ms);
-        servers[i] = (struct member_server){
-            .id = s->id,
-            .meta = s->state != META_SERVER_REMOVED &&
-                    (s->roles & META_SERVER_META) != 0,
-            .heard = heard > 0 && now - heard < HEARD_MS};
+        servers[i] =
+            (struct member_server){.id = s->id,
+                                   .meta = s->state != META_SERVER_REMOVED &&
+                                           (s->roles & META_SERVER_META) != 0,
+                                   .heard = s->id == c->identity.server ||
+                                            is_heard(peer_of(c, s->id), now)};
     }
     step = members_next(members, count, servers, r->server_count,
                         c->identity.server, CLUSTER_VOTERS);
@@ -220,6 +239,7 @@ static void round_of(struct cluster *c)
                 announce(c, &r.servers[i]);
             }
         }
+        cluster_follow(c, &r);
         if (r.cluster.revision != c->revision) {
             c->revision = r.cluster.revision;
             save_addresses(c, &r);

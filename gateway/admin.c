@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/pool.h"
+#include "erasure/geometry.h"
+#include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "object/drives.h"
@@ -87,9 +89,11 @@ struct object_gauge {
 static double object_value(void *arg)
 {
     const struct object_gauge *o = arg;
-    struct object_store_stats s;
+    struct object_store_stats s = {0};
 
-    object_store_stats(o->gateway->objects, &s);
+    if (atomic_load(&o->gateway->ready)) {
+        object_store_stats(o->gateway->objects, &s);
+    }
     return o->value(&s);
 }
 
@@ -140,28 +144,6 @@ void admin_register_metrics(struct gateway *g)
 
 /* ---- status ---- */
 
-static void json_text(struct buf *b, const char *s)
-{
-    buf_char(b, '"');
-    for (; *s != '\0'; s++) {
-        if (*s == '"' || *s == '\\') {
-            buf_char(b, '\\');
-            buf_char(b, *s);
-        } else if ((unsigned char)*s < ' ') {
-            buf_printf(b, "\\u%04x", *s);
-        } else {
-            buf_char(b, *s);
-        }
-    }
-    buf_char(b, '"');
-}
-
-static void json_u64(struct buf *b, const char *name, uint64_t v, bool last)
-{
-    buf_printf(b, "\"%s\":%llu%s", name, (unsigned long long)v,
-               last ? "" : ",");
-}
-
 static const char *state_name(enum drive_state s)
 {
     return s == DRIVE_UP ? "up" : s == DRIVE_FULL ? "full" : "failed";
@@ -173,22 +155,22 @@ static void drive_json(struct buf *b, struct drives *drives, size_t i)
 
     drives_stats(drives, i, &s);
     buf_char(b, '{');
-    json_u64(b, "id", s.drive, false);
+    put_json_u64(b, "id", s.drive, false);
     buf_str(b, "\"path\":");
-    json_text(b, drives_path(drives, i));
+    put_json_text(b, drives_path(drives, i));
     buf_printf(b, ",\"state\":\"%s\",\"reason\":", state_name(s.state));
-    json_text(b, s.state == DRIVE_UP ? "" : s.reason);
+    put_json_text(b, s.state == DRIVE_UP ? "" : s.reason);
     buf_char(b, ',');
-    json_u64(b, "shards", s.shards, false);
-    json_u64(b, "live_bytes", s.live_bytes, false);
-    json_u64(b, "used_bytes", s.used_bytes, false);
-    json_u64(b, "free_bytes", s.free_bytes, false);
-    json_u64(b, "size_bytes", s.size_bytes, false);
-    json_u64(b, "corrupt", s.corrupt, false);
-    json_u64(b, "scrubbed_bytes", s.scrubbed_bytes, false);
-    json_u64(b, "compacted_bytes", s.compacted_bytes, false);
-    json_u64(b, "puts", s.puts, false);
-    json_u64(b, "syncs", s.syncs, true);
+    put_json_u64(b, "shards", s.shards, false);
+    put_json_u64(b, "live_bytes", s.live_bytes, false);
+    put_json_u64(b, "used_bytes", s.used_bytes, false);
+    put_json_u64(b, "free_bytes", s.free_bytes, false);
+    put_json_u64(b, "size_bytes", s.size_bytes, false);
+    put_json_u64(b, "corrupt", s.corrupt, false);
+    put_json_u64(b, "scrubbed_bytes", s.scrubbed_bytes, false);
+    put_json_u64(b, "compacted_bytes", s.compacted_bytes, false);
+    put_json_u64(b, "puts", s.puts, false);
+    put_json_u64(b, "syncs", s.syncs, true);
     buf_char(b, '}');
 }
 
@@ -198,16 +180,17 @@ static void catalogue_json(struct buf *b, struct meta *m)
 
     meta_stats(m, &s);
     buf_str(b, "\"catalogue\":{");
-    json_u64(b, "applied_index", s.applied_index, false);
-    json_u64(b, "term", s.term, false);
-    json_u64(b, "buckets", s.buckets, false);
-    json_u64(b, "objects", s.objects, false);
-    json_u64(b, "uploads", s.uploads, false);
-    json_u64(b, "garbage", s.garbage, false);
-    json_u64(b, "commands", s.commands, false);
-    json_u64(b, "entries", s.entries, false);
-    json_u64(b, "log_bytes", s.log_bytes, false);
-    json_u64(b, "database_bytes", s.database_bytes, true);
+    put_json_u64(b, "applied_index", s.applied_index, false);
+    put_json_u64(b, "term", s.term, false);
+    put_json_u64(b, "leader", s.leader_server, false);
+    put_json_u64(b, "buckets", s.buckets, false);
+    put_json_u64(b, "objects", s.objects, false);
+    put_json_u64(b, "uploads", s.uploads, false);
+    put_json_u64(b, "garbage", s.garbage, false);
+    put_json_u64(b, "commands", s.commands, false);
+    put_json_u64(b, "entries", s.entries, false);
+    put_json_u64(b, "log_bytes", s.log_bytes, false);
+    put_json_u64(b, "database_bytes", s.database_bytes, true);
     buf_str(b, "},");
 }
 
@@ -215,13 +198,17 @@ void admin_status(struct request *r)
 {
     struct gateway *g = r->gateway;
     struct buf *b = &r->reply_body;
-    struct object_store_stats s;
+    struct object_store_stats s = {0};
+    bool ready = atomic_load(&g->ready);
+    char policy[EC_POLICY_TEXT_MAX];
 
     reply(r, 200);
     reply_header(r, "Content-Type", "application/json");
     buf_printf(b, "{\"version\":\"%s\",", GODWIT_VERSION);
-    json_u64(b, "uptime_s", (clock_mono_ms() - g->start_ms) / 1000, false);
-    buf_printf(b, "\"ec\":\"%u+%u\",\"drives\":[", g->policy.k, g->policy.m);
+    put_json_u64(b, "uptime_s", (clock_mono_ms() - g->start_ms) / 1000, false);
+    put_json_bool(b, "ready", ready, false);
+    put_json_member(b, "ec", ec_policy_text(g->policy, policy), false);
+    buf_str(b, "\"drives\":[");
     for (size_t i = 0; i < drives_count(g->drives); i++) {
         if (i > 0) {
             buf_char(b, ',');
@@ -229,18 +216,23 @@ void admin_status(struct request *r)
         drive_json(b, g->drives, i);
     }
     buf_str(b, "],");
+    if (g->cluster != NULL) {
+        admin_cluster_json(g, b);
+    }
     catalogue_json(b, g->meta);
     buf_str(b, "\"memory\":{");
-    json_u64(b, "pool_used", pool_used(g->pool), false);
-    json_u64(b, "pool_budget", pool_budget(g->pool), true);
-    object_store_stats(g->objects, &s);
+    put_json_u64(b, "pool_used", pool_used(g->pool), false);
+    put_json_u64(b, "pool_budget", pool_budget(g->pool), true);
+    if (ready) {
+        object_store_stats(g->objects, &s);
+    }
     buf_str(b, "},\"object\":{");
-    json_u64(b, "chunks_written", s.chunks_written, false);
-    json_u64(b, "shards_missed", s.shards_missed, false);
-    json_u64(b, "reads_degraded", s.reads_degraded, false);
-    json_u64(b, "reads_hedged", s.reads_hedged, false);
-    json_u64(b, "shards_repaired", s.shards_repaired, false);
-    json_u64(b, "orphans_collected", s.orphans_collected, false);
-    json_u64(b, "repairs_waiting", s.repairs_waiting, true);
+    put_json_u64(b, "chunks_written", s.chunks_written, false);
+    put_json_u64(b, "shards_missed", s.shards_missed, false);
+    put_json_u64(b, "reads_degraded", s.reads_degraded, false);
+    put_json_u64(b, "reads_hedged", s.reads_hedged, false);
+    put_json_u64(b, "shards_repaired", s.shards_repaired, false);
+    put_json_u64(b, "orphans_collected", s.orphans_collected, false);
+    put_json_u64(b, "repairs_waiting", s.repairs_waiting, true);
     buf_str(b, "}}\n");
 }

@@ -48,12 +48,28 @@ static void random_text(char *out, size_t len, const char *alphabet)
     out[len] = '\0';
 }
 
-static int make(const char *path, char **access_key, char **secret_key,
+int credentials_save(const char *data, const char *access_key,
+                     const char *secret_key, struct err *err)
+{
+    char *path = mem_printf("%s/credentials", data);
+    struct buf text = {0};
+    int rc;
+
+    buf_printf(&text,
+               "[default]\naws_access_key_id = %s\n"
+               "aws_secret_access_key = %s\n",
+               access_key, secret_key);
+    rc = fs_write(path, text.data, text.len, 0600, err);
+    buf_wipe(&text);
+    free(path);
+    return rc;
+}
+
+static int make(const char *data, char **access_key, char **secret_key,
                 struct err *err)
 {
     char access[ACCESS_KEY_LEN + 1] = "GW";
     char secret[SECRET_KEY_LEN + 1];
-    struct buf text = {0};
     int rc;
 
     random_text(access + 2, ACCESS_KEY_LEN - 2,
@@ -61,16 +77,11 @@ static int make(const char *path, char **access_key, char **secret_key,
     random_text(secret, SECRET_KEY_LEN,
                 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                 "0123456789");
-    buf_printf(&text,
-               "[default]\naws_access_key_id = %s\n"
-               "aws_secret_access_key = %s\n",
-               access, secret);
-    rc = fs_write(path, text.data, text.len, 0600, err);
+    rc = credentials_save(data, access, secret, err);
     if (rc == 0) {
         *access_key = mem_strdup(access);
         *secret_key = mem_strdup(secret);
     }
-    buf_wipe(&text);
     mem_wipe(secret, sizeof secret);
     return rc;
 }
@@ -105,7 +116,7 @@ int credentials_load(const char *data, char **access_key, char **secret_key,
     rc = fs_read(path, FILE_MAX, &text, err);
     if (rc == ERR_NOT_FOUND) {
         *made = true;
-        rc = make(path, access_key, secret_key, err);
+        rc = make(data, access_key, secret_key, err);
     } else if (rc == 0) {
         *access_key = ini_value((char *)text.data, "aws_access_key_id");
         *secret_key = ini_value((char *)text.data, "aws_secret_access_key");

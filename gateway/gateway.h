@@ -44,6 +44,13 @@ struct server_options {
     uint64_t hedge_ms;
     uint64_t put_timeout_ms;
     uint64_t part_min_bytes;
+    char *cluster;
+    char *join;
+    char *token;
+    char *zone;
+    char *name;
+    char *roles;
+    uint64_t repair_after_ms;
 };
 
 extern const struct config_row server_table[];

@@ -5,6 +5,7 @@
 #ifndef GODWIT_GATEWAY_GATEWAY_INTERNAL_H
 #define GODWIT_GATEWAY_GATEWAY_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include "gateway/gateway.h"
 
 struct buf;
+struct cluster;
 struct drives;
 struct http;
 struct janitor;
@@ -34,11 +36,21 @@ struct gateway {
     char *access_key;
     char *secret_key;
     bool made_credentials;
-    uint8_t cluster[16];
+    char control_secret[48];
+    uint8_t cluster_id[16];
     int lock_fd;
+    uint32_t roles; /* of enum cluster_role */
     struct ec_policy policy;
     uint64_t start_ms;
     atomic_bool ready;
+    struct cluster *cluster; /* NULL: alone */
+    struct workers *cluster_workers;
+    /* In a cluster all below the catalogue is opened by a thread of its own,
+     * when a majority is there. */
+    pthread_t opener;
+    pthread_mutex_t opener_mutex; /* guards stopping */
+    pthread_cond_t opener_cond;
+    bool stopping;
 
     struct pool *pool;
     struct workers *workers;
@@ -57,12 +69,20 @@ struct gateway {
 /* Gauges of memory, drives and repair, read when /-/metrics is. */
 void admin_register_metrics(struct gateway *g);
 
+/* ---- admin_cluster.c ---- */
+
+/* The member "cluster" of /-/status, with a comma behind. */
+void admin_cluster_json(struct gateway *g, struct buf *b);
+
 /* ---- credentials.c ---- */
 
 /* Root credentials: from the environment, else from DATA/credentials, else made
  * there. Gives both strings. */
 int credentials_load(const char *data, char **access_key, char **secret_key,
                      bool *made, struct err *err);
+/* Keep those that came with a join in DATA/credentials. */
+int credentials_save(const char *data, const char *access_key,
+                     const char *secret_key, struct err *err);
 
 /* ---- s3_auth.c ---- */
 
@@ -93,6 +113,8 @@ const char *http_address(const struct http *h);
 /* Stop reading from the connection until request_resume. Loop only. */
 void request_suspend(struct request *r);
 void request_resume(struct request *r);
+/* Is this the I/O loop of @r? */
+bool request_on_loop(const struct request *r);
 /* Run @r->operation's handler (and request_done for kinds NONE and XML). */
 void request_handle(struct request *r);
 /* Keep @r although its connection may end; the matching release may free it.
@@ -117,16 +139,43 @@ int reply_stream(struct request *r, int status, uint64_t size,
 struct janitor *janitor_start(struct gateway *g);
 void janitor_stop(struct janitor *j);
 
+/* ---- gateway.c ---- */
+
+struct gateway *gateway_new(const struct server_options *options);
+void gateway_free(struct gateway *g);
+int gateway_check_options(const struct server_options *o, struct err *err);
+
+/* ---- control.c ---- */
+
+#define CONTROL_KEY "GWCONTROL"
+
+int control_write(struct gateway *g, struct err *err);
+void control_remove(struct gateway *g);
+
+/* ---- store.c ---- */
+
+/* Everything but HTTP. On failure store_close undoes what was done. */
+int store_open_alone(struct gateway *g, struct err *err);
+/* In a cluster: all that needs no other server. Joins when that is asked. */
+int store_open_member(struct gateway *g, struct err *err);
+/* The cluster port is served. Credentials are set. */
+void store_start_member(struct gateway *g);
+/* Open the objects, when the catalogue answers; false: g->stopping. */
+bool store_wait_member(struct gateway *g);
+void store_close(struct gateway *g);
+
 /* ---- layout.c ---- */
 
-struct placement_group;
+struct placement_map;
 
 #define LAYOUT_GROUPS 64
+#define LAYOUT_POLICY "4+2" /* when nothing is said */
 
-/* Read the placement groups from the catalogue, or, in a new store, choose them
- * for drives 0..@drives-1 and propose them. Gives an array. */
-int layout_load(struct meta *m, struct ec_policy policy, unsigned drives,
-                struct placement_group **groups, uint32_t *count,
-                struct err *err);
+/* Read the placement map from the catalogue, or, in a new store, make one for
+ * this server's drives and propose it. map_free it. */
+int layout_load(struct gateway *g, struct placement_map *out, struct err *err);
+/* ERR_BAD_INPUT: --ec was given, and the store was made with another. */
+int layout_check_policy(const struct gateway *g, struct ec_policy made,
+                        struct err *err);
 
 #endif

@@ -281,6 +281,11 @@ static void handle_in_worker(struct request *r)
     }
 }
 
+bool request_on_loop(const struct request *r)
+{
+    return loop_is_owner(r->http->loop);
+}
+
 void request_handle(struct request *r)
 {
     s3_operation(r->op)->handler(r);
@@ -295,7 +300,12 @@ static void start_operation(struct request *r)
             s3_upload_end(r);
             break;
         case S3_BODY_FAST:
-            request_handle(r);
+            if (r->gateway->cluster != NULL && r->op != S3_OP_Live &&
+                r->op != S3_OP_Ready) {
+                request_in_worker(r, s3_operation(r->op)->handler);
+            } else {
+                request_handle(r);
+            }
             break;
         default:
             request_in_worker(r, handle_in_worker);

@@ -229,27 +229,38 @@ static bool parse_target(struct request *r)
 static bool parse_admin(struct request *r)
 {
     static const struct {
+        const char *method; /* HEAD goes with GET */
         const char *path;
         enum s3_op op;
-    } rows[] = {{"/-/live", S3_OP_Live},
-                {"/-/ready", S3_OP_Ready},
-                {"/-/metrics", S3_OP_Metrics},
-                {"/-/status", S3_OP_Status}};
+    } rows[] = {
+        {"GET", "/-/live", S3_OP_Live},
+        {"GET", "/-/ready", S3_OP_Ready},
+        {"GET", "/-/metrics", S3_OP_Metrics},
+        {"GET", "/-/status", S3_OP_Status},
+        {"GET", "/-/explain", S3_OP_AdminExplain},
+        {"GET", "/-/tokens", S3_OP_AdminTokens},
+        {"POST", "/-/tokens", S3_OP_AdminTokenCreate},
+        {"DELETE", "/-/tokens", S3_OP_AdminTokenRevoke},
+        {"POST", "/-/servers", S3_OP_AdminServer},
+        {"POST", "/-/drives", S3_OP_AdminDrive},
+    };
+    const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
+    bool known = false;
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(r->path, rows[i].path) == 0) {
-            r->op = rows[i].op;
+            known = true;
+            if (strcmp(method, rows[i].method) == 0) {
+                r->op = rows[i].op;
+            }
         }
     }
     if (r->op == S3_OP_NONE) {
-        reply_error(r, S3_NotFound, NULL);
+        reply_error(r, known ? S3_MethodNotAllowed : S3_NotFound, NULL);
         return false;
     }
-    if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0) {
-        reply_error(r, S3_MethodNotAllowed, NULL);
-        return false;
-    }
-    return r->op != S3_OP_Status || s3_authenticate(r);
+    return r->op == S3_OP_Live || r->op == S3_OP_Ready ||
+           r->op == S3_OP_Metrics || s3_authenticate(r);
 }
 
 static bool route(struct request *r)
@@ -332,6 +343,12 @@ bool http_judge_headers(struct request *r)
         return parse_admin(r);
     }
     if (!parse_target(r) || !s3_authenticate(r) || !route(r)) {
+        return false;
+    }
+    if (!atomic_load(&r->gateway->ready)) {
+        reply_error(r, S3_ServiceUnavailable,
+                    "the server is starting: it waits for a majority of the "
+                    "servers that vote on the catalogue");
         return false;
     }
     return judge_body(r);

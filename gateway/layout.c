@@ -1,7 +1,6 @@
-/* The placement groups, as the catalogue keeps them.
- *
- *     u8 version (1), u8 k, u8 m, u16 drives, u32 groups,
- *     then for each group: u32 id, u32 epoch, (k + m) x u16 drive id
+/* The placement map, as the catalogue keeps it (erasure/map.h), and what the
+ * command line says of it. A store on one machine makes its own; in a cluster
+ * who leads makes and changes it (cluster/mover.c).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,137 +10,130 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/wire.h"
-#include "erasure/placement.h"
+#include "erasure/map.h"
+#include "erasure/map_plan.h"
 #include "gateway/gateway_internal.h"
 #include "meta/meta.h"
 #include "object/drives.h"
 
-#define LAYOUT_VERSION 1
-
-static void encode(const struct placement_group *groups, uint32_t count,
-                   struct ec_policy policy, unsigned drives, struct buf *out)
+/* Drives 0..@drives-1 of one server. */
+static void describe(struct map_drive *list, unsigned drives)
 {
-    put_u8(out, LAYOUT_VERSION);
-    put_u8(out, policy.k);
-    put_u8(out, policy.m);
-    put_u16(out, (uint16_t)drives);
-    put_u32(out, count);
-    for (uint32_t i = 0; i < count; i++) {
-        put_u32(out, groups[i].id);
-        put_u32(out, groups[i].epoch);
-        for (int s = 0; s < policy.k + policy.m; s++) {
-            put_u16(out, groups[i].slots[s]);
-        }
+    for (unsigned i = 0; i < drives; i++) {
+        list[i] = (struct map_drive){.id = (uint16_t)i,
+                                     .node = 1,
+                                     .zone = 1,
+                                     .state = MAP_DRIVE_UP,
+                                     .weight = 1,
+                                     .free_bytes = 1};
     }
-}
-
-static int decode(const struct buf *in, struct ec_policy policy,
-                  unsigned drives, struct placement_group **groups,
-                  uint32_t *count, struct err *err)
-{
-    struct wire_reader r;
-    struct placement_group *g;
-    uint8_t version, k, m;
-    unsigned had;
-    uint32_t n;
-
-    wire_init(&r, in->data, in->len);
-    version = get_u8(&r);
-    k = get_u8(&r);
-    m = get_u8(&r);
-    had = get_u16(&r);
-    n = get_u32(&r);
-    if (version != LAYOUT_VERSION) {
-        return err_set(err, ERR_VERSION, "layout: version %u is not known",
-                       version);
-    }
-    if (k != policy.k || m != policy.m || had != drives) {
-        return err_set(err, ERR_BAD_INPUT,
-                       "this store was made with --ec %u+%u over %u drives; "
-                       "start it with the same",
-                       k, m, had);
-    }
-    if (!wire_ok(&r) || n == 0 || n > PLACEMENT_GROUPS_MAX) {
-        return err_set(err, ERR_CORRUPT, "layout: cannot be decoded");
-    }
-    g = mem_calloc(n, sizeof *g);
-    for (uint32_t i = 0; i < n; i++) {
-        g[i].id = get_u32(&r);
-        g[i].epoch = get_u32(&r);
-        g[i].policy = policy;
-        for (int s = 0; s < k + m; s++) {
-            g[i].slots[s] = get_u16(&r);
-        }
-    }
-    if (!wire_done(&r)) {
-        free(g);
-        return err_set(err, ERR_CORRUPT, "layout: cannot be decoded");
-    }
-    *groups = g;
-    *count = n;
-    return 0;
 }
 
 static int make(struct meta *m, struct ec_policy policy, unsigned drives,
-                struct placement_group **groups, uint32_t *count,
-                struct err *err)
+                struct placement_map *out, struct err *err)
 {
-    struct placement_drive list[DRIVES_MAX] = {{0}};
-    struct placement_group *g = mem_calloc(LAYOUT_GROUPS, sizeof *g);
+    struct map_drive list[DRIVES_MAX] = {{0}};
     struct buf layout = {0};
     struct buf command = {0};
-    unsigned distinct = 0;
-    int rc = 0;
+    int rc;
 
-    for (unsigned i = 0; i < drives; i++) {
-        list[i] = (struct placement_drive){.drive = (uint16_t)i, .weight = 1};
-    }
-    for (uint32_t i = 0; i < LAYOUT_GROUPS && rc == 0; i++) {
-        g[i].id = i;
-        g[i].epoch = 1;
-        g[i].policy = policy;
-        rc = placement_choose(list, drives, &g[i], &distinct, err);
-    }
+    describe(list, drives);
+    rc = map_make(policy, LAYOUT_GROUPS, list, drives, out, err);
     if (rc == 0) {
-        encode(g, LAYOUT_GROUPS, policy, drives, &layout);
-        command_layout_set(&command, 1, layout.data, layout.len);
+        map_encode(out, &layout);
+        command_layout_set(&command, out->epoch, layout.data, layout.len);
         rc = meta_propose_wait(m, &command, NULL, err);
+        buf_free(&layout);
+        buf_free(&command);
+        if (rc != 0) {
+            map_free(out);
+        }
     }
-    buf_free(&layout);
-    buf_free(&command);
-    if (rc != 0) {
-        free(g);
-        return err_wrap(err, rc, "layout");
+    return rc == 0 ? 0 : err_wrap(err, rc, "layout");
+}
+
+static bool same_policy(struct ec_policy a, struct ec_policy b)
+{
+    return a.k == b.k && a.m == b.m && a.l == b.l;
+}
+
+int layout_check_policy(const struct gateway *g, struct ec_policy made,
+                        struct err *err)
+{
+    char text[EC_POLICY_TEXT_MAX];
+
+    if (g->options->ec != NULL && !same_policy(made, g->policy)) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "this store was made with --ec %s; start it with the "
+                       "same, or without --ec",
+                       ec_policy_text(made, text));
     }
-    *groups = g;
-    *count = LAYOUT_GROUPS;
     return 0;
 }
 
-int layout_load(struct meta *m, struct ec_policy policy, unsigned drives,
-                struct placement_group **groups, uint32_t *count,
-                struct err *err)
+/* Every drive that a group names must be here, and each drive here be named:
+ * one more or less than the store was made with is a mistake. */
+static int check_drives(const struct placement_map *map, unsigned drives,
+                        struct err *err)
 {
-    struct buf layout = {0};
-    uint32_t epoch = 0;
-    int rc = meta_layout(m, &epoch, &layout, err);
+    unsigned had = 0;
 
-    if (rc == ERR_NOT_FOUND) {
-        rc = make(m, policy, drives, groups, count, err);
-    } else if (rc == 0) {
-        rc = decode(&layout, policy, drives, groups, count, err);
+    for (uint32_t i = 0; i < map->count; i++) {
+        for (unsigned n = 0; n < map_slots(map); n++) {
+            unsigned drive = map->groups[i].slots[n];
+            had = drive >= had ? drive + 1 : had;
+        }
     }
-    buf_free(&layout);
-    if (rc == 0 && drives < (unsigned)policy.k + policy.m) {
-        char text[160];
-        unsigned shards = (policy.k + policy.m + drives - 1) / drives;
+    if (had > drives ||
+        (had < drives && map->count * map_slots(map) >= 4 * drives)) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "this store was made over %u drives, and now has %u; "
+                       "start it with the same (drives are added to a "
+                       "cluster: --cluster)",
+                       had, drives);
+    }
+    return 0;
+}
+
+static void warn_of_few(struct ec_policy policy, unsigned drives)
+{
+    char text[160];
+    unsigned shards = (unsigned)policy.k + policy.m;
+    unsigned of_one = (shards + drives - 1) / drives;
+
+    if (drives < shards) {
         snprintf(text, sizeof text,
                  "%u drives for %u shards: a drive holds up to %u of a chunk, "
                  "so the store survives the loss of %u drives",
-                 drives, (unsigned)policy.k + policy.m, shards,
-                 policy.m / shards);
+                 drives, shards, of_one, policy.m / of_one);
         log_line(LOG_WARN, "fewer drives than shards", "why", text, NULL);
+    }
+}
+
+int layout_load(struct gateway *g, struct placement_map *out, struct err *err)
+{
+    unsigned drives = (unsigned)drives_count(g->drives);
+    struct buf layout = {0};
+    uint32_t epoch = 0;
+    int rc = meta_layout(g->meta, &epoch, &layout, err);
+
+    if (rc == ERR_NOT_FOUND) {
+        rc = make(g->meta, g->policy, drives, out, err);
+    } else if (rc == 0) {
+        rc = map_decode(layout.data, layout.len, out, err);
+        if (rc == 0) {
+            rc = layout_check_policy(g, out->policy, err);
+            if (rc == 0) {
+                rc = check_drives(out, drives, err);
+            }
+            if (rc != 0) {
+                map_free(out);
+            }
+        }
+    }
+    buf_free(&layout);
+    if (rc == 0) {
+        warn_of_few(out->policy, drives);
     }
     return rc;
 }

@@ -24,9 +24,31 @@ const struct config_row server_table[] = {
     ROW("drive", LIST, drive, NULL, 0, 0, "PATH",
         "A folder on a drive of its own; repeat for each, in the same order "
         "at every start."),
-    ROW("ec", STRING, ec, "4+2", 0, 0, "K+M",
+    ROW("ec", STRING, ec, NULL, 0, 0, "K+M",
         "Data and parity shards of each chunk, K 1-16 and M 0-6; chosen at "
-        "the first start."),
+        "the first start, 4+2 when nothing is said."),
+    ROW("cluster", STRING, cluster, NULL, 0, 0, "ADDR:PORT",
+        "Be a server of a cluster, and talk to the others on this address, "
+        "which they must reach. The first start makes a cluster, or joins one "
+        "(--join)."),
+    ROW("join", STRING, join, NULL, 0, 0, "ADDR:PORT",
+        "At the first start: join the cluster of the server whose --cluster "
+        "address this is."),
+    ROW("token", STRING, token, NULL, 0, 0, "TOKEN",
+        "What `godwit token create` printed, for --join."),
+    ROW("zone", STRING, zone, "default", 0, 0, "NAME",
+        "What fails together with this server: a room, a rack, a site. The "
+        "shards of a chunk are spread over zones."),
+    ROW("name", STRING, name, NULL, 0, 0, "NAME",
+        "Name of this server in the cluster; the host's and the port when "
+        "nothing is said."),
+    ROW("roles", STRING, roles, "gateway,node,meta", 0, 0, "LIST",
+        "What this server does in a cluster: take requests (gateway), keep "
+        "shards (node), vote on the catalogue (meta)."),
+    ROW("repair-after", DURATION, repair_after_ms, "10m", 1000, 365 * DAY,
+        "TIME",
+        "How long a drive may be gone before its shards are rebuilt on "
+        "others."),
     ROW("region", STRING, region, "us-east-1", 0, 0, "NAME",
         "Region that signatures must name."),
     ROW("domain", STRING, domain, "", 0, 0, "NAME",

@@ -54,6 +54,21 @@ static bool refuse(struct request *r, enum sigv4_status status,
     return false;
 }
 
+/* Of the root key, or below /-/ of the control key; NULL: it is neither. */
+static const char *secret_of(const struct request *r)
+{
+    const struct gateway *g = r->gateway;
+
+    if (strcmp(r->auth.access_key, g->access_key) == 0) {
+        return g->secret_key;
+    }
+    if (strcmp(r->auth.access_key, CONTROL_KEY) == 0 &&
+        strncmp(r->path, "/-/", 3) == 0 && g->control_secret[0] != '\0') {
+        return g->control_secret;
+    }
+    return NULL;
+}
+
 bool s3_authenticate(struct request *r)
 {
     struct gateway *g = r->gateway;
@@ -61,16 +76,18 @@ bool s3_authenticate(struct request *r)
                               r->header_count};
     enum sigv4_status status;
     struct err err = {{0}};
+    const char *secret;
 
     status = sigv4_parse(&s, &r->auth, &err);
     if (status != SIGV4_OK) {
         return refuse(r, status, &err);
     }
-    if (strcmp(r->auth.access_key, g->access_key) != 0) {
+    secret = secret_of(r);
+    if (secret == NULL) {
         reply_error(r, S3_InvalidAccessKeyId, NULL);
         return false;
     }
-    sigv4_keys_get(g->keys, g->access_key, g->secret_key, r->auth.date,
+    sigv4_keys_get(g->keys, r->auth.access_key, secret, r->auth.date,
                    r->auth.region, r->auth.service, r->signing_key);
     status =
         sigv4_verify(&s, &r->auth, g->region, r->signing_key, r->time_ms, &err);

@@ -5,7 +5,8 @@
  *
  *   FAST    no body; runs on the I/O loop and must not wait for drives or
  *           commits: it answers, proposes, or asks for a worker
- *           (request_in_worker)
+ *           (request_in_worker). In a cluster it runs on a worker, as a read
+ *           of the catalogue asks other servers
  *   NONE    no body; runs on a worker
  *   XML     a small document gathered in r->document; runs on a worker
  *   OBJECT  bytes of an object or part (s3_upload.h); the handler runs, on a
@@ -46,7 +47,13 @@
     X(Live, FAST, admin_live)                              \
     X(Ready, FAST, admin_ready)                            \
     X(Metrics, NONE, admin_metrics)                        \
-    X(Status, NONE, admin_status)
+    X(Status, NONE, admin_status)                          \
+    X(AdminExplain, NONE, admin_explain)                   \
+    X(AdminTokens, NONE, admin_tokens)                     \
+    X(AdminTokenCreate, NONE, admin_token_create)          \
+    X(AdminTokenRevoke, NONE, admin_token_revoke)          \
+    X(AdminServer, NONE, admin_server)                     \
+    X(AdminDrive, NONE, admin_drive)
 
 enum s3_op {
     S3_OP_NONE,

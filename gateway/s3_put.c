@@ -108,6 +108,16 @@ void s3_put_part(struct request *r)
     char value[64];
     char *check = NULL;
 
+    if (r->gateway->cluster != NULL) {
+        if (request_on_loop(r)) {
+            request_in_worker(r, s3_put_part);
+            return;
+        }
+        if (!s3_put_target_exists(r)) {
+            request_done(r);
+            return;
+        }
+    }
     if (!request_upload_id(r, upload) ||
         !request_param_u64(r, "partNumber", 0, 1, META_PARTS_MAX, &number)) {
         request_done(r);

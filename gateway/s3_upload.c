@@ -233,7 +233,8 @@ bool s3_upload_new(struct request *r)
     }
     /* A part always: its command does not name bucket and key. An object only
      * when there is much to send: the commit judges its bucket anyway. */
-    if ((r->op == S3_OP_UploadPart || u->declared > META_INLINE_MAX) &&
+    if (u->gateway->cluster == NULL && /* there it asks other servers */
+        (r->op == S3_OP_UploadPart || u->declared > META_INLINE_MAX) &&
         !s3_put_target_exists(r)) {
         return false;
     }

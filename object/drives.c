@@ -6,21 +6,24 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "node/peers.h"
+#include "node/shard_server.h"
 
 struct drives {
     struct peers *peers;
+    struct shard_server *server; /* NULL: alone */
     struct shard_store *stores[DRIVES_MAX];
     size_t count;
 };
 
-int drives_open(const char *const *paths, size_t count,
+int drives_open(const char *const *paths, const uint16_t *ids, size_t count,
                 const struct shard_store_options *shared, struct drives **out,
                 struct err *err)
 {
     struct drives *d;
 
-    if (count < 1 || count > DRIVES_MAX) {
-        return err_set(err, ERR_BAD_INPUT, "drive: 1 to %d drives", DRIVES_MAX);
+    if (count > DRIVES_MAX) {
+        return err_set(err, ERR_BAD_INPUT, "drive: at most %d drives",
+                       DRIVES_MAX);
     }
     d = mem_alloc(sizeof *d);
     d->peers = peers_new();
@@ -28,17 +31,31 @@ int drives_open(const char *const *paths, size_t count,
         struct shard_store_options o = *shared;
         int rc;
         o.path = paths[i];
-        o.drive = (uint16_t)i;
+        o.drive = ids != NULL ? ids[i] : (uint16_t)i;
         rc = shard_store_open(&o, &d->stores[i], err);
         if (rc != 0) {
             drives_close(d);
             return err_wrap(err, rc, "drive %s", paths[i]);
         }
         d->count++;
-        peers_add(d->peers, d->stores[i], (uint16_t)i);
+        peers_add(d->peers, d->stores[i], o.drive);
     }
     *out = d;
     return 0;
+}
+
+void drives_serve(struct drives *d, struct net *n)
+{
+    CHECK(d->server == NULL);
+    d->server = shard_server_new(n, d->peers);
+}
+
+void drives_stop(struct drives *d)
+{
+    if (d != NULL && d->server != NULL) {
+        shard_server_stop(d->server);
+        peers_stop(d->peers);
+    }
 }
 
 void drives_close(struct drives *d)
@@ -46,6 +63,7 @@ void drives_close(struct drives *d)
     if (d == NULL) {
         return;
     }
+    shard_server_free(d->server);
     for (size_t i = 0; i < d->count; i++) {
         shard_store_close(d->stores[i]);
     }

@@ -12,17 +12,24 @@
 
 struct drives;
 struct err;
+struct net;
 struct peers;
 
 #define DRIVES_MAX 64
 
-/* Open drive i at @paths[i] for each of @count. @shared holds what is the same
- * for all (its path and drive are not used). ERR_BAD_INPUT: too many; else as
- * shard_store_open, with the path in front. */
-int drives_open(const char *const *paths, size_t count,
+/* Open the drive of id @ids[i] (NULL: of id i) at @paths[i] for each of @count,
+ * which may be none. @shared holds what is the same for all (its path and drive
+ * are not used). ERR_BAD_INPUT: too many; else as shard_store_open, with the
+ * path in front. */
+int drives_open(const char *const *paths, const uint16_t *ids, size_t count,
                 const struct shard_store_options *shared, struct drives **out,
                 struct err *err);
-/* After the object store that uses them. NULL is nothing. */
+/* Let other servers use them, by @n (kept; opened, not started yet). Once. */
+void drives_serve(struct drives *d, struct net *n);
+/* No other server is served or asked any more: after the object store is
+ * closed, before net_close. NULL is nothing. */
+void drives_stop(struct drives *d);
+/* After the object store that uses them, and net_close. NULL is nothing. */
 void drives_close(struct drives *d);
 
 size_t drives_count(const struct drives *d);

@@ -63,6 +63,9 @@ struct chunk_ref object_chunk_ref(const struct manifest *m, uint32_t chunk);
 /* The drive of @slot of the chunk; PLACEMENT_NO_DRIVE for an unknown group. */
 uint16_t object_drive(const struct object_store *s,
                       const struct chunk_ref *chunk, unsigned slot);
+/* The same by the group's number. */
+uint16_t object_group_drive(const struct object_store *s, uint32_t group,
+                            unsigned slot);
 static inline struct shard_key chunk_key(const struct chunk_ref *c,
                                          unsigned slot)
 {
@@ -80,6 +83,9 @@ static inline unsigned shard_slot(const struct chunk_shape *shape, unsigned i)
 
 struct object_mend *object_mend_new(struct object_store *s);
 void object_mend_free(struct object_mend *m);
+/* Drives of this server got slots, which may not have been copied whole: look
+ * once no more have come for a while. Any thread. */
+void object_mend_later(struct object_store *s);
 
 /* ---- object_put.c ---- */
 

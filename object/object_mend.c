@@ -15,6 +15,7 @@
 #define DRIVE_IDS 65536
 #define QUEUE_ENOUGH 2000
 #define QUEUE_WAIT_MS 50
+#define QUIET_MS 5000 /* without slots coming, before a look */
 
 struct object_mend {
     struct object_store *store;
@@ -26,6 +27,7 @@ struct object_mend {
     size_t pass_count;
     bool was_up[DRIVE_IDS];   /* drives of this server */
     bool was_lost[DRIVE_IDS]; /* drives of others */
+    atomic_ullong due_ms;     /* of a look; 0: none */
 };
 
 static int compare_keys(const void *a, const void *b)
@@ -122,11 +124,26 @@ static bool drive_came_up(struct object_mend *m)
     return came;
 }
 
+void object_mend_later(struct object_store *s)
+{
+    atomic_store(&s->mend->due_ms, clock_mono_ms() + QUIET_MS);
+}
+
+static bool is_due(struct object_mend *m)
+{
+    unsigned long long due = atomic_load(&m->due_ms);
+
+    return due != 0 && clock_mono_ms() >= due &&
+           atomic_compare_exchange_strong(&m->due_ms, &due, 0);
+}
+
 bool object_mend_wanted(struct object_store *s)
 {
     struct object_mend *m = s->mend;
     /* Asked without the lock: on_bad takes it under the store's. */
     bool wanted = drive_came_up(m);
+
+    wanted = is_due(m) || wanted;
 
     pthread_mutex_lock(&m->mutex);
     wanted = wanted || m->bad_count > 0;

@@ -16,8 +16,8 @@
 struct object_store;
 
 /* True once after each start, each time a drive of this server has come up or
- * another server is reached again, and while scrub has found shards bad since
- * the last call. */
+ * another server is reached again, a while after the map gave slots to drives
+ * of this server, and while scrub has found shards bad since the last call. */
 bool object_mend_wanted(struct object_store *s);
 
 /* Queue the rebuilding of those shards of a run that drives of this server

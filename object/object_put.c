@@ -95,7 +95,7 @@ static uint32_t choose_group(struct object_store *s)
         unsigned slots = (unsigned)g->policy.k + g->policy.m;
         unsigned up = 0;
         for (unsigned slot = 0; slot < slots; slot++) {
-            up += is_up(s, g->slots[slot]);
+            up += is_up(s, __atomic_load_n(&g->slots[slot], __ATOMIC_RELAXED));
         }
         if (up == slots) {
             return g->id;

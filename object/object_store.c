@@ -12,24 +12,23 @@
 #include "object/drive_pulse.h"
 #include "object/object_internal.h"
 
-static int check_groups(const struct object_store_options *options,
-                        struct err *err)
+static int check_groups(const struct placement_group *groups, uint32_t count,
+                        struct ec_policy policy, struct err *err)
 {
-    if (options->group_count == 0) {
+    if (count == 0) {
         return err_set(err, ERR_BAD_INPUT, "there is no placement group");
     }
-    for (uint32_t i = 0; i < options->group_count; i++) {
-        if (options->groups[i].id != i) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (groups[i].id != i) {
             return err_set(err, ERR_BAD_INPUT,
                            "placement group %u stands in place %u",
-                           options->groups[i].id, i);
+                           groups[i].id, i);
         }
-        if (options->groups[i].policy.k != options->policy.k ||
-            options->groups[i].policy.m != options->policy.m) {
+        if (groups[i].policy.k != policy.k || groups[i].policy.m != policy.m ||
+            groups[i].policy.l != policy.l) {
             return err_set(
                 err, ERR_BAD_INPUT, "placement group %u is %u+%u, not %u+%u", i,
-                options->groups[i].policy.k, options->groups[i].policy.m,
-                options->policy.k, options->policy.m);
+                groups[i].policy.k, groups[i].policy.m, policy.k, policy.m);
         }
     }
     return 0;
@@ -39,7 +38,8 @@ int object_store_open(const struct object_store_options *options,
                       struct object_store **out, struct err *err)
 {
     struct object_store *s;
-    int rc = check_groups(options, err);
+    int rc = check_groups(options->groups, options->group_count,
+                          options->policy, err);
 
     if (rc != 0) {
         return rc;
@@ -76,6 +76,34 @@ void object_store_close(struct object_store *s)
     drive_pulse_free(s->pulse);
     free(s->groups);
     free(s);
+}
+
+/* Slot by slot and in place, so that readers need no lock: a group never
+ * changes by more than a move at a time. */
+int object_store_set_groups(struct object_store *s,
+                            const struct placement_group *groups,
+                            uint32_t count, struct err *err)
+{
+    int rc = check_groups(groups, count, s->options.policy, err);
+    unsigned slots = (unsigned)s->options.policy.k + s->options.policy.m;
+    bool came = false; /* a slot to a drive of this server */
+
+    if (rc == 0 && count != s->options.group_count) {
+        rc = err_set(err, ERR_BAD_INPUT, "%u placement groups instead of %u",
+                     count, s->options.group_count);
+    }
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        for (unsigned n = 0; n < slots; n++) {
+            uint16_t drive = groups[i].slots[n];
+            came = came || (drive != s->groups[i].slots[n] &&
+                            peers_store(s->options.peers, drive) != NULL);
+            __atomic_store_n(&s->groups[i].slots[n], drive, __ATOMIC_RELAXED);
+        }
+    }
+    if (came) {
+        object_mend_later(s);
+    }
+    return rc;
 }
 
 /* The need of a chunk is greatest at whole cells: of @chunk_bytes and of the
@@ -123,17 +151,23 @@ struct chunk_ref object_chunk_ref(const struct manifest *m, uint32_t chunk)
     };
 }
 
-uint16_t object_drive(const struct object_store *s,
-                      const struct chunk_ref *chunk, unsigned slot)
+uint16_t object_group_drive(const struct object_store *s, uint32_t group,
+                            unsigned slot)
 {
     const struct placement_group *g;
 
-    if (chunk->group >= s->options.group_count) {
+    if (group >= s->options.group_count) {
         return PLACEMENT_NO_DRIVE;
     }
-    g = &s->groups[chunk->group];
+    g = &s->groups[group];
     if (slot >= (unsigned)g->policy.k + g->policy.m) {
         return PLACEMENT_NO_DRIVE;
     }
-    return g->slots[slot];
+    return __atomic_load_n(&g->slots[slot], __ATOMIC_RELAXED);
+}
+
+uint16_t object_drive(const struct object_store *s,
+                      const struct chunk_ref *chunk, unsigned slot)
+{
+    return object_group_drive(s, chunk->group, slot);
 }

@@ -39,6 +39,13 @@ int object_store_open(const struct object_store_options *options,
 /* CHECKs that no put or get is open; waits for shards still being written. */
 void object_store_close(struct object_store *s);
 
+/* The placement groups from now on: the same ids and policies on drives that
+ * may be others. Puts and reads under way may still use the old ones. Any
+ * thread, one at a time. ERR_BAD_INPUT: not as those of the opening. */
+int object_store_set_groups(struct object_store *s,
+                            const struct placement_group *groups,
+                            uint32_t count, struct err *err);
+
 /* Bytes of the pool buffer that a chunk of @chunk_bytes needs: the data with
  * room for padding, then the parity. */
 size_t object_buffer_bytes(const struct object_store *s, uint32_t chunk_bytes);

@@ -1,0 +1,115 @@
+/* What the registry says of drives and layout, made true here: where each drive
+ * is asked, and which groups the objects go by.
+ */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cluster/cluster_internal.h"
+#include "erasure/map.h"
+#include "node/peers.h"
+#include "object/object_store.h"
+
+/* ---- the objects, which come late and go early ---- */
+
+void cluster_use_objects(struct cluster *c, struct object_store *objects)
+{
+    pthread_mutex_lock(&c->mutex);
+    if (objects != NULL) {
+        c->objects = objects;
+        c->epoch = 0; /* look at the layout again */
+    } else {
+        c->letting_go = true;
+        while (c->objects_used > 0) {
+            pthread_cond_wait(&c->unused, &c->mutex);
+        }
+        c->objects = NULL;
+    }
+    pthread_mutex_unlock(&c->mutex);
+}
+
+struct object_store *cluster_objects_take(struct cluster *c)
+{
+    struct object_store *s;
+
+    pthread_mutex_lock(&c->mutex);
+    s = c->letting_go || c->stopping ? NULL : c->objects;
+    c->objects_used += s != NULL;
+    pthread_mutex_unlock(&c->mutex);
+    return s;
+}
+
+void cluster_objects_give(struct cluster *c)
+{
+    pthread_mutex_lock(&c->mutex);
+    CHECK(c->objects_used > 0);
+    c->objects_used--;
+    pthread_cond_signal(&c->unused);
+    pthread_mutex_unlock(&c->mutex);
+}
+
+bool cluster_goes_on(struct cluster *c)
+{
+    bool on;
+
+    pthread_mutex_lock(&c->mutex);
+    on = !c->stopping && !c->letting_go;
+    pthread_mutex_unlock(&c->mutex);
+    return on;
+}
+
+/* ---- following ---- */
+
+static void follow_drives(struct cluster *c, const struct meta_registry *r)
+{
+    for (size_t i = 0; i < r->drive_count; i++) {
+        const struct meta_drive *d = &r->drives[i];
+        if (d->server == c->identity.server) {
+            continue;
+        }
+        if (d->state == META_DRIVE_REMOVED ||
+            d->server_state == META_SERVER_REMOVED) {
+            peers_remove(c->drive_peers, d->id);
+        } else {
+            peers_add_remote(c->drive_peers, d->id, d->server);
+        }
+    }
+}
+
+static void follow_layout(struct cluster *c, const struct meta_registry *r)
+{
+    struct object_store *objects = cluster_objects_take(c);
+    struct placement_map map = {0};
+    struct err err;
+    int rc;
+
+    if (objects == NULL) {
+        return;
+    }
+    rc = map_decode(r->layout.data, r->layout.len, &map, &err);
+    if (rc == 0) {
+        rc = object_store_set_groups(objects, map.groups, map.count, &err);
+        map_free(&map);
+    }
+    if (rc == 0) {
+        c->epoch = r->epoch;
+    } else {
+        log_errf(LOG_ERROR, "layout", "%s", err.text);
+    }
+    cluster_objects_give(c);
+}
+
+void cluster_follow(struct cluster *c, const struct meta_registry *r)
+{
+    if (c->drive_peers == NULL) {
+        return;
+    }
+    if (r->cluster.revision != c->revision) {
+        follow_drives(c, r);
+    }
+    if (r->epoch != 0 && r->epoch != c->epoch) {
+        follow_layout(c, r);
+    }
+}

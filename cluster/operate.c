@@ -1,0 +1,315 @@
+#include "cluster/operate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cluster/cluster_internal.h"
+#include "cluster/plan_drives.h"
+#include "erasure/map.h"
+#include "erasure/map_plan.h"
+#include "meta/meta.h"
+#include "node/peers.h"
+
+/* ---- commands ---- */
+
+static int propose(struct cluster *c, struct buf *command, struct err *err)
+{
+    struct meta_proposal p = {0};
+    int rc = meta_propose_wait(c->meta, command, &p, err);
+
+    if (rc != 0 && command_refusal_text(p.body) != NULL) {
+        err_set(err, rc, "%s", command_refusal_text(p.body));
+    }
+    buf_free(command);
+    return rc;
+}
+
+int cluster_find_server(struct cluster *c, const char *text, uint32_t *out,
+                        struct err *err)
+{
+    struct meta_server *servers = NULL;
+    size_t count = 0;
+    uint64_t id = 0;
+    int rc = meta_servers(c->meta, &servers, &count, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    *out = 0;
+    if (!text_u64(text, &id)) {
+        id = 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (servers[i].id == id || strcmp(servers[i].name, text) == 0) {
+            *out = servers[i].id;
+        }
+    }
+    free(servers);
+    return *out != 0
+               ? 0
+               : err_set(err, ERR_NOT_FOUND, "there is no server \"%s\"", text);
+}
+
+int cluster_drain_server(struct cluster *c, uint32_t server, bool on,
+                         struct err *err)
+{
+    struct buf command = {0};
+
+    command_server_state(&command, server,
+                         on ? META_SERVER_DRAINING : META_SERVER_JOINED);
+    return propose(c, &command, err);
+}
+
+int cluster_drain_drive(struct cluster *c, uint16_t drive, bool on,
+                        struct err *err)
+{
+    struct buf command = {0};
+
+    command_drive_state(&command, drive,
+                        on ? META_DRIVE_DRAINING : META_DRIVE_UP, 0, false);
+    return propose(c, &command, err);
+}
+
+/* ---- removing ---- */
+
+static const struct meta_drive *find_drive(const struct meta_registry *r,
+                                           uint16_t drive)
+{
+    for (size_t i = 0; i < r->drive_count; i++) {
+        if (r->drives[i].id == drive) {
+            return &r->drives[i];
+        }
+    }
+    return NULL;
+}
+
+static uint32_t slots_on(const struct placement_map *map, uint16_t drive)
+{
+    uint32_t slots = 0;
+
+    for (uint32_t i = 0; i < map->count; i++) {
+        for (unsigned n = 0; n < map_slots(map); n++) {
+            slots += map->groups[i].slots[n] == drive;
+        }
+    }
+    return slots;
+}
+
+static int read_map(const struct meta_registry *r, struct placement_map *map,
+                    struct err *err)
+{
+    return r->epoch == 0 ? 0
+                         : map_decode(r->layout.data, r->layout.len, map, err);
+}
+
+/* Nothing may be on it; what is unreachable cannot be known to be empty. */
+static int check_empty(struct cluster *c, const struct placement_map *map,
+                       uint16_t drive, struct err *err)
+{
+    struct shard_store_stats s = {0};
+    uint32_t slots = slots_on(map, drive);
+
+    if (slots > 0) {
+        return err_set(err, ERR_PRECONDITION,
+                       "drive %u still has %u slots of the layout; drain it "
+                       "first, or use --force if it is lost",
+                       (unsigned)drive, slots);
+    }
+    if (c->drive_peers != NULL &&
+        (!peers_stats(c->drive_peers, drive, &s) || s.state == DRIVE_FAILED)) {
+        return err_set(err, ERR_PRECONDITION,
+                       "drive %u does not answer, so it may still have shards "
+                       "that are wanted; use --force if it is lost",
+                       (unsigned)drive);
+    }
+    if (s.shards > 0) {
+        return err_set(err, ERR_PRECONDITION,
+                       "drive %u still hands on %llu shards; try again in a "
+                       "minute",
+                       (unsigned)drive, (unsigned long long)s.shards);
+    }
+    return 0;
+}
+
+/* With the drives of @server (0: none) and @drive (-1: none) gone, can every
+ * group still be read? */
+static int check_loss(struct cluster *c, const struct meta_registry *r,
+                      const struct placement_map *map, uint32_t server,
+                      int drive, struct err *err)
+{
+    struct plan_drives now = {0};
+    struct map_survival s;
+
+    if (map->count == 0) {
+        return 0;
+    }
+    plan_drives_look(&now, r, c->drive_peers, 0, clock_mono_ms());
+    for (size_t i = 0; i < now.count; i++) {
+        const struct meta_drive *d = find_drive(r, now.list[i].id);
+        if (d->server == server || d->id == drive) {
+            now.list[i].state = MAP_DRIVE_GONE;
+        }
+    }
+    s = map_survives(map, now.list, now.count);
+    plan_drives_free(&now);
+    return s.groups_lost == 0
+               ? 0
+               : err_set(err, ERR_PRECONDITION,
+                         "without it %u of %u placement groups could not be "
+                         "read any more: bring other servers or drives back "
+                         "first",
+                         s.groups_lost, map->count);
+}
+
+static int remove_drive(struct cluster *c, const struct meta_registry *r,
+                        const struct placement_map *map, uint16_t drive,
+                        bool force, struct err *err)
+{
+    struct buf command = {0};
+    int rc = force ? check_loss(c, r, map, 0, drive, err)
+                   : check_empty(c, map, drive, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    command_drive_state(&command, drive, META_DRIVE_REMOVED, r->epoch, force);
+    return propose(c, &command, err);
+}
+
+int cluster_remove_drive(struct cluster *c, uint16_t drive, bool force,
+                         struct err *err)
+{
+    struct meta_registry r = {0};
+    struct placement_map map = {0};
+    int rc = meta_registry_get(c->meta, &r, err);
+
+    if (rc == 0) {
+        rc = read_map(&r, &map, err);
+    }
+    if (rc == 0 && find_drive(&r, drive) == NULL) {
+        rc = err_set(err, ERR_NOT_FOUND, "there is no drive %u",
+                     (unsigned)drive);
+    }
+    if (rc == 0) {
+        rc = remove_drive(c, &r, &map, drive, force, err);
+    }
+    map_free(&map);
+    meta_registry_free(&r);
+    return rc;
+}
+
+int cluster_remove_server(struct cluster *c, uint32_t server, bool force,
+                          struct err *err)
+{
+    struct meta_registry r = {0};
+    struct placement_map map = {0};
+    struct buf command = {0};
+    int rc = meta_registry_get(c->meta, &r, err);
+
+    if (rc == 0) {
+        rc = read_map(&r, &map, err);
+    }
+    if (rc == 0 && force) {
+        rc = check_loss(c, &r, &map, server, -1, err);
+    }
+    for (size_t i = 0; i < r.drive_count && rc == 0 && !force; i++) {
+        const struct meta_drive *d = &r.drives[i];
+        if (d->server == server && d->state != META_DRIVE_REMOVED) {
+            rc = remove_drive(c, &r, &map, d->id, false, err);
+        }
+    }
+    if (rc == 0) {
+        command_server_remove(&command, server, force);
+        rc = propose(c, &command, err);
+    }
+    map_free(&map);
+    meta_registry_free(&r);
+    return rc;
+}
+
+int cluster_token_revoke(struct cluster *c, const char *id, struct err *err)
+{
+    struct meta_token *tokens = NULL;
+    struct buf command = {0};
+    char hex[2 * META_TOKEN_HASH + 1];
+    size_t count = 0, found = 0, len = strlen(id);
+    int rc = meta_token_list(c->meta, &tokens, &count, err);
+
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        text_hex(tokens[i].hash, META_TOKEN_HASH, hex);
+        if (len >= 8 && strncmp(hex, id, len) == 0 && found++ == 0) {
+            command_token_revoke(&command, tokens[i].hash);
+        }
+    }
+    free(tokens);
+    if (rc == 0 && found != 1) {
+        buf_free(&command);
+        rc = err_set(err, ERR_NOT_FOUND, "%s token has the id \"%s\"",
+                     found == 0 ? "no" : "more than one", id);
+    }
+    return rc == 0 ? propose(c, &command, err) : rc;
+}
+
+/* ---- looking ---- */
+
+void cluster_drive_look(struct cluster *c, const struct meta_registry *r,
+                        size_t i, struct cluster_drive *out)
+{
+    struct shard_store_stats s = {0};
+    struct placement_map map = {0};
+
+    *out = (struct cluster_drive){.row = &r->drives[i]};
+    if (read_map(r, &map, NULL) == 0) {
+        out->slots = slots_on(&map, out->row->id);
+    }
+    map_free(&map);
+    if (c->drive_peers == NULL ||
+        !peers_stats(c->drive_peers, out->row->id, &s)) {
+        snprintf(out->reason, sizeof out->reason, "not known here");
+        return;
+    }
+    out->reached =
+        peers_state(c->drive_peers, out->row->id) != PEER_UNREACHABLE;
+    out->up = s.state == DRIVE_UP;
+    snprintf(out->reason, sizeof out->reason, "%.150s",
+             out->up ? "" : s.reason);
+    out->shards = s.shards;
+    out->live_bytes = s.live_bytes;
+    out->used_bytes = s.used_bytes;
+    out->free_bytes = s.free_bytes;
+    out->size_bytes = s.size_bytes;
+}
+
+int cluster_layout_look(struct cluster *c, const struct meta_registry *r,
+                        struct cluster_layout *out, struct err *err)
+{
+    struct plan_drives now = {0};
+    struct placement_map map = {0};
+    struct map_plan plan = {0};
+    struct map_survival s;
+    int rc = read_map(r, &map, err);
+
+    *out = (struct cluster_layout){.epoch = r->epoch, .groups = map.count};
+    if (rc != 0 || map.count == 0) {
+        return rc;
+    }
+    /* What does not answer now counts as lost at once. */
+    plan_drives_look(&now, r, c->drive_peers, 0, clock_mono_ms());
+    s = map_survives(&map, now.list, now.count);
+    map_survives_text(&s, out->survives);
+    out->groups_degraded = s.groups_degraded;
+    out->groups_lost = s.groups_lost;
+    plan_drives_look(&now, r, c->drive_peers, UINT64_MAX, clock_mono_ms());
+    if (map_plan(&map, now.list, now.count, &plan, NULL) == 0) {
+        out->moves_left = plan.count;
+    }
+    map_plan_free(&plan);
+    plan_drives_free(&now);
+    map_free(&map);
+    return 0;
+}
