@@ -42,7 +42,7 @@ int cluster_roles_parse(const char *text, uint32_t *out, struct err *err)
     return *out != 0 ? 0 : err_set(err, ERR_BAD_INPUT, "roles: name one");
 }
 
-static char *choose_name(const char *given, const char *listen)
+static char *choose_name(const char *given, const char *address)
 {
     char host[64] = {0};
 
@@ -53,7 +53,7 @@ static char *choose_name(const char *given, const char *listen)
         strcpy(host, "server");
     }
     /* Several on one machine differ by their port. */
-    return mem_printf("%.40s-%s", host, strrchr(listen, ':') + 1);
+    return mem_printf("%.40s-%s", host, strrchr(address, ':') + 1);
 }
 
 static int become(struct cluster *c, const struct cluster_options *o,
@@ -91,20 +91,30 @@ static void cluster_free(struct cluster *c)
         mem_wipe(c->joined_secret_key, strlen(c->joined_secret_key));
     }
     free(c->joined_secret_key);
-    free(c->listen);
     free(c->name);
     free(c->zone);
     free(c->endpoint);
     free(c);
 }
 
-static int open_net(struct cluster *c, struct err *err)
+/* Listen, and be who this server is. It listens first: so who joins can say
+ * where, and joins nowhere when it could not serve. */
+static int open_net(struct cluster *c, const struct cluster_options *o,
+                    struct err *err)
 {
-    struct net_options no = {.listen = c->listen, .server = c->identity.server};
-    int rc = identity_tls(&c->identity, &no.tls, err);
+    struct net_options no = {.listen = o->listen};
+    struct tls_context *tls;
+    int rc = net_open(&no, &c->net, err);
 
     if (rc == 0) {
-        rc = net_open(&no, &c->net, err);
+        c->name = choose_name(o->name, net_address(c->net));
+        rc = become(c, o, err);
+    }
+    if (rc == 0) {
+        rc = identity_tls(&c->identity, &tls, err);
+    }
+    if (rc == 0) {
+        net_become(c->net, c->identity.server, tls);
     }
     return rc;
 }
@@ -128,9 +138,7 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
     latch_cond_init(&c->cond);
     latch_cond_init(&c->mover_cond);
     latch_cond_init(&c->unused);
-    c->listen = mem_strdup(o->listen);
     c->zone = mem_strdup(o->zone);
-    c->name = choose_name(o->name, o->listen);
     c->endpoint = mem_strdup("");
     c->roles = o->roles;
     c->policy = o->policy;
@@ -140,12 +148,10 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
         rc = cluster_load_drives(c, o, err);
     }
     if (rc == 0) {
-        rc = become(c, o, err);
-    }
-    if (rc == 0) {
-        rc = open_net(c, err);
+        rc = open_net(c, o, err);
     }
     if (rc != 0) {
+        net_close(c->net);
         cluster_free(c);
         return rc;
     }

@@ -30,7 +30,7 @@ struct peer {
 
 struct cluster {
     /* Set at open and start. */
-    char *listen, *name, *zone, *endpoint;
+    char *name, *zone, *endpoint;
     uint32_t roles;
     uint16_t drive_count;
     /* Those beyond drive_count stood in earlier options. */

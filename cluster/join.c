@@ -155,7 +155,7 @@ int cluster_join(struct cluster *c, const char *address, const char *token,
 {
     struct join_question q = {.token = (char *)(uintptr_t)token,
                               .name = c->name,
-                              .address = c->listen,
+                              .address = (char *)(uintptr_t)net_address(c->net),
                               .endpoint = c->endpoint,
                               .zone = c->zone,
                               .roles = c->roles,

@@ -609,6 +609,13 @@ int net_open(const struct net_options *options, struct net **out,
     return 0;
 }
 
+void net_become(struct net *n, uint32_t server, struct tls_context *tls)
+{
+    CHECK(!n->started && n->tls == NULL);
+    n->server = server;
+    n->tls = tls;
+}
+
 static void *net_main(void *arg)
 {
     struct net *n = arg;
@@ -620,7 +627,7 @@ static void *net_main(void *arg)
 
 void net_start(struct net *n)
 {
-    CHECK(!n->started);
+    CHECK(!n->started && n->tls != NULL);
     n->started = true;
     loop_timer_init(&n->tick, on_tick);
     loop_timer_set(n->loop, &n->tick, TICK_MS);

@@ -50,13 +50,16 @@ enum net_service {
 
 struct net_options {
     const char *listen;      /* "ADDR:PORT"; NULL: call only (one that joins) */
-    struct tls_context *tls; /* taken */
+    struct tls_context *tls; /* taken; NULL: net_become comes */
     uint32_t server;         /* own id; 0: a stranger */
 };
 
 /* ERR_BAD_INPUT: listen is not an address; ERR_IO: cannot be listened on. */
 int net_open(const struct net_options *options, struct net **out,
              struct err *err);
+/* Who it is, for one that was opened to have its address before it could know;
+ * takes @tls. Before net_start. */
+void net_become(struct net *n, uint32_t server, struct tls_context *tls);
 /* When every request that was served has been answered. */
 void net_close(struct net *n);
 void net_start(struct net *n); /* the thread */
