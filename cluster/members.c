@@ -76,6 +76,10 @@ struct member_step members_next(const struct meta_member *members,
             return (struct member_step){.server = servers[i].id,
                                         .role = META_SPARE};
         }
+        if (able(&servers[i]) && m->role == META_SPARE) { /* gets the log */
+            return (struct member_step){.server = servers[i].id,
+                                        .role = META_STANDBY};
+        }
         if (able(&servers[i]) && !votes(m) && standby == NULL) {
             standby = &servers[i];
         }
@@ -88,7 +92,7 @@ struct member_step members_next(const struct meta_member *members,
         return (struct member_step){.server = lost_voter, .role = META_SPARE};
     }
     if (voters > want && good_voters > want && last_voter != 0) {
-        return (struct member_step){.server = last_voter, .role = META_SPARE};
+        return (struct member_step){.server = last_voter, .role = META_STANDBY};
     }
     return (struct member_step){0};
 }

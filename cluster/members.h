@@ -2,9 +2,9 @@
  *
  * Every living server with the meta role is a member: the first CLUSTER_VOTERS
  * (three until there are five) by id vote, the others stand by. A voter that
- * has been silent for MEMBER_GONE_MS gives its vote to a standby that is
- * heard; a removed server leaves. An even number of voters gains nothing, so
- * the second server stands by until there is a third.
+ * is not heard gives its vote to a standby that is, and becomes a spare until
+ * it is heard; a removed server leaves. An even number of voters gains nothing,
+ * so the second server stands by until there is a third.
  *
  * Pure function. Threads: any.
  */

@@ -186,6 +186,69 @@ static void founding_makes_server_1_and_its_row(void **state)
     meta_registry_free(&r);
 }
 
+static char *token(struct site *s, uint64_t for_ms, uint32_t uses)
+{
+    struct err err = {{0}};
+    char *text = NULL;
+
+    if (cluster_token_create(s->cluster, clock_real_ms() + for_ms, uses, "test",
+                             &text, &err) != 0) {
+        fail_msg("token: %s", err.text);
+    }
+    return text;
+}
+
+static void found(struct world *w)
+{
+    struct meta_registry r;
+
+    must_start(&w->sites[1], NULL, NULL);
+    await_servers(&w->sites[1], 1, &r);
+    meta_registry_free(&r);
+}
+
+/* Sites 2..@n join through site @by, by one token. */
+static void join(struct world *w, int from, int to, int by)
+{
+    char *t = token(&w->sites[by], 60000, (uint32_t)(to - from + 1));
+
+    for (int i = from; i <= to; i++) {
+        must_start(&w->sites[i], w->sites[by].listen, t);
+    }
+    free(t);
+}
+
+static void a_server_joins_by_a_token_with_its_drives(void **state)
+{
+    struct world *w = *state;
+    struct site *b = &w->sites[2];
+    struct meta_registry r;
+    uint16_t ids[2];
+
+    found(w);
+    join(w, 2, 2, 1);
+    assert_int_equal(cluster_server(b->cluster), 2);
+    assert_memory_equal(cluster_id(b->cluster), cluster_id_a, 16);
+    assert_string_equal(cluster_access_key(b->cluster), "AK");
+    assert_string_equal(cluster_secret_key(b->cluster), "SK");
+    assert_int_equal(cluster_drive_ids(b->cluster, ids, NULL), 0);
+    assert_int_equal(ids[0], 2);
+    assert_int_equal(ids[1], 3);
+    for (int i = 1; i <= 2; i++) { /* both know it */
+        await_servers(&w->sites[i], 2, &r);
+        assert_int_equal(r.servers[1].id, 2);
+        assert_int_equal(r.servers[1].roles, ALL_ROLES);
+        assert_string_equal(r.servers[1].address, cluster_address(b->cluster));
+        assert_int_equal(r.drive_count, 4);
+        for (uint16_t d = 0; d < 2; d++) {
+            assert_int_equal(r.drives[2 + d].id, ids[d]);
+            assert_int_equal(r.drives[2 + d].server, 2);
+            assert_int_equal(r.drives[2 + d].weight, 1000 * (d + 1));
+        }
+        meta_registry_free(&r);
+    }
+}
+
 /* What DATA/identity/drives says; lines as in the file. */
 static void put_drives_file(struct site *s, const char *text)
 {
@@ -255,6 +318,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(founding_makes_server_1_and_its_row,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_server_joins_by_a_token_with_its_drives, setup, teardown),
         cmocka_unit_test_setup_teardown(
             drive_ids_are_known_without_the_catalogue, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_list_of_drives_is_named,

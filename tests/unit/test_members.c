@@ -90,7 +90,10 @@ static void voters_are_one_three_or_five(void **state)
     begin(&w);
     for (uint32_t n = 1; n <= 7; n++) {
         assert_int_equal(settle(&w, 5), want[n - 1]);
-        assert_int_equal(w.member_count, n); /* the others stand by */
+        assert_int_equal(w.member_count, n);
+        for (size_t i = want[n - 1]; i < n; i++) { /* the others stand by */
+            assert_int_equal(w.members[i].role, META_STANDBY);
+        }
         add_server(&w, n + 1);
     }
 }
@@ -105,11 +108,14 @@ static void a_lost_voter_is_replaced_by_one_that_is_heard(void **state)
         add_server(&w, id);
     }
     assert_int_equal(settle(&w, 5), 3);
-    assert_int_equal(find(&w, 4)->role, META_SPARE);
+    assert_int_equal(find(&w, 4)->role, META_STANDBY);
     w.servers[1].heard = false; /* server 2 */
     assert_int_equal(settle(&w, 5), 3);
     assert_int_equal(find(&w, 4)->role, META_VOTER);
     assert_int_equal(find(&w, 2)->role, META_SPARE);
+    w.servers[1].heard = true;
+    assert_int_equal(settle(&w, 5), 3);
+    assert_int_equal(find(&w, 2)->role, META_STANDBY);
 }
 
 static void a_lost_voter_without_a_standby_keeps_its_vote(void **state)
