@@ -17,6 +17,7 @@ void credentials_free(struct credentials *c)
     free(c->access_key);
     free(c->secret_key);
     free(c->region);
+    free(c->endpoint);
     free(c->source);
     memset(c, 0, sizeof *c);
 }

@@ -28,7 +28,8 @@ struct err;
 struct credentials {
     char *access_key;
     char *secret_key;
-    char *region; /* of the section; NULL: it names none */
+    char *region;   /* of the section; NULL: it names none */
+    char *endpoint; /* endpoint_url likewise */
     char *source; /* where they were found, for people */
 };
 

@@ -198,6 +198,7 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
                    const char *endpoint, const char *access_key,
                    const char *secret_key)
 {
+    const struct peers_net_options defaults = {0};
     struct err err;
 
     c->meta = m;
@@ -213,7 +214,7 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
     }
     net_start(c->net);
     if (c->drive_peers != NULL) {
-        peers_use_net(c->drive_peers, c->net, NULL);
+        peers_use_net(c->drive_peers, c->net, &defaults);
     }
     c->started = true;
     CHECK(pthread_create(&c->keeper, NULL, cluster_keeper_main, c) == 0);

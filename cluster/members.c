@@ -32,7 +32,7 @@ static unsigned wanted_voters(unsigned able, unsigned max)
 
 static bool able(const struct member_server *s)
 {
-    return s->meta && s->heard;
+    return s->in && s->meta && s->heard;
 }
 
 static bool votes(const struct meta_member *m)
@@ -63,7 +63,7 @@ struct member_step members_next(const struct meta_member *members,
                 lost_voter = good ? lost_voter : members[i].server;
             }
         }
-        if ((s == NULL || !s->meta) && members[i].server != self) {
+        if ((s == NULL || !s->in) && members[i].server != self) {
             return (struct member_step){.server = members[i].server,
                                         .remove = true};
         }
@@ -71,12 +71,13 @@ struct member_step members_next(const struct meta_member *members,
     for (size_t i = 0; i < server_count; i++) {
         const struct meta_member *m =
             member_of(members, member_count, servers[i].id);
-        with_role += servers[i].meta;
-        if (able(&servers[i]) && m == NULL) { /* first let it in */
+        bool here = servers[i].in && servers[i].heard;
+        with_role += servers[i].in && servers[i].meta;
+        if (here && m == NULL) { /* first let it in */
             return (struct member_step){.server = servers[i].id,
                                         .role = META_SPARE};
         }
-        if (able(&servers[i]) && m->role == META_SPARE) { /* gets the log */
+        if (here && m->role == META_SPARE) { /* gets the log */
             return (struct member_step){.server = servers[i].id,
                                         .role = META_STANDBY};
         }

@@ -1,10 +1,11 @@
 /* members.h: who should vote in the catalogue.
  *
- * Every living server with the meta role is a member: the first CLUSTER_VOTERS
- * (three until there are five) by id vote, the others stand by. A voter that
- * is not heard gives its vote to a standby that is, and becomes a spare until
- * it is heard; a removed server leaves. An even number of voters gains nothing,
- * so the second server stands by until there is a third.
+ * Every server is a member of the catalogue and gets its log, so that it can
+ * be asked for reads; of those with the meta role the first CLUSTER_VOTERS
+ * (three until there are five) by id vote, the others stand by. A voter that is
+ * not heard gives its vote to a standby that is; a removed server leaves. An
+ * even number of voters gains nothing, so the second server stands by until
+ * there is a third.
  *
  * Pure function. Threads: any.
  */
@@ -19,7 +20,8 @@
 
 struct member_server {
     uint32_t id;
-    bool meta;  /* has the role, and is not being removed */
+    bool in;    /* was not removed */
+    bool meta;  /* and has the role */
     bool heard; /* lately */
 };
 

@@ -23,7 +23,8 @@ struct world {
 
 static void add_server(struct world *w, uint32_t id)
 {
-    w->servers[w->server_count++] = (struct member_server){id, true, true};
+    w->servers[w->server_count++] =
+        (struct member_server){id, true, true, true};
 }
 
 static struct meta_member *find(struct world *w, uint32_t id)
@@ -132,7 +133,7 @@ static void a_lost_voter_without_a_standby_keeps_its_vote(void **state)
     assert_int_equal(settle(&w, 5), 3);
 }
 
-static void a_server_without_the_role_leaves(void **state)
+static void a_server_without_the_role_stands_by(void **state)
 {
     struct world w;
 
@@ -143,6 +144,22 @@ static void a_server_without_the_role_leaves(void **state)
     }
     settle(&w, 5);
     w.servers[2].meta = false;
+    assert_int_equal(settle(&w, 5), 3);
+    assert_int_not_equal(find(&w, 3)->role, META_VOTER);
+    assert_int_equal(find(&w, 4)->role, META_VOTER);
+}
+
+static void a_removed_server_leaves(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    for (uint32_t id = 2; id <= 4; id++) {
+        add_server(&w, id);
+    }
+    settle(&w, 5);
+    w.servers[2].in = false;
     assert_int_equal(settle(&w, 5), 3);
     assert_null(find(&w, 3));
 }
@@ -161,12 +178,13 @@ static void every_history_comes_to_rest(void **state)
             } else if (at > 0 && at < w.server_count) {
                 w.servers[at].heard = rand() % 2;
                 w.servers[at].meta = rand() % 4 != 0;
+                w.servers[at].in = rand() % 8 != 0;
             }
             settle(&w, 5);
             assert_int_equal(find(&w, 1)->role, META_VOTER);
         }
         for (size_t i = 0; i < w.server_count; i++) {
-            w.servers[i].heard = w.servers[i].meta = true;
+            w.servers[i].heard = w.servers[i].meta = w.servers[i].in = true;
         }
         assert_int_equal(settle(&w, 5) % 2, 1);
     }
@@ -178,7 +196,8 @@ int main(void)
         cmocka_unit_test(voters_are_one_three_or_five),
         cmocka_unit_test(a_lost_voter_is_replaced_by_one_that_is_heard),
         cmocka_unit_test(a_lost_voter_without_a_standby_keeps_its_vote),
-        cmocka_unit_test(a_server_without_the_role_leaves),
+        cmocka_unit_test(a_server_without_the_role_stands_by),
+        cmocka_unit_test(a_removed_server_leaves),
         cmocka_unit_test(every_history_comes_to_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
