@@ -317,6 +317,10 @@ static int why(struct tls_stream *s, int rc, struct err *err)
     if (what == SSL_ERROR_ZERO_RETURN) {
         return err_set(err, ERR_CLOSED, "the other end closed");
     }
+    if (verified != X509_V_OK && s->stranger) {
+        return err_set(err, ERR_DENIED,
+                       "the other end is not of the token's cluster");
+    }
     if (verified != X509_V_OK) {
         return err_set(err, ERR_DENIED, "the other end's certificate: %s",
                        X509_verify_cert_error_string(verified));

@@ -109,7 +109,7 @@ static void count_stranger(struct link *l, int by)
 
 static void name_failure(struct link *l, const struct err *why, struct err *out)
 {
-    if (l->peer != NULL) {
+    if (l->peer != NULL && l->peer->id != 0) {
         err_set(out, 0, "server %u at %s: %s", l->peer->id, l->peer->address,
                 why->text);
     } else {
@@ -444,6 +444,11 @@ static bool on_ready(struct link *l)
     return true;
 }
 
+static bool by_address(const struct link *l)
+{
+    return l->peer != NULL && l->peer->id == 0;
+}
+
 /* Plain bytes to frames. False: the link is gone. */
 static bool read_frames(struct link *l)
 {
@@ -464,7 +469,8 @@ static bool read_frames(struct link *l)
             if (rc == ERR_DENIED) {
                 atomic_fetch_add(&l->net->refused, 1);
             }
-            fail(l, err.text);
+            /* To who joins by an address it matters that it will never do. */
+            link_close(l, rc == ERR_DENIED && by_address(l) ? rc : 0, &err);
             return false;
         }
         if (l->state == LINK_SHAKING && tls_ready(l->tls) && !on_ready(l)) {
@@ -565,16 +571,16 @@ void link_answered(struct link *l, size_t bytes)
 
 void link_tick(struct link *l, uint64_t now)
 {
-    struct err late = {{0}};
+    struct err late = {{0}}, why;
 
+    err_set(&late, 0, "no answer in time");
     atomic_fetch_add(&l->refs, 1);
     for (struct list_node *node = l->flights.next; node != &l->flights;) {
         struct flight *f = LIST_OF(node, struct flight, node);
         node = node->next;
         if (now >= f->deadline_ms) {
-            err_set(&late, 0, "server %u at %s: no answer in time", l->peer->id,
-                    l->peer->address);
-            flight_done(l, f, ERR_TIMEOUT, &late);
+            name_failure(l, &late, &why);
+            flight_done(l, f, ERR_TIMEOUT, &why);
             node = l->flights.next; /* done() may have changed the list */
         }
     }

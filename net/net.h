@@ -107,7 +107,8 @@ struct net_call {
 void net_call(struct net *n, uint32_t server, struct net_call *c);
 /* Call and wait; done is not used. Returns the status. */
 int net_call_wait(struct net *n, uint32_t server, struct net_call *c);
-/* Call @address without knowing who is there: for joins, as a stranger. */
+/* Call @address without knowing who is there: for joins, as a stranger.
+ * ERR_DENIED also when it is not of the cluster that the stranger trusts. */
 int net_call_address(struct net *n, const char *address, struct net_call *c);
 
 /* Send and forget: bytes are copied. Lost when the server is not reached. */
