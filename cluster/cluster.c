@@ -94,6 +94,7 @@ static void cluster_free(struct cluster *c)
     free(c->name);
     free(c->zone);
     free(c->endpoint);
+    buf_free(&c->ping);
     free(c);
 }
 

@@ -48,6 +48,7 @@ struct cluster {
     pthread_t keeper;
     struct peer *peers; /* it adds them under the mutex */
     uint64_t revision;  /* of the registry that was last looked at */
+    struct buf ping;    /* what a ping says */
 
     uint32_t epoch; /* of the layout likewise */
 
@@ -110,5 +111,7 @@ void cluster_describe(const struct cluster *c, const uint8_t *fingerprint,
 void *cluster_keeper_main(void *arg);
 void cluster_serve_pings(struct cluster *c);
 void cluster_free_peers(struct cluster *c);
+/* @server is at @address. The keeper, or before it runs. */
+void cluster_meet(struct cluster *c, uint32_t server, const char *address);
 
 #endif

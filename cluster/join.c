@@ -56,7 +56,7 @@ int cluster_load_servers(struct cluster *c, struct err *err)
             *address++ = '\0';
             if (text_u64(line, &id) && id > 0 && id <= UINT32_MAX &&
                 id != c->identity.server) {
-                net_peer(c->net, (uint32_t)id, address);
+                cluster_meet(c, (uint32_t)id, address);
             }
         }
     }

@@ -1,6 +1,7 @@
 /* The keeper: a thread that keeps true here what the catalogue says of the
  * servers, hears who lives, and, where the catalogue is led, sees to who votes.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "base/latch.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/wire.h"
 #include "cluster/cluster_internal.h"
 #include "cluster/members.h"
 #include "meta/meta.h"
@@ -19,18 +21,34 @@
 #define PING_TIMEOUT_MS 2000
 #define HEARD_MS 5000 /* a server that answered within is heard */
 
-/* ---- pings ---- */
+/* ---- pings ----
+ * A ping says where the server is that sends it. The catalogue learns of a new
+ * address only from that server, and it can tell it no one who does not yet
+ * know where to answer. */
 
 static void on_ping(void *arg, struct net_request *r)
 {
     struct cluster *c = arg;
+    struct wire_reader in;
+    char *address;
+    int rc = 0;
 
-    net_reply(c->net, r, r->type == PING_TYPE ? 0 : ERR_UNSUPPORTED, NULL, NULL,
-              0, NULL, 0, NULL, NULL);
+    wire_init(&in, r->head, r->head_len);
+    address = get_text(&in, META_ADDRESS_MAX);
+    if (r->type != PING_TYPE) {
+        rc = ERR_UNSUPPORTED;
+    } else if (address == NULL || !wire_done(&in)) {
+        rc = ERR_BAD_INPUT;
+    } else {
+        net_peer(c->net, r->server, address);
+    }
+    free(address);
+    net_reply(c->net, r, rc, err_text(rc), NULL, 0, NULL, 0, NULL, NULL);
 }
 
 void cluster_serve_pings(struct cluster *c)
 {
+    put_text(&c->ping, net_address(c->net));
     net_serve(c->net, NET_CLUSTER, on_ping, c);
 }
 
@@ -54,6 +72,8 @@ static void ping_all(struct cluster *c)
         }
         p->ping = (struct net_call){.service = NET_CLUSTER,
                                     .type = PING_TYPE,
+                                    .head = c->ping.data,
+                                    .head_len = c->ping.len,
                                     .timeout_ms = PING_TIMEOUT_MS,
                                     .done = on_pong};
         net_call(c->net, p->id, &p->ping);
@@ -109,6 +129,16 @@ void cluster_free_peers(struct cluster *c)
     }
 }
 
+void cluster_meet(struct cluster *c, uint32_t server, const char *address)
+{
+    struct peer *p = peer_of(c, server);
+
+    if (strcmp(p->address, address) != 0) {
+        snprintf(p->address, sizeof p->address, "%s", address);
+        net_peer(c->net, server, address);
+    }
+}
+
 static void take_server(struct cluster *c, const struct meta_server *s)
 {
     struct peer *p;
@@ -117,13 +147,11 @@ static void take_server(struct cluster *c, const struct meta_server *s)
         return;
     }
     p = peer_of(c, s->id);
-    if (s->state == META_SERVER_REMOVED && !p->removed) {
+    if (s->state != META_SERVER_REMOVED) {
+        cluster_meet(c, s->id, s->address);
+    } else if (!p->removed) {
         p->removed = true;
         net_forbid(c->net, s->id);
-    } else if (s->state != META_SERVER_REMOVED &&
-               strcmp(p->address, s->address) != 0) {
-        memcpy(p->address, s->address, sizeof p->address);
-        net_peer(c->net, s->id, s->address);
     }
 }
 

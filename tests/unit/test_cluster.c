@@ -11,18 +11,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/wire.h"
 #include "base/workers.h"
 #include "cluster/cluster.h"
+#include "crypto/pki.h"
+#include "meta/command.h"
 #include "meta/meta.h"
 #include "meta/meta_cluster.h"
+#include "net/net.h"
 #include "tests/lib/temp_dir.h"
 
 #define SITES 4
@@ -32,6 +38,7 @@
 struct site {
     char *data, *listen; /* listen: the port that it got first */
     size_t drives;
+    bool other_cluster;
     struct cluster *cluster;
     struct meta *meta;
     struct workers *workers;
@@ -94,8 +101,8 @@ static int teardown(void **state)
 }
 
 /* As a server's start does; on failure nothing is open. */
-static int start(struct site *s, const char *join, const char *token,
-                 struct err *err)
+static int open_site(struct site *s, const char *join, const char *token,
+                     struct err *err)
 {
     struct cluster_options o = {
         .data = s->data,
@@ -106,28 +113,37 @@ static int start(struct site *s, const char *join, const char *token,
         .roles = ALL_ROLES,
         .drive_count = s->drives,
         .weights = {1000, 2000, 3000}};
-    struct meta_options mo = {.log_segment_bytes = 1 << 20};
-    char *dir = mem_printf("%s/meta", s->data);
-    int rc;
 
     memcpy(o.cluster_id, cluster_id_a, sizeof o.cluster_id);
-    rc = cluster_open(&o, &s->cluster, err);
-    if (rc == 0) {
-        mo.dir = dir;
-        mo.net = cluster_net(s->cluster);
-        mo.server = cluster_server(s->cluster);
-        mo.address = cluster_address(s->cluster);
-        mo.join = mo.server != 1;
-        assert_int_equal(meta_open(&mo, &s->meta, err), 0);
-        s->workers = workers_new("test", 2, 16);
-        cluster_start(s->cluster, s->meta, s->workers, "http://127.0.0.1:9000",
-                      "AK", "SK");
-        if (s->listen == NULL) {
-            s->listen = mem_strdup(cluster_address(s->cluster));
-        }
+    o.cluster_id[15] = s->other_cluster;
+    return cluster_open(&o, &s->cluster, err);
+}
+
+static int start(struct site *s, const char *join, const char *token,
+                 struct err *err)
+{
+    struct meta_options mo = {.log_segment_bytes = 1 << 20};
+    char *dir;
+    int rc = open_site(s, join, token, err);
+
+    if (rc != 0) {
+        return rc;
     }
+    dir = mem_printf("%s/meta", s->data);
+    mo.dir = dir;
+    mo.net = cluster_net(s->cluster);
+    mo.server = cluster_server(s->cluster);
+    mo.address = cluster_address(s->cluster);
+    mo.join = mo.server != 1;
+    assert_int_equal(meta_open(&mo, &s->meta, err), 0);
     free(dir);
-    return rc;
+    s->workers = workers_new("test", 2, 16);
+    cluster_start(s->cluster, s->meta, s->workers, "http://127.0.0.1:9000",
+                  "AK", "SK");
+    if (s->listen == NULL) {
+        s->listen = mem_strdup(cluster_address(s->cluster));
+    }
+    return 0;
 }
 
 static void must_start(struct site *s, const char *join, const char *token)
@@ -154,6 +170,62 @@ static void await_servers(struct site *s, size_t servers,
     }
     fail_msg("server %u never had %zu servers", cluster_server(s->cluster),
              servers);
+}
+
+/* Site @on has server @id at @address. */
+static void await_address(struct world *w, int on, uint32_t id,
+                          const char *address)
+{
+    for (int ms = 0; ms < WAIT_MS; ms += 10) {
+        struct meta_registry r;
+        bool there = false;
+        if (meta_registry_local(w->sites[on].meta, &r, NULL) == 0) {
+            for (size_t i = 0; i < r.server_count; i++) {
+                there = there || (r.servers[i].id == id &&
+                                  strcmp(r.servers[i].address, address) == 0);
+            }
+            meta_registry_free(&r);
+        }
+        if (there) {
+            return;
+        }
+        clock_sleep_ms(10);
+    }
+    fail_msg("site %d does not have server %u at %s", on, id, address);
+}
+
+/* ... and on its disk. */
+static void await_saved(struct site *s, uint32_t id, const char *address)
+{
+    char *path = mem_printf("%s/identity/servers", s->data);
+    char *line = mem_printf("%u %s\n", id, address);
+    bool there = false;
+
+    for (int ms = 0; ms < WAIT_MS && !there; ms += 10) {
+        struct buf text = {0};
+        if (fs_read(path, 4096, &text, NULL) == 0) {
+            buf_char(&text, '\0');
+            there = strstr((char *)text.data, line) != NULL;
+        }
+        buf_free(&text);
+        clock_sleep_ms(10);
+    }
+    assert_true(there);
+    free(path);
+    free(line);
+}
+
+static void await_barrier(struct site *s)
+{
+    struct err err = {{0}};
+
+    for (int ms = 0; ms < WAIT_MS; ms += 10) {
+        if (meta_barrier(s->meta, &err) == 0) {
+            return;
+        }
+        clock_sleep_ms(10);
+    }
+    fail_msg("server %u: %s", cluster_server(s->cluster), err.text);
 }
 
 static void founding_makes_server_1_and_its_row(void **state)
@@ -249,6 +321,368 @@ static void a_server_joins_by_a_token_with_its_drives(void **state)
     }
 }
 
+/* ---- who votes ---- */
+
+static struct site *leader(struct world *w)
+{
+    for (int i = 1; i <= SITES; i++) {
+        struct meta_stats stats;
+        if (w->sites[i].meta != NULL) {
+            meta_stats(w->sites[i].meta, &stats);
+            if (stats.leader) {
+                return &w->sites[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The leader says: so many vote, so many stand by, and no one else is there. */
+static void await_members(struct world *w, size_t voters, size_t standbys)
+{
+    size_t v = 0, s = 0, n = 0;
+
+    for (int ms = 0; ms < WAIT_MS; ms += 10) {
+        struct meta_member members[META_MEMBERS_MAX];
+        struct site *l = leader(w);
+        n = l != NULL ? meta_members(l->meta, members) : 0;
+        v = s = 0;
+        for (size_t i = 0; i < n; i++) {
+            v += members[i].role == META_VOTER;
+            s += members[i].role == META_STANDBY;
+        }
+        if (v == voters && s == standbys && n == v + s) {
+            return;
+        }
+        clock_sleep_ms(10);
+    }
+    fail_msg("%zu members, of which %zu vote and %zu stand by", n, v, s);
+}
+
+static void three_servers_become_three_voters(void **state)
+{
+    struct world *w = *state;
+    struct meta_server row;
+
+    found(w);
+    await_members(w, 1, 0);
+    join(w, 2, 2, 1);
+    await_members(w, 1, 1);
+    join(w, 3, 3, 1);
+    await_members(w, 3, 0);
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(meta_server_get(w->sites[i].meta, 3, &row, NULL), 0);
+    }
+}
+
+/* ---- who stays outside ---- */
+
+static bool exists(const struct site *s, const char *name)
+{
+    char *path = mem_printf("%s/identity/%s", s->data, name);
+    bool yes = access(path, F_OK) == 0;
+
+    free(path);
+    return yes;
+}
+
+/* A join of site 3 through site 1 is refused, and leaves nothing anywhere. */
+static void must_refuse(struct world *w, const char *with, int code,
+                        const char *text)
+{
+    struct site *s = &w->sites[3];
+    struct err err = {{0}};
+    struct meta_server *servers;
+    struct meta_drive *drives;
+    size_t before, after;
+
+    assert_int_equal(meta_servers(w->sites[1].meta, &servers, &before, NULL),
+                     0);
+    free(servers);
+    if (start(s, w->sites[1].listen, with, &err) != code) {
+        fail_msg("not %s: %s", err_name(code), err.text);
+    }
+    if (strstr(err.text, text) == NULL) {
+        fail_msg("not \"%s\": %s", text, err.text);
+    }
+    assert_false(exists(s, "server.crt"));
+    assert_false(exists(s, "ca.key"));
+    assert_int_equal(meta_servers(w->sites[1].meta, &servers, &after, NULL), 0);
+    free(servers);
+    assert_int_equal(after, before);
+    assert_int_equal(meta_drives(w->sites[1].meta, &drives, &after, NULL), 0);
+    free(drives);
+    assert_int_equal(after, 2 * before);
+}
+
+static void a_bad_token_lets_nobody_in_and_says_why(void **state)
+{
+    struct world *w = *state;
+    char *t, text[PKI_TOKEN_TEXT];
+    struct pki_token other;
+    uint8_t ca[PKI_FINGERPRINT] = {1};
+
+    found(w);
+    t = token(&w->sites[1], 60000, 1);
+    join(w, 2, 2, 1);
+    /* No token at all, or none that could be. */
+    must_refuse(w, NULL, ERR_BAD_INPUT, "--token");
+    must_refuse(w, "gwj1.x", ERR_BAD_INPUT, "token");
+    /* Of this cluster, but not one that was made. */
+    assert_int_equal(pki_token_parse(t, &other, NULL), 0);
+    other.secret[0] ^= 1;
+    pki_token_format(&other, text);
+    must_refuse(w, text, ERR_DENIED, "the join token is not known");
+    /* Of another cluster. */
+    pki_token_new(ca, &other);
+    pki_token_format(&other, text);
+    must_refuse(w, text, ERR_DENIED, "not of the token's cluster");
+    free(t);
+    /* Too late. */
+    t = token(&w->sites[1], 20, 1);
+    clock_sleep_ms(30);
+    must_refuse(w, t, ERR_DENIED, "the join token has expired");
+    free(t);
+    /* Once too often. */
+    t = token(&w->sites[1], 60000, 1);
+    must_start(&w->sites[4], w->sites[1].listen, t);
+    must_refuse(w, t, ERR_DENIED, "the join token is used up");
+    free(t);
+}
+
+static void a_server_that_cannot_join_or_listen_says_why(void **state)
+{
+    struct world *w = *state;
+    struct err err = {{0}};
+    char *t;
+
+    found(w);
+    t = token(&w->sites[1], 60000, 1);
+    w->sites[2].listen = mem_strdup("127.0.0.1");
+    assert_int_equal(start(&w->sites[2], w->sites[1].listen, t, &err),
+                     ERR_BAD_INPUT);
+    free(w->sites[2].listen);
+    w->sites[2].listen = mem_strdup(w->sites[1].listen); /* taken */
+    assert_int_equal(start(&w->sites[2], w->sites[1].listen, t, &err), ERR_IO);
+    free(w->sites[2].listen);
+    w->sites[2].listen = NULL;
+    w->sites[2].drives = CLUSTER_DRIVES_MAX + 1;
+    assert_int_equal(start(&w->sites[2], w->sites[1].listen, t, &err),
+                     ERR_BAD_INPUT);
+    w->sites[2].drives = 2;
+    assert_int_equal(start(&w->sites[2], "127.0.0.1:1", t, &err),
+                     ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "127.0.0.1:1"));
+    /* None of them has used the token up. */
+    must_start(&w->sites[2], w->sites[1].listen, t);
+    assert_int_equal(cluster_server(w->sites[2].cluster), 2);
+    free(t);
+}
+
+/* ---- again ---- */
+
+static void forget(struct site *s, const char *name)
+{
+    char *path = mem_printf("%s/identity/%s", s->data, name);
+
+    assert_int_equal(unlink(path), 0);
+    free(path);
+}
+
+static void a_join_whose_answer_was_lost_gives_the_same_server(void **state)
+{
+    struct world *w = *state;
+    struct site *b = &w->sites[2];
+    struct meta_registry r;
+    uint16_t ids[2];
+    char *t;
+
+    found(w);
+    t = token(&w->sites[1], 60000, 1);
+    assert_int_equal(open_site(b, w->sites[1].listen, t, NULL), 0);
+    assert_int_equal(cluster_drive_ids(b->cluster, ids, NULL), 0);
+    cluster_close(b->cluster);
+    b->cluster = NULL;
+    forget(b, "server.crt");
+    forget(b, "ca.crt");
+    forget(b, "ca.key");
+    forget(b, "servers");
+    /* The token has no use left, and the port is another. */
+    must_start(b, w->sites[1].listen, t);
+    assert_int_equal(cluster_server(b->cluster), 2);
+    ids[0] = ids[1] = 9;
+    assert_int_equal(cluster_drive_ids(b->cluster, ids, NULL), 0);
+    assert_int_equal(ids[0], 2);
+    assert_int_equal(ids[1], 3);
+    await_servers(b, 2, &r);
+    assert_int_equal(r.drive_count, 4);
+    meta_registry_free(&r);
+    await_address(w, 1, 2, cluster_address(b->cluster));
+    free(t);
+}
+
+static void a_restart_goes_on_as_the_same_server(void **state)
+{
+    struct world *w = *state;
+    struct site *b = &w->sites[2];
+    struct meta_registry r;
+    uint16_t ids[2];
+
+    found(w);
+    join(w, 2, 2, 1);
+    await_members(w, 1, 1);
+    stop(b);
+    must_start(b, NULL, NULL);
+    assert_int_equal(cluster_server(b->cluster), 2);
+    assert_null(cluster_secret_key(b->cluster));
+    assert_int_equal(cluster_drive_ids(b->cluster, ids, NULL), 0);
+    assert_int_equal(ids[1], 3);
+    assert_int_equal(meta_barrier(b->meta, NULL), 0);
+    stop(b);
+    /* What it was told once, it may be told again. */
+    must_start(b, w->sites[1].listen, "no token");
+    assert_int_equal(cluster_server(b->cluster), 2);
+    stop(&w->sites[1]);
+    must_start(&w->sites[1], NULL, NULL);
+    assert_int_equal(cluster_server(w->sites[1].cluster), 1);
+    await_members(w, 1, 1);
+    assert_int_equal(meta_registry_get(b->meta, &r, NULL), 0);
+    assert_int_equal(r.server_count, 2);
+    meta_registry_free(&r);
+}
+
+/* ---- others, and those that were ---- */
+
+/* A ping, as the keeper sends it. */
+static int call(struct site *from, uint32_t server, struct err *why)
+{
+    struct net_call c = {.service = NET_CLUSTER, .type = 1, .timeout_ms = 2000};
+    struct buf head = {0};
+    int rc;
+
+    put_text(&head, cluster_address(from->cluster));
+    c.head = head.data;
+    c.head_len = head.len;
+    rc = net_call_wait(cluster_net(from->cluster), server, &c);
+    buf_free(&head);
+
+    *why = c.err;
+    buf_free(&c.reply_head);
+    buf_free(&c.reply_body);
+    return rc;
+}
+
+static void await_forbidden(struct site *s, uint32_t server)
+{
+    struct err err = {{0}};
+    int rc = 0;
+
+    for (int ms = 0; ms < WAIT_MS && rc != ERR_DENIED; ms += 10) {
+        rc = call(s, server, &err);
+        clock_sleep_ms(10);
+    }
+    assert_int_equal(rc, ERR_DENIED);
+    assert_non_null(strstr(err.text, "was removed"));
+}
+
+static void a_server_of_another_cluster_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct site *other = &w->sites[4];
+    struct err err = {{0}};
+    char *t;
+
+    found(w);
+    other->other_cluster = true;
+    must_start(other, NULL, NULL);
+    net_peer(cluster_net(other->cluster), 7, w->sites[1].listen);
+    assert_int_equal(call(other, 7, &err), ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "certificate"));
+    /* A token of one does not open the other. */
+    t = token(&w->sites[1], 60000, 1);
+    assert_int_equal(start(&w->sites[2], other->listen, t, &err), ERR_DENIED);
+    free(t);
+}
+
+static void a_removed_server_is_cut_off_for_good(void **state)
+{
+    struct world *w = *state;
+    struct site *c = &w->sites[3];
+    struct buf command = {0};
+    struct err err = {{0}};
+    char *t;
+    int rc;
+
+    found(w);
+    join(w, 2, 3, 1);
+    await_members(w, 3, 0);
+    assert_int_equal(call(c, 1, &err), 0);
+    command_server_remove(&command, 3, true);
+    assert_int_equal(meta_propose_wait(w->sites[1].meta, &command, NULL, &err),
+                     0);
+    buf_free(&command);
+    await_members(w, 1, 1);
+    for (int i = 1; i <= 2; i++) {
+        await_forbidden(&w->sites[i], 3);
+        rc = call(c, (uint32_t)i, &err);
+        assert_true(rc == ERR_UNAVAILABLE || rc == ERR_UNKNOWN);
+    }
+    stop(c);
+    forget(c, "server.crt");
+    t = token(&w->sites[1], 60000, 1);
+    assert_int_equal(start(c, w->sites[1].listen, t, &err), ERR_DENIED);
+    assert_non_null(strstr(err.text, "was removed"));
+    free(t);
+}
+
+/* ---- places that change ---- */
+
+static void a_server_at_another_port_is_found_again(void **state)
+{
+    struct world *w = *state;
+    struct site *c = &w->sites[3];
+
+    found(w);
+    join(w, 2, 3, 1);
+    await_members(w, 3, 0);
+    stop(c);
+    free(c->listen);
+    c->listen = NULL;
+    must_start(c, NULL, NULL);
+    for (int i = 1; i <= 3; i++) {
+        await_address(w, i, 3, c->listen);
+        await_saved(&w->sites[i], 3, c->listen);
+    }
+    /* Two that were told by their disks alone go on without the founder. */
+    stop(&w->sites[1]);
+    stop(&w->sites[2]);
+    must_start(&w->sites[2], NULL, NULL);
+    await_barrier(&w->sites[2]);
+    await_barrier(c);
+}
+
+static void without_the_founder_others_lead_and_let_in(void **state)
+{
+    struct world *w = *state;
+    struct meta_registry r;
+    uint16_t ids[2];
+
+    found(w);
+    join(w, 2, 3, 1);
+    await_members(w, 3, 0);
+    stop(&w->sites[1]);
+    await_barrier(&w->sites[2]);
+    join(w, 4, 4, leader(w) == &w->sites[2] ? 3 : 2); /* by who does not lead */
+    assert_int_equal(cluster_server(w->sites[4].cluster), 4);
+    assert_int_equal(cluster_drive_ids(w->sites[4].cluster, ids, NULL), 0);
+    assert_int_equal(ids[0], 6);
+    await_servers(&w->sites[4], 4, &r);
+    meta_registry_free(&r);
+    must_start(&w->sites[1], NULL, NULL);
+    await_servers(&w->sites[1], 4, &r);
+    meta_registry_free(&r);
+}
+
 /* What DATA/identity/drives says; lines as in the file. */
 static void put_drives_file(struct site *s, const char *text)
 {
@@ -313,17 +747,24 @@ static void a_damaged_list_of_drives_is_named(void **state)
     }
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(founding_makes_server_1_and_its_row,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_server_joins_by_a_token_with_its_drives, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            drive_ids_are_known_without_the_catalogue, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_damaged_list_of_drives_is_named,
-                                        setup, teardown),
+        TEST(founding_makes_server_1_and_its_row),
+        TEST(a_server_joins_by_a_token_with_its_drives),
+        TEST(three_servers_become_three_voters),
+        TEST(a_bad_token_lets_nobody_in_and_says_why),
+        TEST(a_server_that_cannot_join_or_listen_says_why),
+        TEST(a_join_whose_answer_was_lost_gives_the_same_server),
+        TEST(a_restart_goes_on_as_the_same_server),
+        TEST(a_server_of_another_cluster_is_refused),
+        TEST(a_removed_server_is_cut_off_for_good),
+        TEST(a_server_at_another_port_is_found_again),
+        TEST(without_the_founder_others_lead_and_let_in),
+        TEST(drive_ids_are_known_without_the_catalogue),
+        TEST(a_damaged_list_of_drives_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
