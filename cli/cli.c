@@ -180,6 +180,54 @@ int cli_open(const struct cli_options *o, struct s3_client **out,
     return rc;
 }
 
+int cli_open_admin(const struct cli_options *o, const char *data,
+                   struct s3_client **out, struct err *err)
+{
+    struct credentials keys = {0};
+    struct s3_client_options options = {
+        .ca_file = either(o->ca, variable("GODWIT_CA_BUNDLE")),
+        .insecure = o->insecure,
+    };
+    char *path;
+    int rc;
+
+    if (data == NULL) {
+        return cli_open(o, out, err);
+    }
+    path = mem_printf("%s/control", data);
+    rc = credentials_of_file(path, &keys, err);
+    if (rc == ERR_NOT_FOUND) {
+        rc = err_set(err, rc, "data: no server runs over %s", data);
+    }
+    if (rc == 0) {
+        options.endpoint = either(o->endpoint, keys.endpoint);
+        options.region = keys.region;
+        options.access_key = keys.access_key;
+        options.secret_key = keys.secret_key;
+        rc = s3_client_new(&options, out, err);
+    }
+    credentials_free(&keys);
+    free(path);
+    return rc;
+}
+
+int cli_ask(const struct cli_options *o, const char *data, const char *method,
+            const char *path, const char *const *pairs, struct buf *json,
+            struct err *err)
+{
+    struct s3_client *c;
+    int rc = cli_open_admin(o, data, &c, err);
+
+    if (rc == 0) {
+        rc = s3_client_ask(c, method, path, pairs, json, err);
+        s3_client_free(c);
+    }
+    if (rc == 0) {
+        buf_char(json, '\0');
+    }
+    return rc;
+}
+
 /* ---- names ---- */
 
 bool cli_is_remote(const char *s)

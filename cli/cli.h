@@ -15,6 +15,7 @@
 
 #include "base/config.h"
 
+struct buf;
 struct credentials;
 struct err;
 struct s3_client;
@@ -44,6 +45,10 @@ extern const struct cli_command cli_cat;
 extern const struct cli_command cli_rm;
 extern const struct cli_command cli_stat;
 extern const struct cli_command cli_bench;
+extern const struct cli_command cli_token;
+extern const struct cli_command cli_node;
+extern const struct cli_command cli_drive;
+extern const struct cli_command cli_explain;
 
 /* ---- options ---- */
 
@@ -79,6 +84,12 @@ struct cli_options {
         CLI_ROW(type, "insecure", BOOL, common.insecure, NULL, 0, 0, NULL,    \
                 "Do not check the server's certificate.")
 
+/* Of commands for operators; @type has `char *data`. */
+#define CLI_ROW_DATA(type)                                                   \
+    CLI_ROW(type, "data", STRING, data, NULL, 0, 0, "DIR",                   \
+            "Ask the server that runs on this machine over the folder DIR; " \
+            "no credentials are needed.")
+
 #define CLI_ROWS_END                                 \
     {                                                \
         NULL, CONFIG_BOOL, 0, NULL, 0, 0, NULL, NULL \
@@ -96,6 +107,16 @@ void cli_usage(const struct cli_command *c);
 /* Find endpoint, region and credentials and give a client. */
 int cli_open(const struct cli_options *o, struct s3_client **out,
              struct err *err);
+
+/* The same for the server on this machine whose folder is @data, by the keys
+ * that it keeps there while it runs; as cli_open when @data is NULL. */
+int cli_open_admin(const struct cli_options *o, const char *data,
+                   struct s3_client **out, struct err *err);
+
+/* Ask a path below /-/ (s3_client_ask) for JSON. */
+int cli_ask(const struct cli_options *o, const char *data, const char *method,
+            const char *path, const char *const *pairs, struct buf *json,
+            struct err *err);
 
 /* As cli_open, but only the keys; region is set. */
 int cli_credentials(const struct cli_options *o, struct credentials *out,

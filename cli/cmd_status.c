@@ -125,7 +125,7 @@ static int status(const struct options *o, bool *well, struct err *err)
     if (rc != 0) {
         return rc;
     }
-    rc = s3_client_get_path(c, "/-/status", &json, err);
+    rc = s3_client_ask(c, "GET", "/-/status", NULL, &json, err);
     s3_client_free(c);
     if (rc != 0) {
         goto done;

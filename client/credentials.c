@@ -81,6 +81,8 @@ static void take_pair(struct credentials *c, const char *line, size_t len,
         set_value(&c->secret_key, value, value_len);
     } else if (is_key(line, key_len, "region")) {
         set_value(&c->region, value, value_len);
+    } else if (is_key(line, key_len, "endpoint_url")) {
+        set_value(&c->endpoint, value, value_len);
     }
 }
 
@@ -263,4 +265,10 @@ done:
         *out = c;
     }
     return rc;
+}
+
+int credentials_of_file(const char *path, struct credentials *out,
+                        struct err *err)
+{
+    return from_file(path, "default", out, err);
 }

@@ -30,7 +30,7 @@ struct credentials {
     char *secret_key;
     char *region;   /* of the section; NULL: it names none */
     char *endpoint; /* endpoint_url likewise */
-    char *source; /* where they were found, for people */
+    char *source;   /* where they were found, for people */
 };
 
 void credentials_free(struct credentials *c); /* wipes */
@@ -39,6 +39,10 @@ void credentials_free(struct credentials *c); /* wipes */
  * where was looked; ERR_BAD_INPUT names the file, the line or the section. */
 int credentials_find(const char *profile, bool loopback,
                      struct credentials *out, struct err *err);
+
+/* Those of the file @path, section "default". */
+int credentials_of_file(const char *path, struct credentials *out,
+                        struct err *err);
 
 /* Read the section @profile of an ini text: [section], key = value, comments
  * by '#' or ';' at the start of a line. ERR_NOT_FOUND: no such section;

@@ -213,8 +213,10 @@ int s3_client_abort_upload(struct s3_client *c,
 
 /* ---- beside S3 ---- */
 
-/* A signed GET of a path on the endpoint ("/-/status"); appends the body. */
-int s3_client_get_path(struct s3_client *c, const char *path, struct buf *out,
-                       struct err *err);
+/* A signed request of a path on the endpoint ("/-/status"); appends the body.
+ * @pairs: names and values of the query in turn, ended by NULL, or NULL; a pair
+ * whose value is NULL is left out. */
+int s3_client_ask(struct s3_client *c, const char *method, const char *path,
+                  const char *const *pairs, struct buf *out, struct err *err);
 
 #endif
