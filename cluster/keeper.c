@@ -225,8 +225,8 @@ static void care_for_members(struct cluster *c, const struct meta_registry *r)
         const struct meta_server *s = &r->servers[i];
         servers[i] =
             (struct member_server){.id = s->id,
-                                   .meta = s->state != META_SERVER_REMOVED &&
-                                           (s->roles & META_SERVER_META) != 0,
+                                   .in = s->state != META_SERVER_REMOVED,
+                                   .meta = (s->roles & META_SERVER_META) != 0,
                                    .heard = s->id == c->identity.server ||
                                             is_heard(peer_of(c, s->id), now)};
     }
