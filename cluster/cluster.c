@@ -116,6 +116,7 @@ static int open_net(struct cluster *c, const struct cluster_options *o,
     }
     if (rc == 0) {
         net_become(c->net, c->identity.server, tls);
+        rc = cluster_load_servers(c, err);
     }
     return rc;
 }
@@ -152,6 +153,7 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
         rc = open_net(c, o, err);
     }
     if (rc != 0) {
+        cluster_free_peers(c);
         net_close(c->net);
         cluster_free(c);
         return rc;
@@ -180,6 +182,11 @@ const char *cluster_address(const struct cluster *c)
     return net_address(c->net);
 }
 
+bool cluster_founds(const struct cluster *c)
+{
+    return c->identity.server == 1 && c->peers == NULL;
+}
+
 const char *cluster_access_key(const struct cluster *c)
 {
     return c->joined_access_key;
@@ -200,7 +207,6 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
                    const char *secret_key)
 {
     const struct peers_net_options defaults = {0};
-    struct err err;
 
     c->meta = m;
     c->workers = workers;
@@ -210,9 +216,6 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
     c->secret_key = secret_key;
     cluster_serve_joins(c);
     cluster_serve_pings(c);
-    if (cluster_load_servers(c, &err) != 0) {
-        log_errf(LOG_WARN, "addresses of servers", "%s", err.text);
-    }
     net_start(c->net);
     if (c->drive_peers != NULL) {
         peers_use_net(c->drive_peers, c->net, &defaults);

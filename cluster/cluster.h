@@ -10,6 +10,7 @@
  *     cluster_start     serves joins, starts net and keeper
  *     ...
  *     cluster_stop      nothing comes or goes any more
+ *     (the workers)     end: one may be at a join
  *     meta_close
  *     cluster_close
  *
@@ -24,6 +25,7 @@
 
 #include "erasure/geometry.h"
 
+struct buf;
 struct cluster;
 struct err;
 struct meta;
@@ -60,8 +62,11 @@ struct cluster_options {
     uint64_t repair_after_ms; /* a drive that is silent so long is gone */
 };
 
-/* Join or found if that has not been done. ERR_DENIED: the token is not good;
- * ERR_UNAVAILABLE: the member at @join cannot be reached; ERR_BAD_INPUT. */
+/* Join or found if that has not been done. ERR_DENIED: the token is not good,
+ * or this server was removed; ERR_EXISTS: another server has its name, address
+ * or drive; ERR_LIMIT; ERR_UNAVAILABLE: the member at @join cannot be reached;
+ * ERR_TIMEOUT, ERR_UNKNOWN: it may have joined, and asks for the same again;
+ * ERR_IO, ERR_BAD_INPUT: the port cannot be listened on. ERR_CORRUPT. */
 int cluster_open(const struct cluster_options *options, struct cluster **out,
                  struct err *err);
 
@@ -69,6 +74,10 @@ struct net *cluster_net(const struct cluster *c);
 uint32_t cluster_server(const struct cluster *c);
 const uint8_t *cluster_id(const struct cluster *c); /* 16 bytes */
 const char *cluster_address(const struct cluster *c);
+/* Is the catalogue to be made here? Else meta_options.join: the founder of more
+ * than itself that lost its catalogue must not make another. Before
+ * cluster_start. */
+bool cluster_founds(const struct cluster *c);
 /* Root credentials that came with the join; NULL when none did just now. */
 const char *cluster_access_key(const struct cluster *c);
 const char *cluster_secret_key(const struct cluster *c);
@@ -105,8 +114,15 @@ void cluster_progress(struct cluster *c, struct cluster_progress *out);
 
 /* ---- tokens, for the command line and the admin API ---- */
 
-/* A token good for @uses joins until @expires_ms; its text, free() and wipe. */
+/* A token good for @uses joins until @expires_ms; its text, free() and wipe.
+ * ERR_BAD_INPUT: uses, time or note are over their limits (meta/command.h);
+ * ERR_PRECONDITION: the cluster is just being founded; ERR_LIMIT;
+ * ERR_UNAVAILABLE. */
 int cluster_token_create(struct cluster *c, uint64_t expires_ms, uint32_t uses,
                          const char *note, char **out, struct err *err);
+/* The same for @for_ms from now, appended to @out as the object that the admin
+ * API answers: token, expires_ms, uses. Wipe @out. */
+int cluster_token_json(struct cluster *c, uint64_t for_ms, uint32_t uses,
+                       const char *note, struct buf *out, struct err *err);
 
 #endif

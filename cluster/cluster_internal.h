@@ -19,6 +19,7 @@
 
 /* Another server, as this one sees it. */
 struct peer {
+    struct cluster *cluster;
     uint32_t id;
     char address[META_ADDRESS_MAX + 1];
     bool removed;
@@ -49,6 +50,8 @@ struct cluster {
     struct peer *peers; /* it adds them under the mutex */
     uint64_t revision;  /* of the registry that was last looked at */
     struct buf ping;    /* what a ping says */
+    uint64_t pinged_ms;
+    bool tried; /* to found the cluster */
 
     uint32_t epoch; /* of the layout likewise */
 
@@ -65,6 +68,7 @@ struct cluster {
     bool letting_go; /* of the objects */
     struct cluster_progress progress;
     bool stopping, started;
+    bool woken;
 };
 
 /* ---- follow.c ---- */
@@ -110,6 +114,8 @@ void cluster_describe(const struct cluster *c, const uint8_t *fingerprint,
 
 void *cluster_keeper_main(void *arg);
 void cluster_serve_pings(struct cluster *c);
+/* There is something to look at. Any thread. */
+void cluster_wake(struct cluster *c);
 void cluster_free_peers(struct cluster *c);
 /* @server is at @address. The keeper, or before it runs. */
 void cluster_meet(struct cluster *c, uint32_t server, const char *address);

@@ -16,7 +16,8 @@
 
 #define JOIN_TIMEOUT_MS 15000
 #define SERVERS_FILE_MAX ((size_t)4 << 20)
-#define FORMAT 1 /* what this version reads and writes */
+#define FORMAT 1       /* what this version reads and writes */
+#define GIVEN_MAX 2048 /* servers in an answer, within NET_HEAD_MAX */
 
 /* ---- addresses on disk ---- */
 
@@ -214,6 +215,19 @@ static int check_token(const struct cluster *c, const char *text,
     return rc;
 }
 
+/* Frees @command; a refusal's text is the catalogue's own. */
+static int propose_wait(struct cluster *c, struct buf *command,
+                        struct meta_proposal *p, struct err *err)
+{
+    int rc = meta_propose_wait(c->meta, command, p, err);
+
+    buf_free(command);
+    if (rc != 0 && command_refusal_text(p->body) != NULL) {
+        err_set(err, rc, "%s", command_refusal_text(p->body));
+    }
+    return rc;
+}
+
 static int propose(struct cluster *c, const struct join_question *q,
                    const uint8_t hash[META_TOKEN_HASH], uint32_t *server,
                    struct err *err)
@@ -234,12 +248,8 @@ static int propose(struct cluster *c, const struct join_question *q,
 
     digest_of(DIGEST_SHA256, q->request.data, q->request.len, fingerprint);
     command_server_join(&command, hash, &s, clock_real_ms());
-    rc = meta_propose_wait(c->meta, &command, &p, err);
-    buf_free(&command);
+    rc = propose_wait(c, &command, &p, err);
     *server = (uint32_t)p.body;
-    if (rc != 0 && command_refusal_text(p.body) != NULL) {
-        err_set(err, rc, "%s", command_refusal_text(p.body));
-    }
     return rc;
 }
 
@@ -252,8 +262,7 @@ static int give_servers(struct cluster *c, struct join_answer *a,
 
     if (rc == 0) {
         a->servers = mem_calloc(count > 0 ? count : 1, sizeof *a->servers);
-        for (size_t i = 0; i < count && a->server_count < JOIN_SERVERS_MAX;
-             i++) {
+        for (size_t i = 0; i < count && a->server_count < GIVEN_MAX; i++) {
             if (servers[i].state != META_SERVER_REMOVED) {
                 a->servers[a->server_count].id = servers[i].id;
                 a->servers[a->server_count++].address =
@@ -330,6 +339,7 @@ static int let_in(struct cluster *c, const struct net_request *r,
         a.secret_key = mem_strdup(c->secret_key);
         join_answer_encode(&a, out);
         net_peer(c->net, a.server, q.address);
+        cluster_wake(c);
         log_errf(LOG_INFO, "server joined", "%s at %s is server %u", q.name,
                  q.address, a.server);
     }
@@ -383,6 +393,7 @@ void cluster_serve_joins(struct cluster *c)
 int cluster_token_create(struct cluster *c, uint64_t expires_ms, uint32_t uses,
                          const char *note, char **out, struct err *err)
 {
+    struct meta_proposal p = {0};
     struct buf command = {0};
     struct pki_cert ca;
     struct pki_token t;
@@ -397,12 +408,27 @@ int cluster_token_create(struct cluster *c, uint64_t expires_ms, uint32_t uses,
     digest_of(DIGEST_SHA256, t.secret, sizeof t.secret, hash);
     command_token_create(&command, hash, uses, expires_ms, note,
                          clock_real_ms());
-    rc = meta_propose_wait(c->meta, &command, NULL, err);
+    rc = propose_wait(c, &command, &p, err);
     if (rc == 0) {
         *out = mem_alloc(PKI_TOKEN_TEXT);
         pki_token_format(&t, *out);
     }
     mem_wipe(&t, sizeof t);
-    buf_free(&command);
+    return rc;
+}
+
+int cluster_token_json(struct cluster *c, uint64_t for_ms, uint32_t uses,
+                       const char *note, struct buf *out, struct err *err)
+{
+    uint64_t expires_ms = clock_real_ms() + for_ms;
+    char *text;
+    int rc = cluster_token_create(c, expires_ms, uses, note, &text, err);
+
+    if (rc == 0) {
+        buf_printf(out, "{\"token\":\"%s\",\"expires_ms\":%llu,\"uses\":%u}\n",
+                   text, (unsigned long long)expires_ms, uses);
+        mem_wipe(text, strlen(text));
+        free(text);
+    }
     return rc;
 }

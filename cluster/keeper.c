@@ -17,6 +17,7 @@
 #include "meta/meta.h"
 
 #define ROUND_MS 500
+#define FOUNDING_MS 20 /* between looks while there is no cluster yet */
 #define PING_TYPE 1
 #define PING_TIMEOUT_MS 2000
 #define HEARD_MS 5000 /* a server that answered within is heard */
@@ -52,12 +53,25 @@ void cluster_serve_pings(struct cluster *c)
     net_serve(c->net, NET_CLUSTER, on_ping, c);
 }
 
+void cluster_wake(struct cluster *c)
+{
+    pthread_mutex_lock(&c->mutex);
+    c->woken = true;
+    pthread_cond_signal(&c->cond);
+    pthread_mutex_unlock(&c->mutex);
+}
+
 static void on_pong(struct net_call *call)
 {
     struct peer *p = LIST_OF(call, struct peer, ping);
+    struct cluster *c = p->cluster;
 
     if (call->status == 0) {
-        atomic_store(&p->heard_ms, clock_mono_ms());
+        uint64_t now = clock_mono_ms();
+        uint64_t before = atomic_exchange(&p->heard_ms, now);
+        if (before == 0 || now - before >= HEARD_MS) {
+            cluster_wake(c);
+        }
     }
     buf_free(&call->reply_head);
     buf_free(&call->reply_body);
@@ -66,6 +80,7 @@ static void on_pong(struct net_call *call)
 
 static void ping_all(struct cluster *c)
 {
+    c->pinged_ms = clock_mono_ms();
     for (struct peer *p = c->peers; p != NULL; p = p->next) {
         if (p->removed || atomic_exchange(&p->asked, true)) {
             continue;
@@ -91,6 +106,7 @@ static struct peer *peer_of(struct cluster *c, uint32_t id)
     }
     if (p == NULL) {
         p = mem_alloc(sizeof *p);
+        p->cluster = c;
         p->id = id;
         p->next = c->peers;
         pthread_mutex_lock(&c->mutex);
@@ -173,14 +189,17 @@ static void save_addresses(struct cluster *c, const struct meta_registry *r)
     free(list);
 }
 
-static void tell(struct cluster *c, struct buf *command, const char *what)
+static bool tell(struct cluster *c, struct buf *command, enum log_level level,
+                 const char *what)
 {
     struct err err;
+    int rc = meta_propose_wait(c->meta, command, NULL, &err);
 
-    if (meta_propose_wait(c->meta, command, NULL, &err) != 0) {
-        log_errf(LOG_DEBUG, what, "%s", err.text);
+    if (rc != 0) {
+        log_errf(level, what, "%s", err.text);
     }
     buf_free(command);
+    return rc == 0;
 }
 
 /* Where this server is now, if the catalogue has it otherwise. */
@@ -194,11 +213,11 @@ static void announce(struct cluster *c, const struct meta_server *own)
     u.endpoint = strcmp(own->endpoint, c->endpoint) != 0 ? c->endpoint : NULL;
     if (u.address != NULL || u.endpoint != NULL) {
         command_server_update(&command, own->id, &u);
-        tell(c, &command, "own address not told");
+        tell(c, &command, LOG_DEBUG, "own address not told");
     }
 }
 
-static void found_cluster(struct cluster *c)
+static bool found_cluster(struct cluster *c)
 {
     struct command_server s;
     struct buf command = {0};
@@ -206,12 +225,13 @@ static void found_cluster(struct cluster *c)
 
     cluster_describe(c, none, &s);
     command_cluster_init(&command, c->identity.cluster, &s, clock_real_ms());
-    tell(c, &command, "cluster not made");
+    return tell(c, &command, LOG_WARN, "cluster not made");
 }
 
 /* ---- who votes ---- */
 
-static void care_for_members(struct cluster *c, const struct meta_registry *r)
+/* One step; false: there is none, or it failed. */
+static bool care_for_members(struct cluster *c, const struct meta_registry *r)
 {
     struct meta_member members[META_MEMBERS_MAX];
     size_t count = meta_members(c->meta, members);
@@ -220,6 +240,7 @@ static void care_for_members(struct cluster *c, const struct meta_registry *r)
     struct member_step step;
     uint64_t now = clock_mono_ms();
     struct err err;
+    int rc = ERR_NOT_FOUND;
 
     for (size_t i = 0; i < r->server_count; i++) {
         const struct meta_server *s = &r->servers[i];
@@ -236,8 +257,8 @@ static void care_for_members(struct cluster *c, const struct meta_registry *r)
         const char *address = step.server == c->identity.server
                                   ? net_address(c->net)
                                   : peer_of(c, step.server)->address;
-        int rc = meta_member_change(c->meta, step.server, address, step.role,
-                                    step.remove, &err);
+        rc = meta_member_change(c->meta, step.server, address, step.role,
+                                step.remove, &err);
         log_errf(rc == 0 ? LOG_INFO : LOG_WARN, "members of the catalogue",
                  "server %u: %s%s%s", step.server,
                  step.remove                 ? "leaves"
@@ -247,23 +268,37 @@ static void care_for_members(struct cluster *c, const struct meta_registry *r)
                  rc == 0 ? "" : ": ", rc == 0 ? "" : err.text);
     }
     free(servers);
+    return rc == 0;
 }
 
-static void round_of(struct cluster *c)
+static bool founding(const struct cluster *c)
+{
+    return c->identity.server == 1 && c->revision == 0;
+}
+
+/* True: there is more to do at once. */
+static bool round_of(struct cluster *c)
 {
     struct meta_registry r = {0};
     struct meta_stats stats;
+    uint64_t before = c->pinged_ms;
+    bool more = false;
     struct err err;
-    int rc = meta_registry_local(c->meta, &r, &err);
+    int rc;
 
+    /* First: all below may wait for a leader, and the leader for a ping. */
+    ping_all(c);
+    rc = meta_registry_local(c->meta, &r, &err);
     meta_stats(c->meta, &stats);
-    if (rc == ERR_NOT_FOUND && c->identity.server == 1 && stats.leader) {
-        found_cluster(c);
+    if (rc == ERR_NOT_FOUND && founding(c) && stats.leader) {
+        more = found_cluster(c);
+        c->tried = true;
     }
     if (rc == 0) {
         for (size_t i = 0; i < r.server_count; i++) {
             take_server(c, &r.servers[i]);
-            if (r.servers[i].id == c->identity.server) {
+            if (r.servers[i].id == c->identity.server &&
+                stats.leader_server != 0) {
                 announce(c, &r.servers[i]);
             }
         }
@@ -272,12 +307,13 @@ static void round_of(struct cluster *c)
             c->revision = r.cluster.revision;
             save_addresses(c, &r);
         }
-        if (stats.leader) {
-            care_for_members(c, &r);
+        /* Who was not asked for long could not be heard. */
+        if (stats.leader && c->pinged_ms - before < HEARD_MS / 2) {
+            more = care_for_members(c, &r);
         }
     }
-    ping_all(c);
     meta_registry_free(&r);
+    return more;
 }
 
 void *cluster_keeper_main(void *arg)
@@ -287,12 +323,15 @@ void *cluster_keeper_main(void *arg)
     pthread_setname_np(pthread_self(), "cluster");
     pthread_mutex_lock(&c->mutex);
     while (!c->stopping) {
+        bool more;
         pthread_mutex_unlock(&c->mutex);
-        round_of(c);
+        more = round_of(c);
         pthread_mutex_lock(&c->mutex);
-        if (!c->stopping) {
-            latch_cond_wait(&c->cond, &c->mutex, ROUND_MS);
+        if (!more && !c->stopping && !c->woken) {
+            latch_cond_wait(&c->cond, &c->mutex,
+                            founding(c) && !c->tried ? FOUNDING_MS : ROUND_MS);
         }
+        c->woken = false;
     }
     pthread_mutex_unlock(&c->mutex);
     return NULL;

@@ -252,9 +252,8 @@ static bool is_set(const struct request *r, const char *name)
 
 void admin_token_create(struct request *r)
 {
-    uint64_t seconds, uses, expires_ms;
     struct err err = {{0}};
-    char *token = NULL;
+    uint64_t seconds, uses;
     int rc;
 
     if (!in_cluster(r) ||
@@ -262,21 +261,13 @@ void admin_token_create(struct request *r)
         !request_param_u64(r, "uses", 1, 1, USES_MAX, &uses)) {
         return;
     }
-    expires_ms = clock_real_ms() + seconds * 1000;
-    rc = cluster_token_create(r->gateway->cluster, expires_ms, (uint32_t)uses,
-                              param_or(r, "note", ""), &token, &err);
+    rc = cluster_token_json(r->gateway->cluster, seconds * 1000, (uint32_t)uses,
+                            param_or(r, "note", ""), &r->reply_body, &err);
     if (rc != 0) {
         fail(r, rc, &err);
-        return;
+    } else {
+        reply_json(r);
     }
-    reply_json(r);
-    buf_char(&r->reply_body, '{');
-    put_json_member(&r->reply_body, "token", token, false);
-    put_json_u64(&r->reply_body, "uses", uses, false);
-    put_json_u64(&r->reply_body, "expires_ms", expires_ms, true);
-    buf_str(&r->reply_body, "}\n");
-    mem_wipe(token, strlen(token));
-    free(token);
 }
 
 void admin_tokens(struct request *r)

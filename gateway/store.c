@@ -251,7 +251,7 @@ static int open_meta(struct gateway *g, struct err *err)
         mo.net = cluster_net(g->cluster);
         mo.server = cluster_server(g->cluster);
         mo.address = cluster_address(g->cluster);
-        mo.join = mo.server != 1; /* the first made it */
+        mo.join = !cluster_founds(g->cluster);
     }
     rc = meta_open(&mo, &g->meta, err);
     free(dir);

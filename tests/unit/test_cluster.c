@@ -39,6 +39,8 @@ struct site {
     char *data, *listen; /* listen: the port that it got first */
     size_t drives;
     bool other_cluster;
+    const char *name;
+    uint32_t roles;
     struct cluster *cluster;
     struct meta *meta;
     struct workers *workers;
@@ -68,6 +70,7 @@ static int setup(void **state)
     for (int i = 1; i <= SITES; i++) {
         w->sites[i].data = mem_printf("%s/%d", w->dir, i);
         w->sites[i].drives = 2;
+        w->sites[i].roles = ALL_ROLES;
     }
     *state = w;
     return 0;
@@ -110,7 +113,8 @@ static int open_site(struct site *s, const char *join, const char *token,
         .join = join,
         .token = token,
         .zone = "z1",
-        .roles = ALL_ROLES,
+        .roles = s->roles,
+        .name = s->name,
         .drive_count = s->drives,
         .weights = {1000, 2000, 3000}};
 
@@ -134,7 +138,7 @@ static int start(struct site *s, const char *join, const char *token,
     mo.net = cluster_net(s->cluster);
     mo.server = cluster_server(s->cluster);
     mo.address = cluster_address(s->cluster);
-    mo.join = mo.server != 1;
+    mo.join = !cluster_founds(s->cluster);
     assert_int_equal(meta_open(&mo, &s->meta, err), 0);
     free(dir);
     s->workers = workers_new("test", 2, 16);
@@ -450,6 +454,43 @@ static void a_bad_token_lets_nobody_in_and_says_why(void **state)
     free(t);
 }
 
+static void a_token_is_made_within_limits_and_as_json(void **state)
+{
+    struct world *w = *state;
+    struct site *s = &w->sites[1];
+    struct buf json = {0};
+    struct meta_token *tokens = NULL;
+    struct err err = {{0}};
+    char *at, *text = NULL;
+    size_t count = 0;
+
+    found(w);
+    assert_int_equal(
+        cluster_token_create(s->cluster, 1000, 1, "past", &text, &err),
+        ERR_BAD_INPUT);
+    assert_int_equal(cluster_token_json(s->cluster, 60000, 0, "", &json, &err),
+                     ERR_BAD_INPUT);
+    assert_null(text);
+    assert_int_equal(json.len, 0);
+    assert_int_equal(
+        cluster_token_json(s->cluster, 60000, 2, "two", &json, &err), 0);
+    buf_char(&json, '\0');
+    assert_int_equal(memcmp(json.data, "{\"token\":\"gwj1.", 15), 0);
+    assert_non_null(strstr((char *)json.data, "\"uses\":2}"));
+    assert_int_equal(meta_token_list(s->meta, &tokens, &count, NULL), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(tokens[0].uses, 2);
+    assert_string_equal(tokens[0].note, "two");
+    free(tokens);
+    /* It opens the door. */
+    text = (char *)json.data + 10;
+    at = strchr(text, '"');
+    assert_non_null(at);
+    *at = '\0';
+    must_start(&w->sites[2], s->listen, text);
+    buf_wipe(&json);
+}
+
 static void a_server_that_cannot_join_or_listen_says_why(void **state)
 {
     struct world *w = *state;
@@ -474,8 +515,33 @@ static void a_server_that_cannot_join_or_listen_says_why(void **state)
                      ERR_UNAVAILABLE);
     assert_non_null(strstr(err.text, "127.0.0.1:1"));
     /* None of them has used the token up. */
+    w->sites[2].name = "beta";
     must_start(&w->sites[2], w->sites[1].listen, t);
     assert_int_equal(cluster_server(w->sites[2].cluster), 2);
+    free(t);
+    t = token(&w->sites[1], 60000, 1);
+    w->sites[3].name = "beta";
+    assert_int_equal(start(&w->sites[3], w->sites[1].listen, t, &err),
+                     ERR_EXISTS);
+    assert_non_null(strstr(err.text, "another server has this name"));
+    free(t);
+}
+
+static void who_keeps_no_catalogue_lets_nobody_in(void **state)
+{
+    struct world *w = *state;
+    struct site *b = &w->sites[2];
+    struct err err = {{0}};
+    char *t;
+
+    found(w);
+    t = token(&w->sites[1], 60000, 2);
+    b->roles = CLUSTER_ROLE_NODE;
+    must_start(b, w->sites[1].listen, t);
+    assert_false(exists(b, "ca.key"));
+    assert_int_equal(start(&w->sites[3], b->listen, t, &err), ERR_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "join through one that does"));
+    await_members(w, 1, 0); /* nor is it a member */
     free(t);
 }
 
@@ -635,6 +701,87 @@ static void a_removed_server_is_cut_off_for_good(void **state)
     free(t);
 }
 
+static void a_removed_leader_is_followed_by_another(void **state)
+{
+    struct world *w = *state;
+    struct buf command = {0};
+    struct meta_server row;
+    int i;
+
+    found(w);
+    join(w, 2, 3, 1);
+    await_members(w, 3, 0);
+    command_server_remove(&command, 1, true);
+    assert_int_equal(meta_propose_wait(w->sites[1].meta, &command, NULL, NULL),
+                     0);
+    buf_free(&command);
+    for (i = 2; i <= 3; i++) {
+        await_forbidden(&w->sites[i], 1);
+    }
+    stop(&w->sites[1]);
+    await_members(w, 1, 1);
+    for (i = 2; i <= 3; i++) {
+        await_barrier(&w->sites[i]);
+        assert_int_equal(meta_server_get(w->sites[i].meta, 1, &row, NULL), 0);
+        assert_int_equal(row.state, META_SERVER_REMOVED);
+    }
+}
+
+static void a_founder_without_its_catalogue_makes_no_second_one(void **state)
+{
+    struct world *w = *state;
+    struct site *a = &w->sites[1];
+    struct meta_registry r;
+    char *dir = mem_printf("%s/meta", a->data);
+
+    found(w);
+    join(w, 2, 3, 1);
+    await_members(w, 3, 0);
+    stop(a);
+    temp_dir_remove(dir);
+    free(dir);
+    must_start(a, NULL, NULL);
+    await_servers(a, 3, &r); /* it gets the old one */
+    meta_registry_free(&r);
+}
+
+/* ---- what members ask ---- */
+
+static int ask(struct site *from, struct net_call c, uint32_t server)
+{
+    int rc;
+
+    c.timeout_ms = 2000;
+    rc = net_call_wait(cluster_net(from->cluster), server, &c);
+    buf_free(&c.reply_head);
+    buf_free(&c.reply_body);
+    return rc;
+}
+
+static void what_is_no_question_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct site *b = &w->sites[2];
+
+    found(w);
+    join(w, 2, 2, 1);
+    assert_int_equal(
+        ask(b, (struct net_call){.service = NET_CLUSTER, .type = 9}, 1),
+        ERR_UNSUPPORTED);
+    assert_int_equal(
+        ask(b, (struct net_call){.service = NET_CLUSTER, .type = 1}, 1),
+        ERR_BAD_INPUT);
+    assert_int_equal(
+        ask(b, (struct net_call){.service = NET_JOIN, .type = 9}, 1),
+        ERR_UNSUPPORTED);
+    assert_int_equal(
+        ask(b,
+            (struct net_call){
+                .service = NET_JOIN, .type = 1, .head = "\1", .head_len = 1},
+            1),
+        ERR_BAD_INPUT);
+}
+
 /* ---- places that change ---- */
 
 static void a_server_at_another_port_is_found_again(void **state)
@@ -756,11 +903,16 @@ int main(void)
         TEST(a_server_joins_by_a_token_with_its_drives),
         TEST(three_servers_become_three_voters),
         TEST(a_bad_token_lets_nobody_in_and_says_why),
+        TEST(a_token_is_made_within_limits_and_as_json),
         TEST(a_server_that_cannot_join_or_listen_says_why),
+        TEST(who_keeps_no_catalogue_lets_nobody_in),
         TEST(a_join_whose_answer_was_lost_gives_the_same_server),
         TEST(a_restart_goes_on_as_the_same_server),
         TEST(a_server_of_another_cluster_is_refused),
         TEST(a_removed_server_is_cut_off_for_good),
+        TEST(a_removed_leader_is_followed_by_another),
+        TEST(a_founder_without_its_catalogue_makes_no_second_one),
+        TEST(what_is_no_question_is_refused),
         TEST(a_server_at_another_port_is_found_again),
         TEST(without_the_founder_others_lead_and_let_in),
         TEST(drive_ids_are_known_without_the_catalogue),
