@@ -101,6 +101,9 @@ int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err);
 void cluster_stop(struct cluster *c);
 void cluster_close(struct cluster *c);
 
+/* Of the layout that the objects go by; 0: none yet. */
+uint32_t cluster_epoch(struct cluster *c);
+
 /* Has @server answered within the last seconds? */
 bool cluster_hears(struct cluster *c, uint32_t server);
 

@@ -53,8 +53,6 @@ struct cluster {
     uint64_t pinged_ms;
     bool tried; /* to found the cluster */
 
-    uint32_t epoch; /* of the layout likewise */
-
     /* The mover's. */
     pthread_t mover;
     struct ec_policy policy;
@@ -64,6 +62,7 @@ struct cluster {
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t cond, mover_cond, unused;
     struct object_store *objects;
+    uint32_t epoch; /* of the layout that they go by */
     unsigned objects_used;
     bool letting_go; /* of the objects */
     struct cluster_progress progress;

@@ -50,6 +50,16 @@ void cluster_objects_give(struct cluster *c)
     pthread_mutex_unlock(&c->mutex);
 }
 
+uint32_t cluster_epoch(struct cluster *c)
+{
+    uint32_t epoch;
+
+    pthread_mutex_lock(&c->mutex);
+    epoch = c->epoch;
+    pthread_mutex_unlock(&c->mutex);
+    return epoch;
+}
+
 bool cluster_goes_on(struct cluster *c)
 {
     bool on;
@@ -94,7 +104,9 @@ static void follow_layout(struct cluster *c, const struct meta_registry *r)
         map_free(&map);
     }
     if (rc == 0) {
+        pthread_mutex_lock(&c->mutex);
         c->epoch = r->epoch;
+        pthread_mutex_unlock(&c->mutex);
     } else {
         log_errf(LOG_ERROR, "layout", "%s", err.text);
     }
@@ -109,7 +121,7 @@ void cluster_follow(struct cluster *c, const struct meta_registry *r)
     if (r->cluster.revision != c->revision) {
         follow_drives(c, r);
     }
-    if (r->epoch != 0 && r->epoch != c->epoch) {
+    if (r->epoch != 0 && r->epoch != cluster_epoch(c)) {
         follow_layout(c, r);
     }
 }

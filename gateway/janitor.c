@@ -1,5 +1,7 @@
-/* Background work of one store: garbage, abandoned uploads, orphans, lost
- * shards, and idle memory. One thread; garbage every gc_interval_ms.
+/* Background work of one server: garbage, abandoned uploads, orphans, lost
+ * shards, strays, and idle memory. One thread; garbage every gc_interval_ms. In
+ * a cluster garbage and uploads are seen to where the catalogue is led, the
+ * rest by each server for its own drives.
  *
  * Garbage: runs that the catalogue no longer names since gc_delay_ms are
  * deleted from the drives first and forgotten by the catalogue after; a crash
@@ -16,14 +18,17 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/pool.h"
+#include "cluster/cluster.h"
 #include "gateway/gateway_internal.h"
 #include "meta/meta.h"
 #include "object/object_gc.h"
 #include "object/object_mend.h"
+#include "object/object_move.h"
 
 #define BATCH 1000
 #define ORPHANS_EVERY_MS ((uint64_t)60000)
 #define UPLOADS_EVERY_MS ((uint64_t)60000)
+#define STRAYS_EVERY_MS ((uint64_t)2000) /* while there are some */
 #define MEND_EVERY_MS ((uint64_t)500) /* asking costs nothing */
 
 struct janitor {
@@ -32,7 +37,8 @@ struct janitor {
     pthread_mutex_t mutex; /* guards stopping */
     pthread_cond_t cond;
     bool stopping;
-    uint64_t garbage_at_ms, orphans_at_ms, uploads_at_ms;
+    uint64_t garbage_at_ms, orphans_at_ms, uploads_at_ms, strays_at_ms;
+    uint32_t settled_epoch; /* of the layout that has no strays here */
     struct metric *garbage_runs, *uploads_aborted, *orphan_shards;
 };
 
@@ -141,6 +147,44 @@ static void mend(struct janitor *j)
     }
 }
 
+/* Shards that the layout has elsewhere by now. Looked for while there are some
+ * since the layout changed, and with the orphans: who still knew an older
+ * layout may have put some here. */
+static void settle(struct janitor *j, bool anyway)
+{
+    struct gateway *g = j->gateway;
+    struct buf layout = {0};
+    uint32_t epoch = 0;
+    uint64_t strays;
+
+    if (g->cluster == NULL ||
+        (!anyway && cluster_epoch(g->cluster) == j->settled_epoch) ||
+        meta_layout(g->meta, &epoch, &layout, NULL) != 0) {
+        return;
+    }
+    buf_free(&layout);
+    if (epoch != cluster_epoch(g->cluster)) {
+        return; /* not heard of yet */
+    }
+    strays = object_settle(g->objects);
+    j->settled_epoch = strays == 0 ? epoch : 0;
+    if (strays > 0) {
+        log_errf(LOG_INFO, "strays", "%llu shards are handed on",
+                 (unsigned long long)strays);
+    }
+}
+
+static bool leads(const struct janitor *j)
+{
+    struct meta_stats stats;
+
+    if (j->gateway->cluster == NULL) {
+        return true;
+    }
+    meta_stats(j->gateway->meta, &stats);
+    return stats.leader;
+}
+
 static uint64_t at_most(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -150,13 +194,14 @@ static void round_of(struct janitor *j)
 {
     const struct server_options *o = j->gateway->options;
     uint64_t now = clock_mono_ms();
+    bool leader = leads(j);
 
-    if (now >= j->garbage_at_ms) {
+    if (leader && now >= j->garbage_at_ms) {
         while (!stopping(j) && collect_batch(j) == BATCH) {
         }
         j->garbage_at_ms = now + o->gc_interval_ms;
     }
-    if (!stopping(j) && now >= j->uploads_at_ms) {
+    if (leader && !stopping(j) && now >= j->uploads_at_ms) {
         abort_old_uploads(j);
         j->uploads_at_ms = now + at_most(UPLOADS_EVERY_MS, o->upload_expiry_ms);
     }
@@ -169,6 +214,11 @@ static void round_of(struct janitor *j)
         }
         j->orphans_at_ms =
             now + at_most(ORPHANS_EVERY_MS, o->orphan_age_ms + 1);
+        settle(j, true);
+    }
+    if (!stopping(j) && now >= j->strays_at_ms) {
+        settle(j, false);
+        j->strays_at_ms = now + STRAYS_EVERY_MS;
     }
     if (!stopping(j)) {
         mend(j);

@@ -190,12 +190,14 @@ static void warn_of_empty_drives(struct gateway *g)
 static void weigh_drives(const struct drive_paths *p, uint32_t *weights)
 {
     for (size_t i = 0; i < p->count; i++) {
+        fs_mkdirs(p->items[i], NULL);
+    }
+    for (size_t i = 0; i < p->count; i++) {
         struct statvfs v;
         struct stat own, other;
         uint64_t sharing = 0;
         weights[i] = 1;
-        if (fs_mkdirs(p->items[i], NULL) != 0 ||
-            statvfs(p->items[i], &v) != 0 || stat(p->items[i], &own) != 0) {
+        if (statvfs(p->items[i], &v) != 0 || stat(p->items[i], &own) != 0) {
             continue; /* one that is not there now: its opening tells */
         }
         for (size_t n = 0; n < p->count; n++) {
