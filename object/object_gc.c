@@ -123,6 +123,34 @@ void object_delete_shards(struct object_store *s, const struct chunk_ref *chunk,
     }
 }
 
+struct forgotten {
+    struct shard_delete del;
+    struct object_store *store;
+};
+
+static void on_forgotten(struct shard_delete *del, int status,
+                         const struct err *err)
+{
+    struct forgotten *f = LIST_OF(del, struct forgotten, del);
+    struct object_store *s = f->store;
+
+    (void)status; /* it is a stray, or an orphan */
+    (void)err;
+    free(f);
+    atomic_fetch_sub(&s->pending, 1);
+}
+
+void object_forget_shard(struct object_store *s, uint16_t drive,
+                         const struct shard_key *key)
+{
+    struct forgotten *f = mem_alloc(sizeof *f);
+
+    f->store = s;
+    f->del = (struct shard_delete){.key = *key, .done = on_forgotten};
+    atomic_fetch_add(&s->pending, 1);
+    peers_delete(s->options.peers, drive, &f->del);
+}
+
 int object_delete(struct object_store *s, const void *manifest, size_t len,
                   struct err *err)
 {

@@ -138,5 +138,8 @@ void object_repair_stop(struct object_store *s);
 /* Delete the shards in @slots of a chunk; waits for drives that answer. */
 void object_delete_shards(struct object_store *s, const struct chunk_ref *chunk,
                           uint32_t slots);
+/* Have one shard deleted; does not wait, and nothing tells. */
+void object_forget_shard(struct object_store *s, uint16_t drive,
+                         const struct shard_key *key);
 
 #endif

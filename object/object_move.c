@@ -270,33 +270,6 @@ static bool hand_on(struct settle *w, const struct shard_info *info,
     return done;
 }
 
-struct forgotten {
-    struct shard_delete del;
-    struct object_store *store;
-};
-
-static void on_forgotten(struct shard_delete *del, int status,
-                         const struct err *err)
-{
-    struct forgotten *f = LIST_OF(del, struct forgotten, del);
-    struct object_store *s = f->store;
-
-    (void)status; /* it is a stray again */
-    (void)err;
-    free(f);
-    atomic_fetch_sub(&s->pending, 1);
-}
-
-static void forget(struct settle *w, const struct shard_info *info)
-{
-    struct forgotten *f = mem_alloc(sizeof *f);
-
-    f->store = w->store;
-    f->del = (struct shard_delete){.key = info->key, .done = on_forgotten};
-    atomic_fetch_add(&w->store->pending, 1);
-    peers_delete(w->store->options.peers, w->drive, &f->del);
-}
-
 static void settle_drive(struct settle *w, struct shard_store *store)
 {
     struct shard_info *page = mem_calloc(PAGE, sizeof *page);
@@ -313,7 +286,7 @@ static void settle_drive(struct settle *w, struct shard_store *store)
             }
             w->strays++;
             if (hand_on(w, &page[i], to)) {
-                forget(w, &page[i]);
+                object_forget_shard(w->store, w->drive, &page[i].key);
             }
         }
         after = page[n - 1].key;

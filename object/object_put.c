@@ -19,12 +19,16 @@
 #include "object/drive_pulse.h"
 #include "object/manifest.h"
 #include "object/object_gc.h"
+#include "object/object_handoff.h"
 #include "object/object_internal.h"
 
 #define PUT_MAGIC 0x474f5055u
 #define IN_FLIGHT_MAX 2
 /* How long stragglers are waited for once the quorum stands. */
 #define GRACE_MS 2000
+/* How long drives may take, when without them there is no quorum, before their
+ * shards are written elsewhere, too. */
+#define HANDOFF_MS 1000
 /* Groups looked at to find one whose drives are all up. */
 #define GROUP_TRIES_MAX 16
 
@@ -36,10 +40,14 @@ struct shard_write {
     struct chunk_write *chunk;
     unsigned slot;
     uint16_t drive;
+    bool handoff; /* to another drive than the slot's own */
     bool done;
     int status;
     char *why; /* of a failure */
 };
+
+/* The shards, and once more those that go to other drives. */
+#define WRITES_MAX (2 * GEOMETRY_SLOTS_MAX)
 
 /* One chunk on its way to the drives. Lives until the last drive has answered:
  * a drive that hangs keeps its buffer, not the put. Nor does a put that gets no
@@ -54,8 +62,10 @@ struct chunk_write {
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t cond;
     unsigned refs; /* drives that have not answered, and the put */
-    unsigned sent, answered, stored, full;
-    struct shard_write shards[GEOMETRY_SLOTS_MAX];
+    unsigned sent, answered, full;
+    uint32_t stored; /* slots that are on stable media, wherever */
+    uint32_t own;    /* and on their own drives */
+    struct shard_write shards[WRITES_MAX];
 };
 
 enum put_state { PUT_OPEN, PUT_COMMITTED };
@@ -157,6 +167,11 @@ static void chunk_write_unref(struct chunk_write *w)
     free(w);
 }
 
+static unsigned slots_of(uint32_t mask)
+{
+    return (unsigned)__builtin_popcount(mask);
+}
+
 /* Lock held. */
 static void answer(struct shard_write *shard, int status, const char *why)
 {
@@ -166,11 +181,118 @@ static void answer(struct shard_write *shard, int status, const char *why)
     shard->done = true;
     shard->status = status;
     w->answered++;
-    w->stored += status == 0;
     w->full += status == ERR_FULL;
-    if (status != 0) {
+    if (status == 0) {
+        w->stored |= 1u << shard->slot;
+        w->own |= (uint32_t)!shard->handoff << shard->slot;
+    } else {
         shard->why = mem_strdup(why);
     }
+}
+
+/* Another drive for a shard that @shard's own did not take; lock held. With at
+ * most m / spare shards on a drive, as many drives can go as the quorum says;
+ * with local groups it matters which shards go, so each has its own drive. */
+static uint16_t substitute(struct shard_write *shard)
+{
+    struct chunk_write *w = shard->chunk;
+    unsigned spare = geometry_write_quorum(&w->shape) - w->shape.pieces;
+    unsigned max = w->shape.l > 0 || spare == 0 ? 1 : w->shape.m / spare;
+    uint16_t used[WRITES_MAX];
+
+    for (unsigned i = 0; i < w->sent; i++) {
+        used[i] = w->shards[i].drive;
+    }
+    return object_substitute(w->store, used, w->sent, max, shard->drive);
+}
+
+/* Is the chunk safe with the shards that are stored, or (@hoped) with those
+ * that may be? The quorum must stand, and, where a drive has
+ * several shards, as many drives must be able to go as the quorum says: with
+ * the fullest of them gone, as many shards must be left as there are pieces.
+ * Lock held. */
+static bool is_safe(const struct chunk_write *w, bool hoped)
+{
+    unsigned quorum = geometry_write_quorum(&w->shape);
+    unsigned spare = quorum - w->shape.pieces;
+    unsigned on[WRITES_MAX] = {0}; /* drive of shards[i], at its first */
+    unsigned left = 0, fullest;
+    uint32_t slots = 0;
+    bool distinct = true;
+
+    for (unsigned i = 0; i < w->sent; i++) {
+        const struct shard_write *shard = &w->shards[i];
+        unsigned first = 0;
+        if ((shard->done ? shard->status != 0 : !hoped) ||
+            slots >> shard->slot & 1) {
+            continue;
+        }
+        while (w->shards[first].drive != shard->drive) {
+            first++;
+        }
+        distinct = distinct && on[first] == 0;
+        slots |= 1u << shard->slot;
+        on[first]++;
+        left++;
+    }
+    if (left < quorum || distinct || w->shape.l > 0) {
+        return left >= quorum && distinct;
+    }
+    for (; spare > 0; spare--) {
+        fullest = 0;
+        for (unsigned i = 1; i < w->sent; i++) {
+            fullest = on[i] > on[fullest] ? i : fullest;
+        }
+        left -= on[fullest];
+        on[fullest] = 0;
+    }
+    return left >= w->shape.pieces;
+}
+
+static void on_stored(struct shard_put *put, int status, const struct err *err);
+
+static void send(struct shard_write *shard)
+{
+    struct object_store *s = shard->chunk->store;
+
+    atomic_fetch_add(&s->pending, 1);
+    pulse_begin(s->pulse, &shard->pulse, shard->drive, PULSE_WRITE);
+    peers_put(s->options.peers, shard->drive, &shard->put);
+}
+
+/* Other drives for the slots that are not stored: those that failed, or
+ * (@hung) that keep us waiting as well. Gives the first of the new writes, to
+ * be sent without the lock; they end at w->sent. Lock held. */
+static unsigned hand_off(struct chunk_write *w, bool hung)
+{
+    unsigned first = w->sent;
+    uint32_t pending = 0;
+
+    for (unsigned i = 0; i < first; i++) {
+        pending |= (uint32_t)!w->shards[i].done << w->shards[i].slot;
+    }
+    for (unsigned i = 0; i < first && w->sent < WRITES_MAX; i++) {
+        struct shard_write *shard = &w->shards[i];
+        struct shard_write *twin = &w->shards[w->sent];
+        uint16_t other;
+        if (shard->handoff || w->stored >> shard->slot & 1 ||
+            (!hung && pending >> shard->slot & 1) ||
+            (other = substitute(shard)) == PLACEMENT_NO_DRIVE) {
+            continue;
+        }
+        *twin = (struct shard_write){.chunk = w,
+                                     .slot = shard->slot,
+                                     .drive = other,
+                                     .handoff = true,
+                                     .put = {.key = shard->put.key,
+                                             .group = shard->put.group,
+                                             .data = shard->put.data,
+                                             .length = shard->put.length,
+                                             .done = on_stored}};
+        w->sent++;
+        w->refs++;
+    }
+    return first;
 }
 
 static void on_stored(struct shard_put *put, int status, const struct err *err)
@@ -178,19 +300,28 @@ static void on_stored(struct shard_put *put, int status, const struct err *err)
     struct shard_write *shard = LIST_OF(put, struct shard_write, put);
     struct chunk_write *w = shard->chunk;
     struct object_store *s = w->store;
+    unsigned from, to;
     bool all;
 
     pulse_answered(&shard->pulse);
     pthread_mutex_lock(&w->mutex);
     answer(shard, status, err != NULL ? err->text : err_text(status));
+    from = to = w->sent;
+    if (status != 0 && !is_safe(w, true)) {
+        from = hand_off(w, false);
+        to = w->sent;
+    }
     all = w->answered == w->sent;
     if (all) { /* before the put knows: its end gives all memory back */
         pool_put(s->options.pool, w->buffer, w->buffer_bytes);
     }
-    if (all || w->stored == geometry_write_quorum(&w->shape)) {
+    if (all || is_safe(w, false)) {
         pthread_cond_signal(&w->cond);
     }
     pthread_mutex_unlock(&w->mutex);
+    for (unsigned i = from; i < to; i++) {
+        send(&w->shards[i]);
+    }
     chunk_write_unref(w);
     atomic_fetch_sub(&s->pending, 1);
 }
@@ -266,59 +397,66 @@ static void send_shards(struct chunk_write *w)
     }
     for (unsigned i = 0; i < count; i++) {
         if (!(skip >> i & 1)) {
-            struct shard_write *shard = &w->shards[i];
-            atomic_fetch_add(&s->pending, 1);
-            pulse_begin(s->pulse, &shard->pulse, shard->drive, PULSE_WRITE);
-            peers_put(s->options.peers, shard->drive, &shard->put);
+            send(&w->shards[i]);
         }
     }
 }
 
 /* Wait until every drive has answered; once the quorum stands, for at most
- * GRACE_MS more; in all for put_timeout_ms. Gives the slots not stored. */
-static uint32_t wait_for_drives(struct chunk_write *w, unsigned quorum)
+ * GRACE_MS more; in all for put_timeout_ms. */
+static void wait_for_drives(struct chunk_write *w)
 {
     uint64_t now = clock_mono_ms();
     uint64_t deadline = now + w->store->options.put_timeout_ms;
+    uint64_t handoff = now + HANDOFF_MS; /* 0: was done */
     bool stands = false;
-    uint32_t missed = 0;
 
     pthread_mutex_lock(&w->mutex);
     while (w->answered < w->sent && now < deadline) {
-        if (w->stored >= quorum && !stands) {
+        if (!stands && is_safe(w, false)) {
             stands = true;
             deadline = now + GRACE_MS < deadline ? now + GRACE_MS : deadline;
         }
-        latch_cond_wait(&w->cond, &w->mutex, deadline - now);
+        if (!stands && handoff != 0 && now >= handoff) {
+            unsigned from = hand_off(w, true), to = w->sent;
+            handoff = 0;
+            pthread_mutex_unlock(&w->mutex);
+            for (; from < to; from++) {
+                send(&w->shards[from]);
+            }
+            pthread_mutex_lock(&w->mutex);
+            now = clock_mono_ms();
+            continue;
+        }
+        latch_cond_wait(
+            &w->cond, &w->mutex,
+            (!stands && handoff != 0 && handoff < deadline ? handoff
+                                                           : deadline) -
+                now);
         now = clock_mono_ms();
     }
     for (unsigned i = 0; i < w->sent; i++) {
         if (!w->shards[i].done) {
             pulse_abandon(&w->shards[i].pulse);
         }
-        if (!w->shards[i].done || w->shards[i].status != 0) {
-            missed |= 1u << w->shards[i].slot;
-        }
     }
     pthread_mutex_unlock(&w->mutex);
-    return missed;
 }
 
-/* Which drives did not store their shard, and why. */
-static int explain(struct chunk_write *w, uint32_t missed, unsigned quorum,
-                   struct err *err)
+/* Which drives did not store their shard, and why. Lock held. */
+static int explain(struct chunk_write *w, unsigned quorum, struct err *err)
 {
     struct buf why = {0};
-    int rc;
+    unsigned count = (unsigned)w->shape.pieces + w->shape.m;
+    int rc = w->full > 0 && w->full == w->answered - slots_of(w->stored)
+                 ? ERR_FULL
+                 : ERR_UNAVAILABLE;
 
-    pthread_mutex_lock(&w->mutex);
-    rc = w->full > 0 && w->full == w->answered - w->stored ? ERR_FULL
-                                                           : ERR_UNAVAILABLE;
     for (unsigned i = 0; i < w->sent; i++) {
         const struct shard_write *shard = &w->shards[i];
         const char *text = shard->done ? shard->why : "no answer in time";
         char name[24];
-        if (!(missed >> shard->slot & 1)) {
+        if (w->stored >> shard->slot & 1) {
             continue;
         }
         snprintf(name, sizeof name, "drive %u: ", (unsigned)shard->drive);
@@ -326,29 +464,57 @@ static int explain(struct chunk_write *w, uint32_t missed, unsigned quorum,
                    text != NULL && text_starts(text, "drive ") ? "" : name,
                    text != NULL ? text : "came too late");
     }
-    pthread_mutex_unlock(&w->mutex);
     err_set(err, rc, "%u of %u shards stored, %u needed: %s",
-            w->sent - (unsigned)__builtin_popcount(missed), w->sent, quorum,
-            (const char *)why.data);
+            slots_of(w->stored), count, quorum, (const char *)why.data);
     buf_free(&why);
     return rc;
 }
 
-/* End a chunk: durable on its quorum, or an error. What was missed is repaired
- * unless the chunk is @unwanted. */
+/* The slots of the chunk. */
+static uint32_t all_slots(const struct chunk_write *w)
+{
+    uint32_t slots = 0;
+
+    for (unsigned i = 0; i < (unsigned)w->shape.pieces + w->shape.m; i++) {
+        slots |= 1u << shard_slot(&w->shape, i);
+    }
+    return slots;
+}
+
+/* What a chunk that will not be has elsewhere than its run says. */
+static void drop_handoffs(struct chunk_write *w)
+{
+    for (unsigned i = 0; i < w->sent; i++) {
+        const struct shard_write *shard = &w->shards[i];
+        if (shard->handoff && shard->done && shard->status == 0) {
+            object_forget_shard(w->store, shard->drive, &shard->put.key);
+        }
+    }
+}
+
+/* End a chunk: durable on its quorum, or an error. What its drives missed is
+ * repaired unless the chunk is @unwanted. */
 static int settle(struct chunk_write *w, bool unwanted, struct err *err)
 {
     unsigned quorum = geometry_write_quorum(&w->shape);
-    uint32_t missed = wait_for_drives(w, quorum);
-    unsigned stored = w->sent - (unsigned)__builtin_popcount(missed);
+    uint32_t missed = 0;
     int rc = 0;
 
-    if (stored < quorum) {
-        rc = explain(w, missed, quorum, err);
-    } else if (!unwanted) {
+    wait_for_drives(w);
+    pthread_mutex_lock(&w->mutex);
+    if (!is_safe(w, false)) {
+        rc = explain(w, quorum, err);
+    } else {
+        missed = all_slots(w) & ~w->own;
+    }
+    if (rc != 0 || unwanted) {
+        drop_handoffs(w);
+    }
+    pthread_mutex_unlock(&w->mutex);
+    if (rc == 0 && !unwanted) {
         atomic_fetch_add(&w->store->chunks_written, 1);
         if (missed != 0) {
-            atomic_fetch_add(&w->store->shards_missed, w->sent - stored);
+            atomic_fetch_add(&w->store->shards_missed, slots_of(missed));
             object_repair_queue(w->store, &w->ref, missed);
         }
     }

@@ -387,12 +387,12 @@ static void a_lost_quorum_refuses_and_leaves_nothing(void **state)
     struct err err = {{0}};
     struct object_put *p;
 
-    world_open(w, 3);
+    world_open(w, 15);
     p = write_bytes(w, 1, 3 * MIB, 8 * MIB);
     assert_int_equal(object_put_commit(p, &m, &err), ERR_UNAVAILABLE);
     assert_non_null(strstr(err.text, "needed"));
     object_put_abort(p);
-    for (unsigned i = 2; i < DRIVES; i++) {
+    for (unsigned i = 4; i < DRIVES; i++) {
         struct shard_info info;
         assert_int_equal(shard_store_list(w->stores[i], NULL, &info, 1), 0);
     }
