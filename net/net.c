@@ -698,12 +698,26 @@ void net_stop(struct net *n)
     n->started = false;
 }
 
+/* What a net was told that never started. */
+static void drain(struct net *n)
+{
+    pthread_mutex_lock(&n->mutex);
+    n->stopped = true;
+    pthread_mutex_unlock(&n->mutex);
+    loop_post(n->loop, &op_new(n, 0, on_finish)->call);
+    loop_run(n->loop, NULL, NULL);
+    close_rest(n);
+}
+
 void net_close(struct net *n)
 {
     if (n == NULL) {
         return;
     }
     net_stop(n);
+    if (!n->stopped) {
+        drain(n);
+    }
     while (!list_empty(&n->peers)) {
         struct peer *p = LIST_OF(n->peers.next, struct peer, node);
         list_remove(&p->node);

@@ -474,6 +474,19 @@ static void a_renewed_certificate_is_used_from_then_on(void **state)
     assert_int_equal(ask(w, ECHO), 0);
 }
 
+static void what_is_told_before_a_start_that_never_comes_is_freed(void **state)
+{
+    struct world *w = *state;
+    struct net *n = net_world_net(&w->w, 5, "127.0.0.1:0");
+
+    net_peer(n, 2, net_address(w->two));
+    net_send(n, 2, NET_CLUSTER, 1, "x", 1);
+    net_peer(n, 6, "127.0.0.1:1");
+    net_forbid(n, 6);
+    net_close(n); /* leaks are the sanitizer's to see */
+    assert_int_equal(ask(w, ECHO), 0);
+}
+
 static void an_address_that_is_none_is_refused(void **state)
 {
     struct world *w = *state;
@@ -510,6 +523,7 @@ int main(void)
         TEST(garbage_and_idle_strangers_do_not_disturb),
         TEST(too_much_at_once_is_refused),
         TEST(a_renewed_certificate_is_used_from_then_on),
+        TEST(what_is_told_before_a_start_that_never_comes_is_freed),
         TEST(an_address_that_is_none_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
