@@ -92,6 +92,9 @@ int cluster_load_drives(struct cluster *c, const struct cluster_options *o,
 /* Take the ids (drive_count of them), and save them. */
 int cluster_know_drives(struct cluster *c, const uint16_t *ids,
                         struct err *err);
+/* Those that came after the join: learn their ids from the registry, or have
+ * them added to it. The keeper. */
+void cluster_name_drives(struct cluster *c, const struct meta_registry *r);
 
 /* ---- join.c ---- */
 
@@ -115,6 +118,8 @@ void *cluster_keeper_main(void *arg);
 void cluster_serve_pings(struct cluster *c);
 /* There is something to look at. Any thread. */
 void cluster_wake(struct cluster *c);
+/* Ask the catalogue for a place for one more drive of this server. */
+void cluster_add_drive(struct cluster *c, const struct command_drive *drive);
 void cluster_free_peers(struct cluster *c);
 /* @server is at @address. The keeper, or before it runs. */
 void cluster_meet(struct cluster *c, uint32_t server, const char *address);

@@ -217,6 +217,14 @@ static void announce(struct cluster *c, const struct meta_server *own)
     }
 }
 
+void cluster_add_drive(struct cluster *c, const struct command_drive *drive)
+{
+    struct buf command = {0};
+
+    command_drive_add(&command, c->identity.server, drive, clock_real_ms());
+    tell(c, &command, LOG_DEBUG, "drive not added");
+}
+
 static bool found_cluster(struct cluster *c)
 {
     struct command_server s;
@@ -300,6 +308,7 @@ static bool round_of(struct cluster *c)
             if (r.servers[i].id == c->identity.server &&
                 stats.leader_server != 0) {
                 announce(c, &r.servers[i]);
+                cluster_name_drives(c, &r);
             }
         }
         cluster_follow(c, &r);

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/text.h"
@@ -117,22 +118,61 @@ int cluster_know_drives(struct cluster *c, const uint16_t *ids, struct err *err)
     char *path = path_of(c);
     int rc;
 
+    pthread_mutex_lock(&c->mutex);
     memcpy(c->drive_ids, ids, c->drive_count * sizeof ids[0]);
     rc = save(c, path, err);
+    pthread_mutex_unlock(&c->mutex);
     free(path);
     return rc;
 }
 
-int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err)
+/* Only the keeper changes the ids while it runs. */
+void cluster_name_drives(struct cluster *c, const struct meta_registry *r)
 {
+    uint16_t ids[CLUSTER_DRIVES_MAX];
+    bool learnt = false;
+    struct err err;
+
+    memcpy(ids, c->drive_ids, sizeof ids);
     for (unsigned i = 0; i < c->drive_count; i++) {
-        if (c->drive_ids[i] == JOIN_NO_DRIVE) {
-            return err_set(err, ERR_NOT_FOUND,
-                           "the cluster has not yet named drive %u of this "
-                           "server",
-                           i + 1);
+        size_t j = 0;
+        if (ids[i] != JOIN_NO_DRIVE) {
+            continue;
+        }
+        while (j < r->drive_count &&
+               (r->drives[j].server != c->identity.server ||
+                memcmp(r->drives[j].uuid, c->drives[i].uuid, META_DRIVE_UUID) !=
+                    0)) {
+            j++;
+        }
+        if (j < r->drive_count) {
+            ids[i] = r->drives[j].id;
+            learnt = true;
+        } else {
+            cluster_add_drive(c, &c->drives[i]);
         }
     }
-    memcpy(ids, c->drive_ids, c->drive_count * sizeof ids[0]);
-    return 0;
+    if (learnt && cluster_know_drives(c, ids, &err) != 0) {
+        log_errf(LOG_WARN, "ids of drives not saved", "%s", err.text);
+    }
+}
+
+int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&c->mutex);
+    for (unsigned i = 0; i < c->drive_count && rc == 0; i++) {
+        if (c->drive_ids[i] == JOIN_NO_DRIVE) {
+            rc = err_set(err, ERR_NOT_FOUND,
+                         "the cluster has not yet named drive %u of this "
+                         "server",
+                         i + 1);
+        }
+    }
+    if (rc == 0) {
+        memcpy(ids, c->drive_ids, c->drive_count * sizeof ids[0]);
+    }
+    pthread_mutex_unlock(&c->mutex);
+    return rc;
 }

@@ -861,11 +861,49 @@ static void drive_ids_are_known_without_the_catalogue(void **state)
     assert_int_equal(cluster_drive_ids(s->cluster, ids, NULL), 0);
     stop(s);
     s->drives = 3; /* put in again, and one comes */
-    must_start(s, NULL, NULL);
+    assert_int_equal(open_site(s, NULL, NULL, NULL), 0);
     ids[1] = 0;
     assert_int_equal(cluster_drive_ids(s->cluster, ids, &err), ERR_NOT_FOUND);
     assert_non_null(strstr(err.text, "drive 3"));
     assert_int_equal(ids[1], 0);
+    cluster_close(s->cluster);
+    s->cluster = NULL;
+}
+
+static void a_drive_that_comes_later_is_named_by_the_cluster(void **state)
+{
+    struct world *w = *state;
+    struct site *b = &w->sites[2];
+    struct meta_drive *drives;
+    size_t count;
+    uint16_t ids[3];
+    int rc = ERR_NOT_FOUND;
+
+    found(w);
+    join(w, 2, 2, 1);
+    await_members(w, 1, 1);
+    stop(b);
+    b->drives = 3;
+    must_start(b, NULL, NULL);
+    for (int ms = 0; ms < WAIT_MS && rc == ERR_NOT_FOUND; ms += 10) {
+        rc = cluster_drive_ids(b->cluster, ids, NULL);
+        clock_sleep_ms(10);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(ids[0], 2);
+    assert_int_equal(ids[1], 3);
+    assert_int_equal(ids[2], 4);
+    assert_int_equal(meta_drives(w->sites[1].meta, &drives, &count, NULL), 0);
+    assert_int_equal(count, 5);
+    assert_int_equal(drives[4].server, 2);
+    assert_int_equal(drives[4].weight, 3000);
+    free(drives);
+    stop(b); /* and so for ever */
+    assert_int_equal(open_site(b, NULL, NULL, NULL), 0);
+    assert_int_equal(cluster_drive_ids(b->cluster, ids, NULL), 0);
+    assert_int_equal(ids[2], 4);
+    cluster_close(b->cluster);
+    b->cluster = NULL;
 }
 
 static void a_damaged_list_of_drives_is_named(void **state)
@@ -916,6 +954,7 @@ int main(void)
         TEST(a_server_at_another_port_is_found_again),
         TEST(without_the_founder_others_lead_and_let_in),
         TEST(drive_ids_are_known_without_the_catalogue),
+        TEST(a_drive_that_comes_later_is_named_by_the_cluster),
         TEST(a_damaged_list_of_drives_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
