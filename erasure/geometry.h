@@ -41,9 +41,6 @@ struct err;
 #define GEOMETRY_GLOBALS_MAX 2 /* of a policy with local groups: codec.h */
 #define GEOMETRY_LOCAL_MAX 15  /* data shards of a local group: codec.h */
 
-/* Who writes {4, 2} means no local groups: the field came later. */
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-
 /* With l > 0: l >= 2; l divides k in groups of 2..GEOMETRY_LOCAL_MAX; of the m
  * parity shards 1..GEOMETRY_GLOBALS_MAX are not local. */
 struct ec_policy {
@@ -74,8 +71,14 @@ bool ec_policy_is_valid(struct ec_policy policy);
 unsigned ec_policy_tolerates(struct ec_policy policy);
 
 /* How many shards must be on stable media before a chunk counts as written: all
- * but half, rounded down, of what may be lost: pieces + ceil(m / 2); with local
- * groups k + m - floor((g + 1) / 2), g being the global ones. */
+ * but half, rounded down, of what ec_policy_tolerates says may be lost, so that
+ * what is acknowledged still bears the other half, whichever shards are missing
+ * and whichever are lost next:
+ *     Reed-Solomon  pieces + ceil(m / 2), which bears ceil(m / 2) more losses;
+ *     local groups  k + m - 1, which bears g more, g being the global ones. For
+ *                   g + 1 is 2 or 3, and half of it 1. With two missing there
+ *                   are patterns that g more would make too many: k of so many
+ *                   shards give the rest only if they are the right ones. */
 unsigned geometry_write_quorum(const struct chunk_shape *shape);
 
 struct chunk_shape geometry_shape(struct ec_policy policy,

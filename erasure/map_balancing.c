@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "erasure/hash.h"
 #include "erasure/map_plan.h"
 
 /* What may be looked at in searches for ways over other drives: a second or
@@ -37,8 +38,8 @@ static uint32_t slot_for(const struct map_balancing *b, uint32_t from,
     if (h->count == 0) {
         return MAP_NO_NUMBER;
     }
-    start = (uint32_t)(state_hash(b->st->shares.drives[to].id, h->count) %
-                       h->count);
+    start =
+        (uint32_t)(hash_pair(b->st->shares.drives[to].id, h->count) % h->count);
     for (uint32_t i = 0; i < h->count; i++) {
         uint32_t ref = h->refs[(start + i) % h->count];
         bool moves = b->was[ref] != from;
@@ -121,7 +122,7 @@ static bool push(const struct map_balancing *b, uint32_t from, bool anyway)
     const struct state_held *h = &st->held[from];
     uint32_t best_ref = MAP_NO_NUMBER, best_to = MAP_NO_NUMBER;
     int64_t best = -1;
-    uint32_t start = (uint32_t)(state_hash(st->shares.drives[from].id, 0) %
+    uint32_t start = (uint32_t)(hash_pair(st->shares.drives[from].id, 0) %
                                 (h->count > 0 ? h->count : 1));
 
     for (int pass = 0; pass < (anyway ? 1 : 2) && best <= 0; pass++) {

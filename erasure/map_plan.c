@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "erasure/hash.h"
 #include "erasure/lrc.h"
 #include "erasure/map_balancing.h"
 #include "erasure/map_shares.h"
@@ -21,7 +22,7 @@
 static void shuffle(uint64_t by, uint32_t *at, unsigned n)
 {
     for (unsigned i = n; i > 1; i--) {
-        unsigned j = (unsigned)(state_hash(by, i) % i);
+        unsigned j = (unsigned)(hash_pair(by, i) % i);
         uint32_t t = at[i - 1];
         at[i - 1] = at[j];
         at[j] = t;

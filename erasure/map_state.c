@@ -5,23 +5,9 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "erasure/hash.h"
 
 #define HASH_BITS 20
-
-/* Finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). */
-static uint64_t mix(uint64_t x)
-{
-    x ^= x >> 30;
-    x *= 0xbf58476d1ce4e5b9u;
-    x ^= x >> 27;
-    x *= 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-uint64_t state_hash(uint64_t a, uint64_t b)
-{
-    return mix(mix(a + 0x9e3779b97f4a7c15u) ^ (b + 1) * 0x9e3779b97f4a7c15u);
-}
 
 static void tree_init(struct state_tree *t, uint32_t count)
 {
@@ -147,7 +133,7 @@ int64_t state_surplus(const struct map_state *st, uint32_t drive)
 static int64_t key_of(const struct map_state *st, uint32_t drive, int64_t level)
 {
     const struct map_usable *d = &st->shares.drives[drive];
-    int64_t noise = (int64_t)(state_hash(d->id, d->load) >> (64 - HASH_BITS));
+    int64_t noise = (int64_t)(hash_pair(d->id, d->load) >> (64 - HASH_BITS));
 
     return level * (1 << HASH_BITS) + noise;
 }

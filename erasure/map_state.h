@@ -73,7 +73,4 @@ uint32_t state_richest(const struct map_state *st, uint32_t first,
 void state_hide(struct map_state *st, uint32_t drive);
 void state_show(struct map_state *st, uint32_t drive);
 
-/* Of two numbers, a third that looks random and is always the same. */
-uint64_t state_hash(uint64_t a, uint64_t b);
-
 #endif

@@ -6,22 +6,12 @@
 
 #include "base/check.h"
 #include "base/err.h"
-
-/* Finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). */
-static uint64_t mix(uint64_t x)
-{
-    x ^= x >> 30;
-    x *= 0xbf58476d1ce4e5b9u;
-    x ^= x >> 27;
-    x *= 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
+#include "erasure/hash.h"
 
 /* Higher wins; a drive of twice the weight wins twice as often. */
 static double score(uint32_t group, const struct placement_drive *d)
 {
-    uint64_t h = mix(mix((uint64_t)group + 0x9e3779b97f4a7c15u) ^
-                     ((uint64_t)d->drive + 1) * 0x9e3779b97f4a7c15u);
+    uint64_t h = hash_pair(group, d->drive);
     double u = ((double)(h >> 11) + 0.5) / 9007199254740992.0; /* (0, 1) */
 
     return -(double)d->weight / log(u);

@@ -29,7 +29,7 @@
 #define ORPHANS_EVERY_MS ((uint64_t)60000)
 #define UPLOADS_EVERY_MS ((uint64_t)60000)
 #define STRAYS_EVERY_MS ((uint64_t)2000) /* while there are some */
-#define MEND_EVERY_MS ((uint64_t)500) /* asking costs nothing */
+#define MEND_EVERY_MS ((uint64_t)500)    /* asking costs nothing */
 
 struct janitor {
     struct gateway *gateway;

@@ -95,19 +95,22 @@ static int check_drives(const struct placement_map *map, unsigned drives,
     return 0;
 }
 
-static void warn_of_few(struct ec_policy policy, unsigned drives)
+static void warn_of_few(const struct placement_map *map, unsigned drives)
 {
+    struct map_drive list[DRIVES_MAX] = {{0}};
+    struct map_survival survival;
     char text[160];
-    unsigned shards = (unsigned)policy.k + policy.m;
-    unsigned of_one = (shards + drives - 1) / drives;
 
-    if (drives < shards) {
-        snprintf(text, sizeof text,
-                 "%u drives for %u shards: a drive holds up to %u of a chunk, "
-                 "so the store survives the loss of %u drives",
-                 drives, shards, of_one, policy.m / of_one);
-        log_line(LOG_WARN, "fewer drives than shards", "why", text, NULL);
+    if (drives >= map_slots(map)) {
+        return;
     }
+    describe(list, drives);
+    survival = map_survives(map, list, drives);
+    snprintf(text, sizeof text,
+             "%u drives for %u shards: some hold several of a chunk, so the "
+             "store survives the loss of %u drives",
+             drives, map_slots(map), survival.drives);
+    log_line(LOG_WARN, "fewer drives than shards", "why", text, NULL);
 }
 
 int layout_load(struct gateway *g, struct placement_map *out, struct err *err)
@@ -133,7 +136,7 @@ int layout_load(struct gateway *g, struct placement_map *out, struct err *err)
     }
     buf_free(&layout);
     if (rc == 0) {
-        warn_of_few(out->policy, drives);
+        warn_of_few(out, drives);
     }
     return rc;
 }

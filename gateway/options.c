@@ -25,8 +25,10 @@ const struct config_row server_table[] = {
         "A folder on a drive of its own; repeat for each, in the same order "
         "at every start."),
     ROW("ec", STRING, ec, NULL, 0, 0, "K+M",
-        "Data and parity shards of each chunk, K 1-16 and M 0-6; chosen at "
-        "the first start, 4+2 when nothing is said."),
+        "Data and parity shards of each chunk, K 1-16 and M 0-6, such as 4+2, "
+        "or 1+2 for three copies; or K+L+G, such as 6+2+2: L groups with a "
+        "parity each and G 1-2 for all, so that a lost shard is rebuilt from "
+        "K/L others. Chosen at the first start, 4+2 when nothing is said."),
     ROW("cluster", STRING, cluster, NULL, 0, 0, "ADDR:PORT",
         "Be a server of a cluster, and talk to the others on this address, "
         "which they must reach. The first start makes a cluster, or joins one "

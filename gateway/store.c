@@ -234,11 +234,6 @@ static int choose_policy(struct gateway *g, struct err *err)
     const char *text = g->options->ec != NULL ? g->options->ec : LAYOUT_POLICY;
     int rc = ec_policy_parse(text, &g->policy, err);
 
-    if (rc == 0 && g->policy.l > 0) {
-        rc = err_set(err, ERR_UNSUPPORTED,
-                     "%s: local groups (K+L+G) cannot be stored yet; use K+M",
-                     text);
-    }
     return rc == 0 ? check_segments(g, err) : err_wrap(err, rc, "ec");
 }
 

@@ -15,10 +15,11 @@ void manifest_encode(const struct manifest *m, struct buf *out)
 {
     CHECK(m->count >= 1 && m->count <= MANIFEST_CHUNKS_MAX);
     CHECK((m->id_lo & MANIFEST_CHUNK_LO_MASK) == 0);
+    CHECK(ec_policy_is_valid(m->policy));
     put_u8(out, MANIFEST_VERSION);
     put_u8(out, m->policy.k);
     put_u8(out, m->policy.m);
-    put_u8(out, 0);
+    put_u8(out, m->policy.l);
     put_u32(out, m->group);
     put_u64(out, m->id_hi);
     put_u64(out, m->id_lo);
@@ -30,14 +31,17 @@ void manifest_encode(const struct manifest *m, struct buf *out)
 }
 
 static const char *judge(const struct manifest *m, uint8_t version,
-                         uint8_t zero, const struct wire_reader *r)
+                         const struct wire_reader *r)
 {
-    if (!wire_ok(r) || version != MANIFEST_VERSION || zero != 0) {
+    if (!wire_ok(r) || version != MANIFEST_VERSION) {
         return "the version is not known";
     }
     if (m->policy.k < 1 || m->policy.k > GEOMETRY_K_MAX ||
         m->policy.m > GEOMETRY_M_MAX) {
         return "k or m is out of bounds";
+    }
+    if (!ec_policy_is_valid(m->policy)) {
+        return "the local groups do not fit k and m";
     }
     if (m->count < 1 || m->count > MANIFEST_CHUNKS_MAX ||
         r->left != (size_t)m->count * MANIFEST_CHUNK_BYTES) {
@@ -55,18 +59,18 @@ int manifest_decode(const void *p, size_t len, struct manifest *out,
     struct manifest m = {0};
     struct wire_reader r;
     const char *why;
-    uint8_t version, zero;
+    uint8_t version;
 
     wire_init(&r, p, len);
     version = get_u8(&r);
     m.policy.k = get_u8(&r);
     m.policy.m = get_u8(&r);
-    zero = get_u8(&r);
+    m.policy.l = get_u8(&r);
     m.group = get_u32(&r);
     m.id_hi = get_u64(&r);
     m.id_lo = get_u64(&r);
     m.count = get_u32(&r);
-    why = judge(&m, version, zero, &r);
+    why = judge(&m, version, &r);
     if (why != NULL) {
         return err_set(err, ERR_CORRUPT, "manifest: %s", why);
     }

@@ -6,8 +6,8 @@
  *     off  len  field
  *       0    1  version, 1
  *       1    1  k
- *       2    1  m
- *       3    1  zero
+ *       2    1  m, all parity shards
+ *       3    1  l, so many of m are of local groups; 0: Reed-Solomon
  *       4    4  placement group
  *       8    8  chunk id hi: 48 bits of ms since 1970, then 16 random bits
  *      16    8  chunk id lo of the first chunk: 40 random bits, then 24 zero
@@ -15,10 +15,13 @@
  *      24    4  count of chunks, 1..MANIFEST_CHUNKS_MAX
  *      28   12  for each chunk: u32 bytes, u64 CRC64NVME of the bytes
  *
- * Valid when: (1) the version is known; (2) k is 1..16 and m 0..6; (3) the
- * count is in bounds and the length is 28 + 12 * count exactly; (4) each chunk
- * has 1..GEOMETRY_CHUNK_MAX bytes; (5) the low 24 bits of lo are zero.
- * The catalogue keeps it as bytes and checksums it with its own records.
+ * Valid when: (1) the version is known; (2) k is 1..16 and m 0..6, and l is 0
+ * or makes a policy of them (geometry.h); (3) the count is in bounds and the
+ * length is 28 + 12 * count exactly; (4) each chunk has 1..GEOMETRY_CHUNK_MAX
+ * bytes; (5) the low 24 bits of lo are zero. Before there were local groups
+ * byte 3 was zero, which says the same. How a chunk is cut and coded follows
+ * from k, m, l and its bytes (geometry.h). The catalogue keeps it as bytes and
+ * checksums it with its own records.
  *
  * Threads: any.
  */

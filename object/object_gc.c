@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/latch.h"
 #include "base/mem.h"
+#include "erasure/codec.h"
 #include "node/peers.h"
 #include "object/drive_pulse.h"
 #include "object/manifest.h"
@@ -333,15 +334,19 @@ static void verify_chunk(struct verify *v, const struct chunk_ref *chunk)
 {
     struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
     unsigned count = (unsigned)shape.pieces + shape.m;
-    uint32_t bad = 0;
+    uint32_t good = 0, bad = 0; /* shards; slots */
+    uint32_t read;
 
     for (unsigned i = 0; i < count; i++) {
         unsigned slot = shard_slot(&shape, i);
-        if (!verify_shard(v, chunk, slot)) {
+        if (verify_shard(v, chunk, slot)) {
+            good |= 1u << i;
+        } else {
             bad |= 1u << slot;
         }
     }
-    if (count - (unsigned)__builtin_popcount(bad) < shape.pieces) {
+    if (codec_plan(codec_of(&shape), good, (1u << count) - 1, &read, NULL) !=
+        0) {
         struct shard_key key = chunk_key(chunk, 0);
         v->defects++;
         v->report(v->arg, OBJECT_CHUNK_LOST, &key, 0, "");

@@ -33,7 +33,7 @@ enum object_defect {
     OBJECT_SHARD_MISSING,
     OBJECT_SHARD_CORRUPT,
     OBJECT_SHARD_UNREADABLE, /* the drive does not answer */
-    OBJECT_CHUNK_LOST,       /* fewer shards than pieces are good */
+    OBJECT_CHUNK_LOST,       /* what is good does not give the rest */
     OBJECT_MANIFEST_BAD,
 };
 

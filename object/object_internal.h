@@ -78,6 +78,11 @@ static inline unsigned shard_slot(const struct chunk_shape *shape, unsigned i)
 {
     return i < shape->pieces ? i : i - shape->pieces + shape->k;
 }
+static inline unsigned slot_shard(const struct chunk_shape *shape,
+                                  unsigned slot)
+{
+    return slot < shape->k ? slot : slot - shape->k + shape->pieces;
+}
 
 /* ---- object_mend.c ---- */
 
@@ -112,6 +117,15 @@ struct chunk_read *object_read_start(struct object_store *s,
 int object_read_take(struct chunk_read *r, struct object_bytes *out,
                      struct err *err);
 void object_read_drop(struct chunk_read *r); /* NULL is nothing */
+
+/* Make the shard in @slot (piece_bytes of them, padded) from the others of its
+ * local group, without reading it: k/l reads. ERR_UNAVAILABLE when it has no
+ * local group, or not all of it can be read; ERR_TIMEOUT when one does not
+ * answer within PULSE_LOST_MS: then there is still object_read_chunk. Nothing
+ * says that the bytes are those that were put but the checksums of the shards
+ * read. Blocks. */
+int object_read_local(struct object_store *s, const struct chunk_ref *chunk,
+                      unsigned slot, uint8_t *out, struct err *err);
 
 /* Can the drive of @slot be asked, and is its shard good? As a get of the
  * whole shard; ERR_TIMEOUT when the drive does not answer in time. Blocks. */

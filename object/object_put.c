@@ -207,18 +207,17 @@ static uint16_t substitute(struct shard_write *shard)
 }
 
 /* Is the chunk safe with the shards that are stored, or (@hoped) with those
- * that may be? The quorum must stand, and, where a drive has
- * several shards, as many drives must be able to go as the quorum says: with
- * the fullest of them gone, as many shards must be left as there are pieces.
- * Lock held. */
+ * that may be? The quorum must stand, and, when shards were handed off, as many
+ * drives must be able to go as the quorum says: with the fullest of them gone,
+ * as many shards must be left as there are pieces. Lock held. */
 static bool is_safe(const struct chunk_write *w, bool hoped)
 {
     unsigned quorum = geometry_write_quorum(&w->shape);
     unsigned spare = quorum - w->shape.pieces;
-    unsigned on[WRITES_MAX] = {0}; /* drive of shards[i], at its first */
+    unsigned on[WRITES_MAX] = {0}; /* shards of a drive, at its first write */
     unsigned left = 0, fullest;
     uint32_t slots = 0;
-    bool distinct = true;
+    bool handed = false, distinct = true;
 
     for (unsigned i = 0; i < w->sent; i++) {
         const struct shard_write *shard = &w->shards[i];
@@ -230,13 +229,14 @@ static bool is_safe(const struct chunk_write *w, bool hoped)
         while (w->shards[first].drive != shard->drive) {
             first++;
         }
+        handed = handed || shard->handoff;
         distinct = distinct && on[first] == 0;
         slots |= 1u << shard->slot;
         on[first]++;
         left++;
     }
-    if (left < quorum || distinct || w->shape.l > 0) {
-        return left >= quorum && distinct;
+    if (left < quorum || !handed || distinct) {
+        return left >= quorum;
     }
     for (; spare > 0; spare--) {
         fullest = 0;
@@ -246,7 +246,7 @@ static bool is_safe(const struct chunk_write *w, bool hoped)
         left -= on[fullest];
         on[fullest] = 0;
     }
-    return left >= w->shape.pieces;
+    return w->shape.l == 0 && left >= w->shape.pieces;
 }
 
 static void on_stored(struct shard_put *put, int status, const struct err *err);
@@ -260,23 +260,30 @@ static void send(struct shard_write *shard)
     peers_put(s->options.peers, shard->drive, &shard->put);
 }
 
-/* Other drives for the slots that are not stored: those that failed, or
- * (@hung) that keep us waiting as well. Gives the first of the new writes, to
- * be sent without the lock; they end at w->sent. Lock held. */
-static unsigned hand_off(struct chunk_write *w, bool hung)
+/* Slots that are not stored and, unless @pending, are not on their way either.
+ * Lock held. */
+static uint32_t wanting(const struct chunk_write *w, bool pending)
+{
+    uint32_t slots = 0, open = 0;
+
+    for (unsigned i = 0; i < w->sent; i++) {
+        slots |= 1u << w->shards[i].slot;
+        open |= (uint32_t)!w->shards[i].done << w->shards[i].slot;
+    }
+    return slots & ~w->stored & (pending ? UINT32_MAX : ~open);
+}
+
+/* Other drives for @slots. Gives the first of the new writes, to be sent
+ * without the lock; they end at w->sent. Lock held. */
+static unsigned hand_off(struct chunk_write *w, uint32_t slots)
 {
     unsigned first = w->sent;
-    uint32_t pending = 0;
 
-    for (unsigned i = 0; i < first; i++) {
-        pending |= (uint32_t)!w->shards[i].done << w->shards[i].slot;
-    }
     for (unsigned i = 0; i < first && w->sent < WRITES_MAX; i++) {
         struct shard_write *shard = &w->shards[i];
         struct shard_write *twin = &w->shards[w->sent];
         uint16_t other;
-        if (shard->handoff || w->stored >> shard->slot & 1 ||
-            (!hung && pending >> shard->slot & 1) ||
+        if (shard->handoff || !(slots >> shard->slot & 1) ||
             (other = substitute(shard)) == PLACEMENT_NO_DRIVE) {
             continue;
         }
@@ -308,7 +315,7 @@ static void on_stored(struct shard_put *put, int status, const struct err *err)
     answer(shard, status, err != NULL ? err->text : err_text(status));
     from = to = w->sent;
     if (status != 0 && !is_safe(w, true)) {
-        from = hand_off(w, false);
+        from = hand_off(w, wanting(w, false));
         to = w->sent;
     }
     all = w->answered == w->sent;
@@ -347,38 +354,43 @@ static void encode(struct chunk_write *w, uint8_t *shards[])
     for (unsigned j = 0; j < shape->m; j++) {
         shards[shape->pieces + j] = w->buffer + padded + j * s;
     }
-    codec_encode(codec_get(shape->pieces, shape->m), s, data,
-                 shards + shape->pieces);
+    codec_encode(codec_of(shape), s, data, shards + shape->pieces);
 }
 
-/* Shards of hung drives, as many as the quorum can do without: they would hold
- * the buffer, and the pool would run dry. As a mask of codec numbers. */
-static uint32_t hopeless(struct chunk_write *w, unsigned count)
+/* Shards of hung drives are not sent, as many as the quorum can do without:
+ * they would hold the buffer, and the pool would run dry. The others go to
+ * other drives at once, too. */
+static void choose_for_hung(struct chunk_write *w)
 {
-    unsigned spare = count - geometry_write_quorum(&w->shape);
-    uint32_t mask = 0;
+    unsigned spare = w->sent - geometry_write_quorum(&w->shape);
+    uint32_t slow = 0;
 
-    for (unsigned i = 0; i < count && spare > 0; i++) {
-        uint16_t drive =
-            object_drive(w->store, &w->ref, shard_slot(&w->shape, i));
-        if (drive_is_hung(w->store->pulse, drive, PULSE_WRITE)) {
-            mask |= 1u << i;
+    for (unsigned i = 0; i < w->sent; i++) {
+        struct shard_write *shard = &w->shards[i];
+        if (!drive_is_hung(w->store->pulse, shard->drive, PULSE_WRITE)) {
+            continue;
+        }
+        if (spare > 0) {
+            answer(shard, ERR_TIMEOUT, "does not answer");
+            w->refs--;
             spare--;
+        } else {
+            slow |= 1u << shard->slot;
         }
     }
-    return mask;
+    hand_off(w, slow);
 }
 
 static void send_shards(struct chunk_write *w)
 {
     struct object_store *s = w->store;
     unsigned count = (unsigned)w->shape.pieces + w->shape.m;
-    uint32_t skip = hopeless(w, count);
     uint8_t *shards[GEOMETRY_SLOTS_MAX];
+    bool skip[WRITES_MAX];
 
     encode(w, shards);
     w->sent = count;
-    w->refs = 1 + count - (unsigned)__builtin_popcount(skip);
+    w->refs = 1 + count;
     for (unsigned i = 0; i < count; i++) {
         struct shard_write *shard = &w->shards[i];
         shard->slot = shard_slot(&w->shape, i);
@@ -391,12 +403,14 @@ static void send_shards(struct chunk_write *w)
             .length = geometry_shard_bytes(&w->shape, shard->slot),
             .done = on_stored,
         };
-        if (skip >> i & 1) {
-            answer(shard, ERR_TIMEOUT, "does not answer");
-        }
+    }
+    choose_for_hung(w);
+    count = w->sent; /* what is added from here on is sent by who adds it */
+    for (unsigned i = 0; i < count; i++) {
+        skip[i] = w->shards[i].done;
     }
     for (unsigned i = 0; i < count; i++) {
-        if (!(skip >> i & 1)) {
+        if (!skip[i]) {
             send(&w->shards[i]);
         }
     }
@@ -418,7 +432,7 @@ static void wait_for_drives(struct chunk_write *w)
             deadline = now + GRACE_MS < deadline ? now + GRACE_MS : deadline;
         }
         if (!stands && handoff != 0 && now >= handoff) {
-            unsigned from = hand_off(w, true), to = w->sent;
+            unsigned from = hand_off(w, wanting(w, true)), to = w->sent;
             handoff = 0;
             pthread_mutex_unlock(&w->mutex);
             for (; from < to; from++) {

@@ -2,10 +2,11 @@
  *
  * All pieces that the range touches are asked of their drives at once. When
  * some are missing, bad, or slower than hedge_ms, a rescue asks for the same
- * bytes of just as many of the chunk's other shards as are needed to decode,
- * and for one more whenever one fails or hedge_ms passes again. Answers come
- * into buffers that live until the last drive has answered, so a drive that
- * hangs never writes into memory that the caller has left.
+ * bytes of just those of the chunk's other shards that the codec needs: of the
+ * piece's local group where there is one, else of any k. It plans anew whenever
+ * one fails, and without those that are slow whenever hedge_ms passes again.
+ * Answers come into buffers that live until the last drive has answered, so a
+ * drive that hangs never writes into memory that the caller has left.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +16,12 @@
 #include "base/err.h"
 #include "base/latch.h"
 #include "base/mem.h"
-#include "base/pool.h"
 #include "crypto/digest.h"
 #include "erasure/codec.h"
+#include "erasure/lrc.h"
 #include "node/peers.h"
 #include "object/drive_pulse.h"
 #include "object/object_internal.h"
-
-/* Buffers of reads come in powers of two, so that the pool has few classes. */
-#define BUFFER_BYTES_MIN ((size_t)65536)
 
 /* A range of one shard, asked of its drive. */
 struct fetch {
@@ -37,9 +35,13 @@ struct fetch {
     int status;
 };
 
-/* What is asked for more when pieces are bad: the same range of all shards. */
+/* What is asked for more when pieces are bad: the same range of all shards.
+ * Masks are of shards. */
 struct rescue {
     uint32_t begin, end;
+    uint32_t wanted; /* besides the bad pieces; never asked */
+    uint32_t from;   /* what may be asked */
+    uint32_t late;   /* asked, and not answered within hedge_ms */
     struct fetch fetches[GEOMETRY_SLOTS_MAX];
     struct object_bytes spans[GEOMETRY_SLOTS_MAX];
 };
@@ -60,35 +62,6 @@ struct chunk_read {
     struct err err; /* of the last that failed */
     struct fetch pieces[GEOMETRY_K_MAX];
 };
-
-/* ---- memory ---- */
-
-bool object_bytes_new(struct object_store *s, size_t need, bool only_pool,
-                      struct object_bytes *out)
-{
-    struct object_bytes b = {.room = BUFFER_BYTES_MIN};
-
-    while (b.room < need) {
-        b.room *= 2;
-    }
-    b.p = pool_get(s->options.pool, b.room);
-    b.pooled = b.p != NULL;
-    if (b.p == NULL && !only_pool) {
-        b.p = mem_pages(b.room);
-    }
-    *out = b;
-    return b.p != NULL;
-}
-
-void object_bytes_free(struct object_store *s, struct object_bytes *b)
-{
-    if (b->pooled) {
-        pool_put(s->options.pool, b->p, b->room);
-    } else if (b->p != NULL) {
-        mem_pages_free(b->p, b->room);
-    }
-    *b = (struct object_bytes){0};
-}
 
 static void read_unref(struct chunk_read *r)
 {
@@ -317,41 +290,23 @@ static void rescue_ask(struct chunk_read *r, unsigned shard)
     ask(r, f, shard);
 }
 
-/* The next shard worth asking, or -1. Those of hung drives come only as a last
- * resort, as do pieces that are slow; what failed is not asked again. */
-static int next_shard(const struct chunk_read *r, bool last_resort)
-{
-    for (unsigned i = 0; i < (unsigned)r->shape.pieces + r->shape.m; i++) {
-        const struct fetch *f = i < r->shape.pieces ? &r->pieces[i] : NULL;
-        if (r->rescue->fetches[i].asked || is_hung(r, i) != last_resort) {
-            continue;
-        }
-        if (f != NULL && f->asked && (!f->done || f->status == 0)) {
-            if (!f->done || covers(r, f, i)) {
-                continue;
-            }
-        } else if (f != NULL && f->asked && f->status != ERR_TIMEOUT) {
-            continue;
-        }
-        return (int)i;
-    }
-    return -1;
-}
-
 /* How a rescue stands. */
 struct rescue_view {
-    uint32_t bad;  /* pieces still wanted */
+    uint32_t bad;  /* shards still wanted */
     uint32_t have; /* shards at hand */
-    unsigned open; /* asked in the rescue, not answered */
+    uint32_t open; /* asked in the rescue, not answered */
     bool slow;     /* a piece may still come */
 };
 
+/* Lock held. */
 static struct rescue_view view(const struct chunk_read *r)
 {
-    struct rescue_view v = {.bad = bad_pieces(r), .have = sources(r)};
+    const struct rescue *x = r->rescue;
+    struct rescue_view v = {.bad = bad_pieces(r) | x->wanted,
+                            .have = sources(r)};
 
     for (unsigned i = 0; i < GEOMETRY_SLOTS_MAX; i++) {
-        v.open += r->rescue->fetches[i].asked && !r->rescue->fetches[i].done;
+        v.open |= x->fetches[i].asked && !x->fetches[i].done ? 1u << i : 0;
     }
     for (unsigned i = r->first; i <= r->last; i++) {
         v.slow = v.slow || !r->pieces[i].done;
@@ -359,61 +314,120 @@ static struct rescue_view view(const struct chunk_read *r)
     return v;
 }
 
-/* Lock held, let go to ask. Keep as many open as are needed, and @spare. */
-static bool ask_enough(struct chunk_read *r, struct rescue_view *v,
-                       unsigned spare)
+/* Is @shard worth asking? Not a piece that is still awaited; what failed is not
+ * asked again, but for a drive that gave no answer. */
+static bool is_worth_asking(const struct chunk_read *r, unsigned shard)
 {
-    unsigned have = (unsigned)__builtin_popcount(v->have);
-    unsigned want = r->shape.pieces - have + spare;
-    bool asked = false;
+    const struct rescue *x = r->rescue;
+    const struct fetch *f;
 
-    while (v->open < want) {
-        int shard = next_shard(r, false);
-        if (shard < 0 && v->open + have < r->shape.pieces) {
-            shard = next_shard(r, true);
-        }
-        if (shard < 0) {
-            break;
-        }
-        pthread_mutex_unlock(&r->mutex);
-        rescue_ask(r, (unsigned)shard);
-        pthread_mutex_lock(&r->mutex);
-        v->open++;
-        asked = true;
+    if (x->fetches[shard].asked || !(x->from >> shard & 1)) {
+        return false;
     }
-    return asked;
+    if (shard >= r->shape.pieces || !r->pieces[shard].asked) {
+        return true;
+    }
+    f = &r->pieces[shard];
+    return f->done && (f->status == ERR_TIMEOUT ||
+                       (f->status == 0 && !covers(r, f, shard)));
+}
+
+/* Lock held. Shards worth asking whose drives are hung, or are not. */
+static uint32_t worth_asking(const struct chunk_read *r, bool hung)
+{
+    uint32_t mask = 0;
+
+    for (unsigned i = 0; i < (unsigned)r->shape.pieces + r->shape.m; i++) {
+        if (is_worth_asking(r, i) && is_hung(r, i) == hung) {
+            mask |= 1u << i;
+        }
+    }
+    return mask;
+}
+
+/* Can the bad ones be had from the shards in @can, themselves perhaps among
+ * them? Then *@use are those that it takes. */
+static bool suffices(const struct chunk_read *r, uint32_t can, uint32_t bad,
+                     uint32_t *use)
+{
+    if (codec_plan(codec_of(&r->shape), can, bad, use, NULL) != 0) {
+        return false;
+    }
+    *use |= bad & can;
+    return true;
+}
+
+/* Lock held. What to ask now: as little as will do, if all answer that are not
+ * late. When it cannot be done without those, or without hung drives, then all
+ * others: one of them may still be the earlier. */
+static uint32_t next_shards(const struct chunk_read *r,
+                            const struct rescue_view *v)
+{
+    uint32_t others = worth_asking(r, false), hung = worth_asking(r, true);
+    uint32_t use;
+
+    if (suffices(r, v->have | (v->open & ~r->rescue->late) | others, v->bad,
+                 &use)) {
+        return use & others;
+    }
+    if (suffices(r, v->have | v->open | others, v->bad, &use)) {
+        return others;
+    }
+    if (suffices(r, v->have | v->open | others | hung, v->bad, &use)) {
+        return others | (use & hung);
+    }
+    return others | hung;
+}
+
+/* Lock held, let go to ask. False when there is nothing to ask. */
+static bool ask_more(struct chunk_read *r, const struct rescue_view *v)
+{
+    uint32_t shards = next_shards(r, v);
+
+    pthread_mutex_unlock(&r->mutex);
+    for (uint32_t rest = shards; rest != 0; rest &= rest - 1) {
+        rescue_ask(r, (unsigned)__builtin_ctz(rest));
+    }
+    pthread_mutex_lock(&r->mutex);
+    return shards != 0;
 }
 
 static int too_few(struct chunk_read *r, uint32_t have, int rc, struct err *err)
 {
-    return err_set(err, rc, "%d of %u shards needed can be read: %s",
-                   __builtin_popcount(have), r->shape.pieces,
-                   r->err.text[0] != '\0' ? r->err.text : "no answer in time");
+    const char *why =
+        r->err.text[0] != '\0' ? r->err.text : "no answer in time";
+    int count = __builtin_popcount(have);
+
+    if (count >= r->shape.pieces) { /* of local groups: not the right ones */
+        return err_set(err, rc, "the %d shards that can be read do not do: %s",
+                       count, why);
+    }
+    return err_set(err, rc, "%d of %u shards needed can be read: %s", count,
+                   r->shape.pieces, why);
 }
 
-/* Ask and wait until nothing is bad any more or enough is at hand to decode. */
+/* Ask and wait until nothing is bad any more or enough is at hand to decode:
+ * then *@use. */
 static int gather(struct chunk_read *r, uint64_t deadline,
-                  struct rescue_view *out, struct err *err)
+                  struct rescue_view *out, uint32_t *use, struct err *err)
 {
     uint64_t hedge_ms = r->store->options.hedge_ms + 1; /* never a spin */
     uint64_t now = clock_mono_ms();
     uint64_t hedge_at = now + hedge_ms;
-    unsigned spare = 0;
     int rc = 0;
 
     pthread_mutex_lock(&r->mutex);
     for (;;) {
         struct rescue_view v = view(r);
         *out = v;
-        if (v.bad == 0 ||
-            (unsigned)__builtin_popcount(v.have) >= r->shape.pieces) {
+        if (suffices(r, v.have, v.bad, use)) {
             break;
         }
         if (now >= deadline) {
             rc = too_few(r, v.have, ERR_TIMEOUT, err);
             break;
         }
-        if (ask_enough(r, &v, spare)) {
+        if (ask_more(r, &v)) {
             continue; /* some may have answered already */
         }
         if (v.open == 0 && !v.slow) {
@@ -424,7 +438,7 @@ static int gather(struct chunk_read *r, uint64_t deadline,
                         (hedge_at < deadline ? hedge_at : deadline) - now);
         now = clock_mono_ms();
         if (now >= hedge_at) {
-            spare++;
+            r->rescue->late |= view(r).open;
             hedge_at = now + hedge_ms;
         }
     }
@@ -436,12 +450,13 @@ static int gather(struct chunk_read *r, uint64_t deadline,
 static uint8_t *source_data(struct chunk_read *r, unsigned shard)
 {
     struct rescue *x = r->rescue;
-    struct fetch *f = &r->pieces[shard];
     uint32_t length = x->end - x->begin;
+    const struct fetch *f;
 
     if (is_good(&x->fetches[shard])) {
         return x->fetches[shard].data;
     }
+    f = &r->pieces[shard];
     if (f->end >= x->end) {
         return f->data + (x->begin - f->begin);
     }
@@ -457,46 +472,55 @@ static uint8_t *source_data(struct chunk_read *r, unsigned shard)
     return x->spans[shard].p;
 }
 
-/* Make the bad pieces' part of the range from the shards at hand. */
-static int decode(struct chunk_read *r, const struct rescue_view *v,
+/* Where the rescue's range of the shards in @use is; others are NULL. */
+static int find_inputs(struct chunk_read *r, uint32_t use, uint8_t **inputs,
+                       struct err *err)
+{
+    for (unsigned i = 0; i < GEOMETRY_SLOTS_MAX; i++) {
+        inputs[i] = use >> i & 1 ? source_data(r, i) : NULL;
+        if ((use >> i & 1) && inputs[i] == NULL) {
+            return err_set(err, ERR_NOMEM, "no memory for a read");
+        }
+    }
+    return 0;
+}
+
+/* [@begin, @end) of @shard from the rescue's range of the shards in @use. */
+static int make_bytes(const struct chunk_read *r, uint8_t *const *inputs,
+                      uint32_t use, unsigned shard, uint32_t begin,
+                      uint32_t end, uint8_t *out, struct err *err)
+{
+    uint32_t skip = begin - r->rescue->begin;
+    uint8_t *shards[GEOMETRY_SLOTS_MAX];
+
+    if (inputs[shard] != NULL) { /* its drive was asked again and answered */
+        memcpy(out, inputs[shard] + skip, end - begin);
+        return 0;
+    }
+    for (unsigned i = 0; i < GEOMETRY_SLOTS_MAX; i++) {
+        shards[i] = inputs[i] != NULL ? inputs[i] + skip : NULL;
+    }
+    shards[shard] = out;
+    return codec_rebuild(codec_of(&r->shape), end - begin, shards, use,
+                         1u << shard, err);
+}
+
+/* Make the bad pieces' part of the range from the shards in @use. */
+static int decode(struct chunk_read *r, uint32_t bad, uint32_t use,
                   uint8_t *out, struct err *err)
 {
-    uint8_t *inputs[GEOMETRY_SLOTS_MAX] = {NULL};
-    uint32_t base = r->rescue->begin;
+    uint8_t *inputs[GEOMETRY_SLOTS_MAX];
+    int rc = find_inputs(r, use, inputs, err);
 
-    for (unsigned i = 0; i < (unsigned)r->shape.pieces + r->shape.m; i++) {
-        if (v->have >> i & 1) {
-            inputs[i] = source_data(r, i);
-            if (inputs[i] == NULL) {
-                return err_set(err, ERR_NOMEM, "no memory for a read");
-            }
-        }
-    }
-    for (unsigned i = r->first; i <= r->last; i++) {
+    for (unsigned i = r->first; rc == 0 && i <= r->last; i++) {
         const struct fetch *f = &r->pieces[i];
-        uint8_t *shards[GEOMETRY_SLOTS_MAX];
-        uint8_t *to = out + (f->data - r->window.p);
-        int rc;
-        if (!(v->bad >> i & 1)) {
-            continue;
-        }
-        if (inputs[i] != NULL) { /* its drive was asked again and answered */
-            memcpy(to, inputs[i] + (f->begin - base), f->end - f->begin);
-            continue;
-        }
-        for (unsigned j = 0; j < GEOMETRY_SLOTS_MAX; j++) {
-            shards[j] =
-                inputs[j] != NULL ? inputs[j] + (f->begin - base) : NULL;
-        }
-        shards[i] = to;
-        rc = codec_rebuild(codec_get(r->shape.pieces, r->shape.m),
-                           f->end - f->begin, shards, v->have, 1u << i, err);
-        if (rc != 0) {
-            return rc;
+        if (bad >> i & 1) {
+            rc = make_bytes(r, inputs, use, i, f->begin, f->end,
+                            out + (f->data - r->window.p), err);
         }
     }
-    atomic_fetch_add(&r->store->reads_degraded, 1);
-    return 0;
+    atomic_fetch_add(&r->store->reads_degraded, rc == 0);
+    return rc;
 }
 
 /* Get the pieces in @bad by other means, straight to their place in @out, but
@@ -507,8 +531,10 @@ static int rescue(struct chunk_read *r, uint32_t bad, uint64_t deadline,
 {
     struct rescue *x = mem_alloc(sizeof *x);
     struct rescue_view v;
+    uint32_t use;
     int rc;
 
+    x->from = UINT32_MAX;
     x->begin = r->shape.piece_bytes;
     for (unsigned i = r->first; i <= r->last; i++) {
         const struct fetch *f = &r->pieces[i];
@@ -518,12 +544,12 @@ static int rescue(struct chunk_read *r, uint32_t bad, uint64_t deadline,
         }
     }
     r->rescue = x;
-    rc = gather(r, deadline, &v, err);
+    rc = gather(r, deadline, &v, &use, err);
     if (rc != 0) {
         return rc;
     }
     *made = v.bad;
-    return v.bad != 0 ? decode(r, &v, out, err) : 0;
+    return v.bad != 0 ? decode(r, v.bad, use, out, err) : 0;
 }
 
 /* ---- the end ---- */
@@ -687,7 +713,7 @@ int object_probe_shard(struct object_store *s, const struct chunk_ref *chunk,
                        unsigned slot, struct err *err)
 {
     struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
-    unsigned shard = slot < shape.k ? slot : slot - shape.k + shape.pieces;
+    unsigned shard = slot_shard(&shape, slot);
     struct chunk_read *r = read_new(s, chunk, &shape, shape.piece_bytes, false);
     uint64_t now = clock_mono_ms();
     uint64_t deadline = now + s->options.get_timeout_ms;
@@ -718,5 +744,54 @@ int object_probe_shard(struct object_store *s, const struct chunk_ref *chunk,
     }
     pthread_mutex_unlock(&r->mutex);
     read_unref(r);
+    return rc;
+}
+
+/* Do the drives of all these slots seem to answer? */
+static bool all_answer(struct object_store *s, const struct chunk_ref *chunk,
+                       uint32_t slots)
+{
+    for (; slots != 0; slots &= slots - 1) {
+        uint16_t drive = object_drive(s, chunk, (unsigned)__builtin_ctz(slots));
+        enum peer_state state = peers_state(s->options.peers, drive);
+        if ((state != PEER_UP && state != PEER_FULL) ||
+            drive_is_hung(s->pulse, drive, PULSE_READ)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int object_read_local(struct object_store *s, const struct chunk_ref *chunk,
+                      unsigned slot, uint8_t *out, struct err *err)
+{
+    struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
+    unsigned shard = slot_shard(&shape, slot);
+    uint32_t others =
+        lrc_group(shape.k, shape.l, shard) & ~((uint32_t)1 << shard);
+    uint8_t *inputs[GEOMETRY_SLOTS_MAX];
+    struct rescue_view v;
+    struct chunk_read *r;
+    uint32_t use;
+    int rc;
+
+    if (others == 0 || !all_answer(s, chunk, others)) { /* shards are slots */
+        return err_set(err, ERR_UNAVAILABLE, "slot %u has no local group%s",
+                       slot, others == 0 ? "" : " that answers");
+    }
+    r = read_new(s, chunk, &shape, 1, false);
+    if (r == NULL) {
+        return err_set(err, ERR_NOMEM, "no memory for a read");
+    }
+    r->first = 1; /* no piece: last is 0 */
+    r->rescue = mem_alloc(sizeof *r->rescue);
+    r->rescue->end = shape.piece_bytes;
+    r->rescue->wanted = 1u << shard;
+    r->rescue->from = others;
+    rc = gather(r, clock_mono_ms() + PULSE_LOST_MS, &v, &use, err);
+    if (rc == 0 && (rc = find_inputs(r, use, inputs, err)) == 0) {
+        rc = make_bytes(r, inputs, use, shard, 0, shape.piece_bytes, out, err);
+    }
+    leave(r);
     return rc;
 }

@@ -216,7 +216,7 @@ static void make_shard(const struct chunk_shape *shape, uint8_t *data,
 {
     size_t s = shape->piece_bytes;
     uint8_t *shards[GEOMETRY_SLOTS_MAX] = {NULL};
-    unsigned i = slot < shape->k ? slot : slot - shape->k + shape->pieces;
+    unsigned i = slot_shard(shape, slot);
 
     if (slot < shape->k || shape->pieces == 1) {
         memcpy(shard, slot < shape->k ? data + slot * s : data,
@@ -228,38 +228,55 @@ static void make_shard(const struct chunk_shape *shape, uint8_t *data,
     }
     shards[i] = shard;
     /* All pieces are there: it cannot fail. */
-    CHECK(codec_rebuild(codec_get(shape->pieces, shape->m), s, shards,
-                        (1u << shape->pieces) - 1, 1u << i, NULL) == 0);
+    CHECK(codec_rebuild(codec_of(shape), s, shards, (1u << shape->pieces) - 1,
+                        1u << i, NULL) == 0);
+}
+
+/* The same from the drives: all of the chunk, whose checksum is checked. */
+static int remake_shard(struct object_store *s, const struct chunk_ref *chunk,
+                        const struct chunk_shape *shape, unsigned slot,
+                        uint8_t *shard, struct err *err)
+{
+    size_t whole = (size_t)shape->piece_bytes * shape->pieces;
+    uint8_t *data = mem_pages(whole);
+    int rc;
+
+    if (data == NULL) {
+        return err_set(err, ERR_NOMEM, "no memory for a repair");
+    }
+    rc = object_read_chunk(s, chunk, 0, chunk->bytes, data, err);
+    if (rc == 0) {
+        memset(data + chunk->bytes, 0, whole - chunk->bytes);
+        make_shard(shape, data, slot, shard);
+    }
+    mem_pages_free(data, whole);
+    return rc;
 }
 
 int object_repair_shard(struct object_store *s, const struct chunk_ref *chunk,
                         unsigned slot, struct err *err)
 {
     struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
-    size_t whole = (size_t)shape.piece_bytes * shape.pieces;
     size_t shard_bytes = mem_round_up(shape.piece_bytes, MEM_PAGE);
-    uint8_t *data, *shard;
+    uint8_t *shard;
     int rc;
 
     CHECK(geometry_shard_bytes(&shape, slot) > 0);
-    data = mem_pages(whole);
     shard = mem_pages(shard_bytes);
-    if (data == NULL || shard == NULL) {
-        mem_pages_free(data, whole);
-        mem_pages_free(shard, shard_bytes);
+    if (shard == NULL) {
         return err_set(err, ERR_NOMEM, "no memory for a repair");
     }
-    rc = object_read_chunk(s, chunk, 0, chunk->bytes, data, err);
-    if (rc == 0) {
-        memset(data + chunk->bytes, 0, whole - chunk->bytes);
-        make_shard(&shape, data, slot, shard);
-        rc = put_shard(s, chunk, slot, shard, shard_bytes,
-                       geometry_shard_bytes(&shape, slot), err);
-        atomic_fetch_add(&s->shards_repaired, rc == 0);
-    } else {
-        mem_pages_free(shard, shard_bytes);
+    rc = object_read_local(s, chunk, slot, shard, NULL);
+    if (rc != 0) {
+        rc = remake_shard(s, chunk, &shape, slot, shard, err);
     }
-    mem_pages_free(data, whole);
+    if (rc != 0) {
+        mem_pages_free(shard, shard_bytes);
+        return rc;
+    }
+    rc = put_shard(s, chunk, slot, shard, shard_bytes,
+                   geometry_shard_bytes(&shape, slot), err);
+    atomic_fetch_add(&s->shards_repaired, rc == 0);
     return rc;
 }
 

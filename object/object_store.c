@@ -12,6 +12,11 @@
 #include "object/drive_pulse.h"
 #include "object/object_internal.h"
 
+static bool same_policy(struct ec_policy a, struct ec_policy b)
+{
+    return a.k == b.k && a.m == b.m && a.l == b.l;
+}
+
 static int check_groups(const struct placement_group *groups, uint32_t count,
                         struct ec_policy policy, struct err *err)
 {
@@ -24,11 +29,12 @@ static int check_groups(const struct placement_group *groups, uint32_t count,
                            "placement group %u stands in place %u",
                            groups[i].id, i);
         }
-        if (groups[i].policy.k != policy.k || groups[i].policy.m != policy.m ||
-            groups[i].policy.l != policy.l) {
-            return err_set(
-                err, ERR_BAD_INPUT, "placement group %u is %u+%u, not %u+%u", i,
-                groups[i].policy.k, groups[i].policy.m, policy.k, policy.m);
+        if (!same_policy(groups[i].policy, policy)) {
+            char is[EC_POLICY_TEXT_MAX], should[EC_POLICY_TEXT_MAX];
+            return err_set(err, ERR_BAD_INPUT,
+                           "placement group %u is %s, not %s", i,
+                           ec_policy_text(groups[i].policy, is),
+                           ec_policy_text(policy, should));
         }
     }
     return 0;

@@ -31,7 +31,7 @@ def test_bad_flags_are_refused_with_the_flag_and_the_reason(tmp):
         (["--data", tmp, "--listne", "x"], "listne"),
         (["--data", tmp, "--ec", "4x2"], "4x2"),
         (["--data", tmp, "--ec", "40+2"], "40"),
-        (["--data", tmp, "--ec", "6+2+2"], "K+L+G"),
+        (["--data", tmp, "--ec", "6+4+2"], "ec"),
         (["--data", tmp, "--drives", "0"], "drives"),
         (["--data", tmp, "--drives", "none"], "drives"),
         (["--data", tmp, "--memory", "12zz"], "12zz"),

@@ -1,7 +1,8 @@
 /* fuzz_manifest.c: manifest_decode on any bytes.
  *
- * It must not crash, what it takes must keep the bounds of the header, and must
- * encode to the very same bytes.
+ * It must not crash, what it takes must keep the bounds of the header, local
+ * groups among them, and must encode to the very same bytes; each of its chunks
+ * has a codec.
  */
 #include <stdint.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/err.h"
+#include "erasure/codec.h"
 #include "object/manifest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,10 +25,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(err.text[0] != '\0');
         return 0;
     }
+    CHECK(ec_policy_is_valid(m.policy));
     CHECK(m.count >= 1 && m.count <= MANIFEST_CHUNKS_MAX);
     for (uint32_t i = 0; i < m.count; i++) {
         struct chunk_shape shape = geometry_shape(m.policy, m.chunks[i].bytes);
         CHECK(shape.pieces >= 1 && shape.pieces <= m.policy.k);
+        CHECK(shape.l == (shape.pieces == m.policy.k ? m.policy.l : 0));
+        CHECK(codec_of(&shape) != NULL);
+        CHECK(geometry_write_quorum(&shape) >= shape.pieces);
+        CHECK(geometry_write_quorum(&shape) <=
+              (unsigned)shape.pieces + shape.m);
     }
     CHECK(manifest_bytes(&m) >= m.count);
     manifest_encode(&m, &again);

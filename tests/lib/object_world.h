@@ -1,4 +1,5 @@
-/* object_world.h: an object store over six real shard stores on fake disks.
+/* object_world.h: an object store over real shard stores on fake disks: six,
+ * or as many as WORLD_DRIVES says when it is defined before, in WORLD_GROUPS.
  *
  * Disks are those of fake_disk.h: they can fail, fill up, lose power, hang (in
  * writes), and change bytes; world_hold_reads hangs reads too. What is put is
@@ -32,8 +33,12 @@
 #include "tests/lib/fake_disk.h"
 #include "tests/lib/shard_wait.h"
 
+#ifndef WORLD_DRIVES
 #define WORLD_DRIVES 6
+#endif
+#ifndef WORLD_GROUPS
 #define WORLD_GROUPS 8
+#endif
 #define WORLD_POOL ((size_t)192 << 20)
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
@@ -52,11 +57,13 @@ struct world {
     struct object_store *objects;
 };
 
-/* Disks whose reads are held: bit i of the mask for disk i. */
+/* Disks whose reads are held: bit i of the mask for disk i; and what was read
+ * of each. */
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     uint32_t held;
+    uint64_t bytes[WORLD_DRIVES];
     void *disks[WORLD_DRIVES];
     int (*read)(void *data, struct drive_file *file, const struct iovec *iov,
                 int count, uint64_t offset, size_t *got, struct err *err);
@@ -71,7 +78,12 @@ static inline int world_read(void *data, struct drive_file *file,
 
     pthread_mutex_lock(&world_reads.mutex);
     for (unsigned i = 0; i < WORLD_DRIVES; i++) {
-        bit |= world_reads.disks[i] == data ? 1u << i : 0;
+        if (world_reads.disks[i] == data) {
+            bit |= 1u << i;
+            for (int n = 0; n < count; n++) {
+                world_reads.bytes[i] += iov[n].iov_len;
+            }
+        }
     }
     while (world_reads.held & bit) {
         pthread_cond_wait(&world_reads.cond, &world_reads.mutex);
@@ -86,6 +98,19 @@ static inline void world_hold_reads(uint32_t mask)
     world_reads.held = mask;
     pthread_cond_broadcast(&world_reads.cond);
     pthread_mutex_unlock(&world_reads.mutex);
+}
+
+/* Bytes that were read of all disks so far. */
+static inline uint64_t world_bytes_read(void)
+{
+    uint64_t sum = 0;
+
+    pthread_mutex_lock(&world_reads.mutex);
+    for (unsigned i = 0; i < WORLD_DRIVES; i++) {
+        sum += world_reads.bytes[i];
+    }
+    pthread_mutex_unlock(&world_reads.mutex);
+    return sum;
 }
 
 static inline void world_no_log(const char *line, void *arg)

@@ -374,7 +374,7 @@ static void a_shape_gives_its_codec(void **state)
     struct chunk_shape full = geometry_shape(local, GEOMETRY_CHUNK_MAX);
     struct chunk_shape brief = geometry_shape(local, 5 * GEOMETRY_CELL);
     struct chunk_shape plain =
-        geometry_shape((struct ec_policy){4, 2}, GEOMETRY_CHUNK_MAX);
+        geometry_shape((struct ec_policy){.k = 4, .m = 2}, GEOMETRY_CHUNK_MAX);
 
     (void)state;
     assert_ptr_equal(codec_of(&full), codec_get_local(6, 2, 2));

@@ -13,10 +13,12 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "erasure/geometry.h"
+#include "erasure/lrc.h"
 
 static void a_chunk_of_one_cell_takes_one_piece_and_m_copies(void **state)
 {
-    struct chunk_shape s = geometry_shape((struct ec_policy){4, 2}, 65536);
+    struct chunk_shape s =
+        geometry_shape((struct ec_policy){.k = 4, .m = 2}, 65536);
 
     (void)state;
     assert_int_equal(s.pieces, 1);
@@ -30,7 +32,8 @@ static void a_chunk_of_one_cell_takes_one_piece_and_m_copies(void **state)
 
 static void a_byte_more_takes_two_pieces_of_whole_pages(void **state)
 {
-    struct chunk_shape s = geometry_shape((struct ec_policy){4, 2}, 65537);
+    struct chunk_shape s =
+        geometry_shape((struct ec_policy){.k = 4, .m = 2}, 65537);
 
     (void)state;
     assert_int_equal(s.pieces, 2);
@@ -51,7 +54,8 @@ static void pieces_cover_the_chunk_and_none_is_empty(void **state)
                 if (n < 1 || n > GEOMETRY_CHUNK_MAX) {
                     continue;
                 }
-                s = geometry_shape((struct ec_policy){k, 3}, (uint32_t)n);
+                s = geometry_shape((struct ec_policy){.k = k, .m = 3},
+                                   (uint32_t)n);
                 assert_in_range(s.pieces, 1, k);
                 for (unsigned i = 0; i < s.pieces; i++) {
                     uint32_t bytes = geometry_shard_bytes(&s, i);
@@ -74,7 +78,7 @@ static void a_policy_is_parsed_and_its_bounds_named(void **state)
     static const char *const bad[] = {"",     "4",    "+2",   "4+",
                                       "0+2",  "17+2", "4+7",  "4+3+1",
                                       "4 +2", "-4+2", "4+2x", "99999999999+1"};
-    struct ec_policy p = {9, 9};
+    struct ec_policy p = {.k = 9, .m = 9};
     struct err err;
 
     (void)state;
@@ -136,7 +140,8 @@ static void a_policy_with_local_groups_is_parsed_and_its_bounds_named(
     assert_int_equal(p.m, 4);
     assert_int_equal(p.l, 2);
     assert_int_equal(ec_policy_tolerates(p), 3);
-    assert_int_equal(ec_policy_tolerates((struct ec_policy){4, 2}), 2);
+    assert_int_equal(ec_policy_tolerates((struct ec_policy){.k = 4, .m = 2}),
+                     2);
 }
 
 static void only_what_can_be_parsed_is_valid(void **state)
@@ -185,11 +190,57 @@ static void the_write_quorum_is_the_pieces_and_half_the_parity(void **state)
     (void)state;
     for (uint8_t k = 1; k <= GEOMETRY_K_MAX; k++) {
         for (uint8_t m = 0; m <= GEOMETRY_M_MAX; m++) {
-            struct chunk_shape s =
-                geometry_shape((struct ec_policy){k, m}, GEOMETRY_CHUNK_MAX);
+            struct chunk_shape s = geometry_shape(
+                (struct ec_policy){.k = k, .m = m}, GEOMETRY_CHUNK_MAX);
             assert_int_equal(geometry_write_quorum(&s), k + (m + 1) / 2);
         }
     }
+}
+
+/* Do all patterns of @lost of @p's shards leave enough? */
+static bool bears(struct ec_policy p, unsigned lost)
+{
+    unsigned n = (unsigned)p.k + p.m;
+
+    for (uint32_t gone = 0; gone < 1u << n; gone++) {
+        if ((unsigned)__builtin_popcount(gone) == lost &&
+            !lrc_decodes(p.k, p.l, (unsigned)p.m - p.l,
+                         ((1u << n) - 1) & ~gone)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void what_the_write_quorum_stored_bears_g_more_losses(void **state)
+{
+    unsigned policies = 0;
+
+    (void)state;
+    for (uint8_t k = 1; k <= GEOMETRY_K_MAX; k++) {
+        for (uint8_t m = 0; m <= GEOMETRY_M_MAX; m++) {
+            for (uint8_t l = 1; l < m; l++) {
+                struct ec_policy p = {k, m, l};
+                struct chunk_shape s;
+                unsigned missing, g = (unsigned)m - l;
+                if (!ec_policy_is_valid(p)) {
+                    continue;
+                }
+                s = geometry_shape(p, GEOMETRY_CHUNK_MAX);
+                missing = (unsigned)k + m - geometry_write_quorum(&s);
+                assert_int_equal(missing, 1);
+                assert_true(bears(p, missing + g));
+                /* With one fewer stored it would not. */
+                assert_false(bears(p, missing + 1 + g));
+                assert_int_equal(missing + g, ec_policy_tolerates(p));
+                /* Short chunks are Reed-Solomon: any pieces of them do. */
+                s = geometry_shape(p, GEOMETRY_CELL);
+                assert_true(geometry_write_quorum(&s) >= s.pieces + g);
+                policies++;
+            }
+        }
+    }
+    assert_true(policies > 20);
 }
 
 int main(void)
@@ -204,6 +255,7 @@ int main(void)
         cmocka_unit_test(only_what_can_be_parsed_is_valid),
         cmocka_unit_test(local_groups_are_of_whole_chunks_only),
         cmocka_unit_test(the_write_quorum_is_the_pieces_and_half_the_parity),
+        cmocka_unit_test(what_the_write_quorum_stored_bears_g_more_losses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

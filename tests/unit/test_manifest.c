@@ -25,7 +25,7 @@ static struct manifest_chunk two[] = {
 };
 
 static const struct manifest sample = {
-    .policy = {4, 2},
+    .policy = {.k = 4, .m = 2},
     .group = 0x01020304,
     .id_hi = 0x1011121314151617u,
     .id_lo = 0x2021222324000000u,
@@ -78,6 +78,58 @@ static void what_is_encoded_is_decoded(void **state)
     manifest_free(&m);
 }
 
+/* What is 0 in the manifests of before is the count of local groups. */
+static void local_groups_stand_in_byte_3(void **state)
+{
+    struct manifest m = sample, got;
+    struct buf b = {0};
+
+    (void)state;
+    assert_int_equal(manifest_decode(golden, sizeof golden, &got, NULL), 0);
+    assert_int_equal(got.policy.l, 0);
+    manifest_free(&got);
+    m.policy = (struct ec_policy){.k = 6, .m = 4, .l = 2};
+    manifest_encode(&m, &b);
+    assert_int_equal(b.len, sizeof golden);
+    assert_memory_equal(b.data, ((uint8_t[]){1, 6, 4, 2}), 4);
+    assert_memory_equal(b.data + 4, golden + 4, sizeof golden - 4);
+    assert_int_equal(manifest_decode(b.data, b.len, &got, NULL), 0);
+    assert_int_equal(got.policy.k, 6);
+    assert_int_equal(got.policy.m, 4);
+    assert_int_equal(got.policy.l, 2);
+    manifest_free(&got);
+    buf_free(&b);
+}
+
+/* Of all bytes k, m, l those that are a policy are taken, and no others. */
+static void only_policies_are_taken(void **state)
+{
+    uint8_t bytes[sizeof golden];
+    unsigned taken = 0;
+
+    (void)state;
+    memcpy(bytes, golden, sizeof golden);
+    for (unsigned k = 0; k < 32; k++) {
+        for (unsigned m = 0; m < 16; m++) {
+            for (unsigned l = 0; l < 256; l++) {
+                struct ec_policy p = {(uint8_t)k, (uint8_t)m, (uint8_t)l};
+                struct manifest got;
+                int rc;
+                bytes[1] = p.k;
+                bytes[2] = p.m;
+                bytes[3] = p.l;
+                rc = manifest_decode(bytes, sizeof bytes, &got, NULL);
+                assert_int_equal(rc, ec_policy_is_valid(p) ? 0 : ERR_CORRUPT);
+                if (rc == 0) {
+                    taken += l > 0;
+                    manifest_free(&got);
+                }
+            }
+        }
+    }
+    assert_true(taken > 20);
+}
+
 static void shards_are_named_by_chunk_and_slot(void **state)
 {
     struct shard_key key = manifest_shard(&sample, 1, 5);
@@ -113,7 +165,9 @@ static void each_condition_is_refused_by_name(void **state)
     } rows[] = {
         {0, 0, 1, "version"},
         {0, 2, 1, "version"},
-        {3, 1, 1, "version"},
+        {3, 1, 1, "local groups"},
+        {3, 2, 1, "local groups"}, /* 4+2+0 */
+        {3, 255, 1, "local groups"},
         {1, 0, 1, "k or m"},
         {1, 17, 1, "k or m"},
         {2, 7, 1, "k or m"},
@@ -182,6 +236,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_encoding_is_the_one_of_the_header),
         cmocka_unit_test(what_is_encoded_is_decoded),
+        cmocka_unit_test(local_groups_stand_in_byte_3),
+        cmocka_unit_test(only_policies_are_taken),
         cmocka_unit_test(shards_are_named_by_chunk_and_slot),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(each_condition_is_refused_by_name),

@@ -29,12 +29,13 @@ static uint32_t below(uint32_t n)
 /* @groups groups of 2+1 over drives 0..5, at some epochs. */
 static struct placement_map small_map(uint32_t groups)
 {
-    struct placement_map m = {.epoch = 9, .policy = {2, 1}, .count = groups};
+    struct placement_map m = {
+        .epoch = 9, .policy = {.k = 2, .m = 1}, .count = groups};
 
     m.groups = calloc(groups, sizeof m.groups[0]);
     for (uint32_t g = 0; g < groups; g++) {
-        m.groups[g] =
-            (struct placement_group){.id = g, .epoch = 1 + g, .policy = {2, 1}};
+        m.groups[g] = (struct placement_group){
+            .id = g, .epoch = 1 + g, .policy = {.k = 2, .m = 1}};
         for (unsigned s = 0; s < 3; s++) {
             m.groups[g].slots[s] = (uint16_t)((g + 2 * s) % 6);
         }
@@ -318,7 +319,7 @@ static void survival_is_that_of_the_worst_case(void **state)
 
     (void)state;
     for (int round = 0; round < 600; round++) {
-        struct placement_map m = {.epoch = 1, .policy = {2, 3}};
+        struct placement_map m = {.epoch = 1, .policy = {.k = 2, .m = 3}};
         struct map_survival v;
         if (round % 2) {
             m.policy = (struct ec_policy){4, 4, 2};

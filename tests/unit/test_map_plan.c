@@ -78,8 +78,11 @@ static void even_fleet(struct fleet *f, uint16_t zones, uint16_t nodes,
 
 static struct ec_policy random_policy(void)
 {
-    static const struct ec_policy policies[] = {
-        {4, 2}, {2, 1}, {8, 4}, {1, 2}, {6, 3}};
+    static const struct ec_policy policies[] = {{.k = 4, .m = 2},
+                                                {.k = 2, .m = 1},
+                                                {.k = 8, .m = 4},
+                                                {.k = 1, .m = 2},
+                                                {.k = 6, .m = 3}};
 
     return policies[below(5)];
 }
@@ -416,7 +419,7 @@ static void every_drive_of_a_small_fleet_may_go(void **state)
     for (int round = 0; round < 5; round++) {
         struct placement_map map;
         even_fleet(&f, 3, 2, 1 + (unsigned)round);
-        make(&f, (struct ec_policy){2, 1}, &map);
+        make(&f, (struct ec_policy){.k = 2, .m = 1}, &map);
         for (size_t d = 0; d < f.count; d++) {
             f.drives[d].state = MAP_DRIVE_GONE;
             change(&map, &f, &t);
@@ -435,7 +438,7 @@ static void a_node_and_a_zone_may_go_and_come_back(void **state)
 
     (void)state;
     even_fleet(&f, 4, 3, 4);
-    make(&f, (struct ec_policy){4, 2}, &map);
+    make(&f, (struct ec_policy){.k = 4, .m = 2}, &map);
     for (int step = 0; step < 4; step++) {
         for (size_t i = 0; i < f.count; i++) {
             struct map_drive *d = &f.drives[i];
@@ -468,8 +471,8 @@ static void the_order_of_the_drives_does_not_matter(void **state)
     for (size_t i = 0; i < f.count; i++) {
         turned.drives[f.count - 1 - i] = f.drives[i];
     }
-    make(&f, (struct ec_policy){4, 2}, &map);
-    make(&turned, (struct ec_policy){4, 2}, &other);
+    make(&f, (struct ec_policy){.k = 4, .m = 2}, &map);
+    make(&turned, (struct ec_policy){.k = 4, .m = 2}, &other);
     assert_memory_equal(map.groups, other.groups,
                         map.count * sizeof map.groups[0]);
     f.drives[5].state = turned.drives[f.count - 6].state = MAP_DRIVE_GONE;
@@ -499,7 +502,7 @@ static void the_groups_of_a_drive_spread_over_all_others(void **state)
 
     (void)state;
     even_fleet(&f, 1, 200, 1);
-    make(&f, (struct ec_policy){4, 2}, &map);
+    make(&f, (struct ec_policy){.k = 4, .m = 2}, &map);
     for (uint32_t g = 0; g < map.count; g++) {
         const uint16_t *slots = map.groups[g].slots;
         bool in = false;
@@ -530,7 +533,7 @@ static void balance_at_a_hundred_groups_a_drive_is_near_perfect(void **state)
     for (size_t i = 0; i < f.count; i += 3) {
         f.drives[i].weight = 8;
     }
-    make(&f, (struct ec_policy){4, 2}, &map);
+    make(&f, (struct ec_policy){.k = 4, .m = 2}, &map);
     balance = map_balance(&map, f.drives, f.count);
     print_message("fullest over mean, 2000 drives: %.4f\n", balance);
     assert_true(balance <= 1.02); /* one slot more than the mean of 75 */
@@ -565,7 +568,7 @@ static void full_drives_take_nothing(void **state)
 
     (void)state;
     even_fleet(&f, 1, 8, 1);
-    make(&f, (struct ec_policy){2, 1}, &map);
+    make(&f, (struct ec_policy){.k = 2, .m = 1}, &map);
     f.drives[0].state = MAP_DRIVE_GONE;
     f.drives[3].free_bytes = f.drives[4].free_bytes = 0;
     assert_int_equal(map_plan(&map, f.drives, f.count, &plan, NULL), 0);
@@ -594,7 +597,7 @@ static void a_map_of_one_machine_grows_into_a_cluster(void **state)
 
     (void)state;
     even_fleet(&f, 1, 1, 6);
-    make(&f, (struct ec_policy){4, 2}, &map);
+    make(&f, (struct ec_policy){.k = 4, .m = 2}, &map);
     assert_int_equal(map_survives(&map, f.drives, f.count).drives, 2);
     assert_int_equal(map_survives(&map, f.drives, f.count).nodes, 0);
     for (uint16_t node = 1; node < 6; node++) {
@@ -621,12 +624,12 @@ static void no_usable_drive_is_an_error(void **state)
 
     (void)state;
     assert_int_equal(
-        map_make((struct ec_policy){4, 2}, 10, NULL, 0, &map, &err),
+        map_make((struct ec_policy){.k = 4, .m = 2}, 10, NULL, 0, &map, &err),
         ERR_UNAVAILABLE);
     assert_string_equal(err.text,
                         "placement map: no drive is up that may hold a shard");
     even_fleet(&f, 1, 1, 6);
-    make(&f, (struct ec_policy){4, 2}, &map);
+    make(&f, (struct ec_policy){.k = 4, .m = 2}, &map);
     assert_int_equal(map_plan(&map, NULL, 0, &plan, &err), ERR_UNAVAILABLE);
     assert_string_equal(err.text,
                         "placement plan: no drive is up that may hold a shard");

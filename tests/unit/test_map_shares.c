@@ -162,7 +162,8 @@ static void a_full_drive_keeps_what_it_has(void **state)
 {
     struct map_drive fleet[FLEET_MAX];
     size_t n = even(fleet, 1, 1, 4);
-    struct placement_map m = {.epoch = 1, .policy = {2, 0}, .count = 100};
+    struct placement_map m = {
+        .epoch = 1, .policy = {.k = 2, .m = 0}, .count = 100};
     struct map_shares s;
 
     (void)state;

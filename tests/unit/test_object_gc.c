@@ -20,7 +20,7 @@
 
 static int setup(void **state)
 {
-    *state = world_new((struct ec_policy){4, 2});
+    *state = world_new((struct ec_policy){.k = 4, .m = 2});
     return 0;
 }
 

@@ -22,7 +22,7 @@ static const uint64_t sizes[] = {1,       4095, 65536,   65537,       200000,
 
 static int setup(void **state)
 {
-    *state = world_new((struct ec_policy){4, 2});
+    *state = world_new((struct ec_policy){.k = 4, .m = 2});
     return 0;
 }
 
@@ -76,8 +76,9 @@ static void every_pair_of_drives_may_be_lost(void **state)
 
 static void other_policies_lose_m_drives_too(void **state)
 {
-    static const struct ec_policy policies[] = {{1, 2}, {2, 2}, {3, 3}, {5, 1},
-                                                {2, 4}, {1, 0}, {6, 0}};
+    static const struct ec_policy policies[] = {
+        {.k = 1, .m = 2}, {.k = 2, .m = 2}, {.k = 3, .m = 3}, {.k = 5, .m = 1},
+        {.k = 2, .m = 4}, {.k = 1, .m = 0}, {.k = 6, .m = 0}};
     struct world *w = *state;
 
     for (size_t p = 0; p < sizeof policies / sizeof policies[0]; p++) {

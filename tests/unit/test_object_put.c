@@ -19,7 +19,7 @@
 
 static int setup(void **state)
 {
-    *state = world_new((struct ec_policy){4, 2});
+    *state = world_new((struct ec_policy){.k = 4, .m = 2});
     return 0;
 }
 
@@ -317,6 +317,7 @@ static void shards_of_hung_drives_go_to_others(void **state)
     struct world *w = *state;
     struct buf manifest = {0};
 
+    w->options.put_timeout_ms = 20000;
     world_open(w, 0);
     fake_disk_hang(w->disks[2], true);
     fake_disk_hang(w->disks[5], true);
@@ -369,7 +370,7 @@ static void groups_with_all_drives_up_are_preferred(void **state)
     struct world *w = *state;
 
     /* Half of the groups do without drive 5, which fails. */
-    w->options.policy = (struct ec_policy){2, 1};
+    w->options.policy = (struct ec_policy){.k = 2, .m = 1};
     world_open(w, 0);
     fake_disk_fail(w->disks[5], 0, ERR_IO, true);
     for (uint64_t i = 0; i < 3; i++) { /* until the drive is known to fail */

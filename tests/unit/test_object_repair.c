@@ -17,7 +17,7 @@
 
 static int setup(void **state)
 {
-    *state = world_new((struct ec_policy){4, 2});
+    *state = world_new((struct ec_policy){.k = 4, .m = 2});
     return 0;
 }
 
@@ -183,7 +183,7 @@ static void a_hung_drive_does_not_hold_up_the_others(void **state)
 static void the_queue_is_bounded_and_counts_what_it_drops(void **state)
 {
     struct world *w = *state;
-    struct chunk_ref chunk = {.policy = {4, 2}, .bytes = 1000};
+    struct chunk_ref chunk = {.policy = {.k = 4, .m = 2}, .bytes = 1000};
 
     world_open(w, 0x3f); /* no drive: all wait */
     for (uint32_t i = 0; i < OBJECT_REPAIRS_MAX + 10; i++) {

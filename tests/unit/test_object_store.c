@@ -59,7 +59,7 @@ static void world_open(struct world *w, uint32_t without)
 {
     struct placement_drive drives[DRIVES] = {{0}};
     struct placement_group groups[GROUPS] = {{0}};
-    struct object_store_options o = {.policy = {4, 2},
+    struct object_store_options o = {.policy = {.k = 4, .m = 2},
                                      .groups = groups,
                                      .group_count = GROUPS,
                                      .put_timeout_ms = 20000,
@@ -311,7 +311,7 @@ static void count_defect(void *arg, enum object_defect defect,
 static unsigned drive_of(const struct buf *manifest, unsigned slot)
 {
     struct placement_drive drives[DRIVES] = {{0}};
-    struct placement_group g = {.policy = {4, 2}};
+    struct placement_group g = {.policy = {.k = 4, .m = 2}};
     struct manifest m;
     unsigned distinct;
 
@@ -495,15 +495,17 @@ static void young_orphans_stay(void **state)
 static void groups_that_do_not_fit_are_refused(void **state)
 {
     struct world *w = *state;
-    struct placement_group groups[2] = {{.id = 0, .policy = {4, 2}},
-                                        {.id = 1, .policy = {4, 2}}};
+    struct placement_group groups[2] = {{.id = 0, .policy = {.k = 4, .m = 2}},
+                                        {.id = 1, .policy = {.k = 4, .m = 2}}};
     struct object_store_options o;
     struct object_store *s = NULL;
     struct err err;
 
     world_open(w, 0);
-    o = (struct object_store_options){
-        .peers = w->peers, .pool = w->pool, .policy = {4, 2}, .groups = groups};
+    o = (struct object_store_options){.peers = w->peers,
+                                      .pool = w->pool,
+                                      .policy = {.k = 4, .m = 2},
+                                      .groups = groups};
     assert_int_equal(object_store_open(&o, &s, &err), ERR_BAD_INPUT);
     assert_string_equal(err.text, "there is no placement group");
     o.group_count = 2;
@@ -514,6 +516,11 @@ static void groups_that_do_not_fit_are_refused(void **state)
     groups[1].policy.m = 1;
     assert_int_equal(object_store_open(&o, &s, &err), ERR_BAD_INPUT);
     assert_string_equal(err.text, "placement group 1 is 4+1, not 4+2");
+    groups[0].policy = (struct ec_policy){6, 4, 2};
+    groups[1].policy = (struct ec_policy){6, 4, 0};
+    o.policy = groups[0].policy;
+    assert_int_equal(object_store_open(&o, &s, &err), ERR_BAD_INPUT);
+    assert_string_equal(err.text, "placement group 1 is 6+4, not 6+2+2");
     assert_null(s);
     world_close(w);
 }

@@ -18,7 +18,7 @@
 static void choose(const struct placement_drive *drives, size_t n, uint32_t id,
                    struct placement_group *g, unsigned *distinct)
 {
-    *g = (struct placement_group){.id = id, .policy = {4, 2}};
+    *g = (struct placement_group){.id = id, .policy = {.k = 4, .m = 2}};
     assert_int_equal(placement_choose(drives, n, g, distinct, NULL), 0);
 }
 
@@ -192,7 +192,7 @@ static void the_answers_never_change(void **state)
 
 static void no_drive_is_an_error(void **state)
 {
-    struct placement_group g = {.policy = {1, 0}};
+    struct placement_group g = {.policy = {.k = 1, .m = 0}};
     unsigned distinct;
     struct err err;
 
