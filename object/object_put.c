@@ -190,20 +190,26 @@ static void answer(struct shard_write *shard, int status, const char *why)
     }
 }
 
-/* Another drive for a shard that @shard's own did not take; lock held. With at
+/* Another drive for a shard that @shard's own did not take: none that failed,
+ * or (@late) keeps us waiting as well. Lock held. With at
  * most m / spare shards on a drive, as many drives can go as the quorum says;
  * with local groups it matters which shards go, so each has its own drive. */
-static uint16_t substitute(struct shard_write *shard)
+static uint16_t substitute(struct shard_write *shard, bool late)
 {
     struct chunk_write *w = shard->chunk;
     unsigned spare = geometry_write_quorum(&w->shape) - w->shape.pieces;
     unsigned max = w->shape.l > 0 || spare == 0 ? 1 : w->shape.m / spare;
-    uint16_t used[WRITES_MAX];
+    uint16_t used[WRITES_MAX * GEOMETRY_M_MAX];
+    size_t count = 0;
 
     for (unsigned i = 0; i < w->sent; i++) {
-        used[i] = w->shards[i].drive;
+        const struct shard_write *other = &w->shards[i];
+        bool bad = other->done ? other->status != 0 : late;
+        for (unsigned n = 0; n < (bad ? max : 1); n++) {
+            used[count++] = other->drive;
+        }
     }
-    return object_substitute(w->store, used, w->sent, max, shard->drive);
+    return object_substitute(w->store, used, count, max, shard->drive);
 }
 
 /* Is the chunk safe with the shards that are stored, or (@hoped) with those
@@ -275,7 +281,7 @@ static uint32_t wanting(const struct chunk_write *w, bool pending)
 
 /* Other drives for @slots. Gives the first of the new writes, to be sent
  * without the lock; they end at w->sent. Lock held. */
-static unsigned hand_off(struct chunk_write *w, uint32_t slots)
+static unsigned hand_off(struct chunk_write *w, uint32_t slots, bool late)
 {
     unsigned first = w->sent;
 
@@ -284,7 +290,7 @@ static unsigned hand_off(struct chunk_write *w, uint32_t slots)
         struct shard_write *twin = &w->shards[w->sent];
         uint16_t other;
         if (shard->handoff || !(slots >> shard->slot & 1) ||
-            (other = substitute(shard)) == PLACEMENT_NO_DRIVE) {
+            (other = substitute(shard, late)) == PLACEMENT_NO_DRIVE) {
             continue;
         }
         *twin = (struct shard_write){.chunk = w,
@@ -315,7 +321,7 @@ static void on_stored(struct shard_put *put, int status, const struct err *err)
     answer(shard, status, err != NULL ? err->text : err_text(status));
     from = to = w->sent;
     if (status != 0 && !is_safe(w, true)) {
-        from = hand_off(w, wanting(w, false));
+        from = hand_off(w, wanting(w, false), false);
         to = w->sent;
     }
     all = w->answered == w->sent;
@@ -378,7 +384,7 @@ static void choose_for_hung(struct chunk_write *w)
             slow |= 1u << shard->slot;
         }
     }
-    hand_off(w, slow);
+    hand_off(w, slow, false);
 }
 
 static void send_shards(struct chunk_write *w)
@@ -432,7 +438,7 @@ static void wait_for_drives(struct chunk_write *w)
             deadline = now + GRACE_MS < deadline ? now + GRACE_MS : deadline;
         }
         if (!stands && handoff != 0 && now >= handoff) {
-            unsigned from = hand_off(w, wanting(w, true)), to = w->sent;
+            unsigned from = hand_off(w, wanting(w, true), true), to = w->sent;
             handoff = 0;
             pthread_mutex_unlock(&w->mutex);
             for (; from < to; from++) {
