@@ -8,16 +8,17 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/json.h"
-#include "client/s3_client.h"
 
 struct options {
     struct cli_options common;
+    char *data;
     bool json;
 };
 
 static const struct config_row table[] = {
     CLI_ROW(struct options, "json", BOOL, json, NULL, 0, 0, NULL,
             "Print the server's JSON as it is."),
+    CLI_ROW_DATA(struct options),
     CLI_ROWS(struct options),
     CLI_ROWS_END,
 };
@@ -77,17 +78,136 @@ static size_t print_drives(const char *json)
     return bad;
 }
 
+static bool is_true(const char *json, const char *path)
+{
+    size_t len;
+    const char *value = json_find(json, path, &len);
+
+    return value != NULL && value[0] == 't';
+}
+
+/* A line for each server; gives how many are not heard. */
+static size_t print_servers(const char *json)
+{
+    size_t count = json_count(json, "cluster.servers");
+    uint64_t leader = json_u64(json, "catalogue.leader");
+    size_t bad = 0;
+
+    printf("\n%-7s %-20s %-10s %-9s %-10s %-22s %s\n", "SERVER", "NAME", "ZONE",
+           "STATE", "CATALOGUE", "ADDRESS", "ENDPOINT");
+    for (size_t i = 0; i < count; i++) {
+        char *prefix = mem_printf("cluster.servers.%zu", i);
+        size_t len;
+        const char *s = json_find(json, prefix, &len);
+        char *name = json_text(s, "name"), *zone = json_text(s, "zone");
+        char *state = json_text(s, "state"), *role = json_text(s, "catalogue");
+        char *endpoint = json_text(s, "endpoint");
+        char *address = json_text(s, "address");
+        uint64_t id = json_u64(s, "id");
+        bool heard = is_true(s, "heard");
+        printf("%-7llu %-20s %-10s %-9s %-10s %-22s %s\n",
+               (unsigned long long)id, name, zone, heard ? state : "SILENT",
+               id == leader ? "leads" : role, address, endpoint);
+        bad += !heard;
+        free(name);
+        free(zone);
+        free(state);
+        free(role);
+        free(endpoint);
+        free(address);
+        free(prefix);
+    }
+    return bad;
+}
+
+/* Gives how many drives do not answer as they should. */
+static size_t print_capacity(const char *json)
+{
+    size_t count = json_count(json, "cluster.drives"), bad = 0;
+    uint64_t used_bytes = 0, free_bytes = 0, shards = 0;
+    char used[24], room[24];
+
+    for (size_t i = 0; i < count; i++) {
+        char *prefix = mem_printf("cluster.drives.%zu", i);
+        size_t len;
+        const char *d = json_find(json, prefix, &len);
+        char *state = json_text(d, "state");
+        bad += strcmp(state, "up") != 0 && strcmp(state, "draining") != 0;
+        used_bytes += json_u64(d, "used_bytes");
+        free_bytes += json_u64(d, "free_bytes");
+        shards += json_u64(d, "shards");
+        free(state);
+        free(prefix);
+    }
+    printf(
+        "\nDrives     %zu in all, %zu of them not up; %s used, %s free, "
+        "%llu shards\n",
+        count, bad, cli_size(used_bytes, true, used),
+        cli_size(free_bytes, true, room), (unsigned long long)shards);
+    return bad;
+}
+
+/* Gives false when something is lost or degraded. */
+static bool print_layout(const char *json)
+{
+    char *survives = json_text(json, "cluster.layout.survives");
+    uint64_t degraded = json_u64(json, "cluster.layout.degraded");
+    uint64_t lost = json_u64(json, "cluster.layout.lost");
+    uint64_t moves = json_u64(json, "cluster.layout.moves_left");
+    uint64_t eta = json_u64(json, "cluster.layout.eta_s");
+
+    printf("Layout     %llu placement groups; it %s\n",
+           (unsigned long long)json_u64(json, "cluster.layout.groups"),
+           survives);
+    if (degraded > 0 || lost > 0) {
+        printf("           %llu groups miss shards, %llu CANNOT BE READ\n",
+               (unsigned long long)degraded, (unsigned long long)lost);
+    }
+    if (moves > 0) {
+        printf("Moving     %llu slots are to move", (unsigned long long)moves);
+        if (eta > 0) {
+            printf(", about %llu s left", (unsigned long long)eta);
+        }
+        putchar('\n');
+    }
+    free(survives);
+    return degraded == 0 && lost == 0;
+}
+
+/* Gives false when not all is well. */
+static bool print_cluster(const char *json)
+{
+    size_t silent = print_servers(json);
+    size_t bad = print_capacity(json);
+    bool whole = print_layout(json);
+    bool led = json_u64(json, "catalogue.leader") != 0;
+
+    if (!led) {
+        printf(
+            "NO LEADER  a majority of the servers that vote is not there: "
+            "nothing can be written\n");
+    }
+    if (!is_true(json, "ready")) {
+        printf("NOT READY  this server waits for the catalogue\n");
+    }
+    return silent == 0 && bad == 0 && whole && led && is_true(json, "ready");
+}
+
 /* Gives false when a drive is not up. */
 static bool print_status(const char *endpoint, const char *json)
 {
     char *version = json_text(json, "version");
     char *ec = json_text(json, "ec");
     char log_size[24], db_size[24], used[24], budget[24];
-    size_t bad;
+    size_t bad, len;
+    bool well = true;
 
     printf("%s  godwit %s  erasure code %s  up ", endpoint, version, ec);
     print_uptime(json_u64(json, "uptime_s"));
     putchar('\n');
+    if (json_find(json, "cluster", &len) != NULL) {
+        well = print_cluster(json);
+    }
     bad = print_drives(json);
     printf(
         "\nCatalogue  %llu buckets, %llu objects, %llu uploads, %llu chunks "
@@ -111,26 +231,19 @@ static bool print_status(const char *endpoint, const char *json)
         (unsigned long long)json_u64(json, "object.repairs_waiting"));
     free(version);
     free(ec);
-    return bad == 0;
+    return bad == 0 && well;
 }
 
 static int status(const struct options *o, bool *well, struct err *err)
 {
     const char *endpoint = cli_endpoint(&o->common);
     struct buf json = {0};
-    struct s3_client *c;
     size_t len;
-    int rc = cli_open(&o->common, &c, err);
+    int rc = cli_ask(&o->common, o->data, "GET", "/-/status", NULL, &json, err);
 
-    if (rc != 0) {
-        return rc;
-    }
-    rc = s3_client_ask(c, "GET", "/-/status", NULL, &json, err);
-    s3_client_free(c);
     if (rc != 0) {
         goto done;
     }
-    buf_char(&json, '\0');
     if (json_find((char *)json.data, "version", &len) == NULL) {
         rc = err_set(err, ERR_CORRUPT, "%s does not answer as Godwit does",
                      endpoint);
@@ -169,10 +282,12 @@ static int run(int argc, char **argv)
 const struct cli_command cli_status = {
     "status",
     "[options]",
-    "show server, drives, catalogue and repair",
+    "show servers, drives, catalogue and repair",
     "Show how a server is: its drives with their state and space, the "
-    "catalogue, memory for bodies, and repair. Exits 1 when a drive is not up, "
-    "or when the server does not answer.",
+    "catalogue, memory for bodies, and repair; of a cluster also its servers, "
+    "who leads, what losses the layout survives and what is being moved. Exits "
+    "1 when a server or drive is not up, shards are missing, nobody leads, or "
+    "the server does not answer.",
     table,
     run,
 };

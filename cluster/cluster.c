@@ -10,6 +10,7 @@
 #include "base/latch.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "cluster/cluster_internal.h"
 #include "crypto/tls.h"
 #include "node/peers.h"
@@ -42,7 +43,7 @@ int cluster_roles_parse(const char *text, uint32_t *out, struct err *err)
     return *out != 0 ? 0 : err_set(err, ERR_BAD_INPUT, "roles: name one");
 }
 
-static char *choose_name(const char *given, const char *address)
+static char *choose_name(const char *given)
 {
     char host[64] = {0};
 
@@ -52,8 +53,33 @@ static char *choose_name(const char *given, const char *address)
     if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
         strcpy(host, "server");
     }
-    /* Several on one machine differ by their port. */
-    return mem_printf("%.40s-%s", host, strrchr(address, ':') + 1);
+    /* Several may have one host name: containers, and servers on a machine. */
+    return mem_printf("%.40s-%04x", host, (unsigned)(rng_u64() & 0xffff));
+}
+
+/* A member is started by the line with which it joined again and again; but a
+ * token of another cluster means that something else was wanted. */
+static int check_token(const struct cluster *c, const char *token,
+                       struct err *err)
+{
+    struct pki_token t;
+    struct pki_cert ca;
+    int rc = token != NULL ? pki_token_parse(token, &t, err) : ERR_NOT_FOUND;
+
+    if (rc == ERR_NOT_FOUND) {
+        return 0;
+    }
+    if (rc == 0) {
+        rc = pki_cert_read(c->identity.ca_cert.data, c->identity.ca_cert.len,
+                           &ca, err);
+    }
+    if (rc == 0 && mem_diff(ca.fingerprint, t.ca, sizeof t.ca) != 0) {
+        rc = err_set(err, ERR_DENIED,
+                     "join: this server is of another cluster than the token; "
+                     "join with an empty folder");
+    }
+    mem_wipe(&t, sizeof t);
+    return rc;
 }
 
 static int become(struct cluster *c, const struct cluster_options *o,
@@ -63,7 +89,7 @@ static int become(struct cluster *c, const struct cluster_options *o,
     int rc;
 
     if (c->identity.server != 0) {
-        return 0; /* of an earlier start */
+        return check_token(c, o->token, err); /* of an earlier start */
     }
     if (o->join != NULL) {
         return cluster_join(c, o->join, o->token, err);
@@ -108,7 +134,7 @@ static int open_net(struct cluster *c, const struct cluster_options *o,
     int rc = net_open(&no, &c->net, err);
 
     if (rc == 0) {
-        c->name = choose_name(o->name, net_address(c->net));
+        c->name = choose_name(o->name);
         rc = become(c, o, err);
     }
     if (rc == 0) {

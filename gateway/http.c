@@ -425,7 +425,9 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *c)
 static void log_request(const struct request *r)
 {
     enum log_level level =
-        r->status >= 500 && r->status != 501 ? LOG_WARN : LOG_DEBUG;
+        r->status >= 500 && r->status != 501 && r->op != S3_OP_Ready
+            ? LOG_WARN
+            : LOG_DEBUG;
     char status[16], us[24];
 
     if (!log_enabled(level)) {

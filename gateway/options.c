@@ -42,7 +42,7 @@ const struct config_row server_table[] = {
         "What fails together with this server: a room, a rack, a site. The "
         "shards of a chunk are spread over zones."),
     ROW("name", STRING, name, NULL, 0, 0, "NAME",
-        "Name of this server in the cluster; the host's and the port when "
+        "Name of this server in the cluster; the host's and four digits when "
         "nothing is said."),
     ROW("roles", STRING, roles, "gateway,node,meta", 0, 0, "LIST",
         "What this server does in a cluster: take requests (gateway), keep "

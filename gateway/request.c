@@ -160,7 +160,7 @@ void reply_err(struct request *r, int code, const struct err *err)
         /* What the client did wrong it is told; what is wrong inside is for
          * the log. */
         if (code == ERR_BAD_INPUT || code == ERR_MISMATCH || code == ERR_FULL ||
-            code == ERR_UNSUPPORTED) {
+            code == ERR_UNSUPPORTED || code == ERR_UNAVAILABLE) {
             message = err->text;
         }
     }
