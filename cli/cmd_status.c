@@ -66,7 +66,7 @@ static size_t print_drives(const char *json)
                (unsigned long long)json_u64(drive, "corrupt"));
         cli_print_name(path);
         putchar('\n');
-        if (strcmp(state, "up") != 0) {
+        if (strcmp(state, "up") != 0 && strcmp(state, "removed") != 0) {
             bad++;
             printf("       %s\n", reason);
         }

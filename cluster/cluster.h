@@ -96,7 +96,7 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
                    const char *secret_key);
 /* The ids of this server's drives, in the order of its options, as soon as it
  * is open. ERR_NOT_FOUND: one of them came after the join, and the cluster has
- * not named it yet. */
+ * not named it yet (its id is JOIN_NO_DRIVE). */
 int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err);
 void cluster_stop(struct cluster *c);
 void cluster_close(struct cluster *c);

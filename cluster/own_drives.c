@@ -170,9 +170,7 @@ int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err)
                          i + 1);
         }
     }
-    if (rc == 0) {
-        memcpy(ids, c->drive_ids, c->drive_count * sizeof ids[0]);
-    }
+    memcpy(ids, c->drive_ids, c->drive_count * sizeof ids[0]);
     pthread_mutex_unlock(&c->mutex);
     return rc;
 }

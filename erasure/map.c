@@ -326,7 +326,7 @@ char *map_survives_text(const struct map_survival *s, char *out)
 
     if (s->groups_lost > 0) {
         snprintf(out, MAP_SURVIVES_MAX,
-                 "has lost data: %u placement groups miss more than they can",
+                 "cannot be read now: %u placement groups miss too many shards",
                  s->groups_lost);
         return out;
     }

@@ -149,16 +149,19 @@ static const char *state_name(enum drive_state s)
     return s == DRIVE_UP ? "up" : s == DRIVE_FULL ? "full" : "failed";
 }
 
-static void drive_json(struct buf *b, struct drives *drives, size_t i)
+static void drive_json(struct buf *b, struct gateway *g, size_t i)
 {
+    struct drives *drives = g->drives;
     struct shard_store_stats s;
+    const char *state;
 
     drives_stats(drives, i, &s);
+    state = admin_has_drive(g, s.drive) ? state_name(s.state) : "removed";
     buf_char(b, '{');
     put_json_u64(b, "id", s.drive, false);
     buf_str(b, "\"path\":");
     put_json_text(b, drives_path(drives, i));
-    buf_printf(b, ",\"state\":\"%s\",\"reason\":", state_name(s.state));
+    buf_printf(b, ",\"state\":\"%s\",\"reason\":", state);
     put_json_text(b, s.state == DRIVE_UP ? "" : s.reason);
     buf_char(b, ',');
     put_json_u64(b, "shards", s.shards, false);
@@ -213,7 +216,7 @@ void admin_status(struct request *r)
         if (i > 0) {
             buf_char(b, ',');
         }
-        drive_json(b, g->drives, i);
+        drive_json(b, g, i);
     }
     buf_str(b, "],");
     if (g->cluster != NULL) {

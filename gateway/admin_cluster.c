@@ -193,6 +193,21 @@ void admin_cluster_json(struct gateway *g, struct buf *b)
     buf_str(b, "},");
 }
 
+bool admin_has_drive(struct gateway *g, uint16_t drive)
+{
+    struct meta_registry r = {0};
+    bool has = true;
+
+    if (g->cluster != NULL && meta_registry_local(g->meta, &r, NULL) == 0) {
+        for (size_t i = 0; i < r.drive_count; i++) {
+            has = has && (r.drives[i].id != drive ||
+                          r.drives[i].state != META_DRIVE_REMOVED);
+        }
+    }
+    meta_registry_free(&r);
+    return has;
+}
+
 /* ---- asking for something ---- */
 
 static void fail(struct request *r, int rc, const struct err *err)
@@ -200,7 +215,7 @@ static void fail(struct request *r, int rc, const struct err *err)
     enum s3_error e = rc == ERR_NOT_FOUND      ? S3_NotFound
                       : rc == ERR_UNAVAILABLE  ? S3_ServiceUnavailable
                       : rc == ERR_BAD_INPUT    ? S3_InvalidArgument
-                      : rc == ERR_PRECONDITION ? S3_InvalidRequest
+                      : rc == ERR_PRECONDITION ? S3_PreconditionFailed
                       : rc == ERR_LIMIT        ? S3_InvalidRequest
                                                : S3_InternalError;
 

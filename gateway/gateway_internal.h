@@ -73,6 +73,8 @@ void admin_register_metrics(struct gateway *g);
 
 /* The member "cluster" of /-/status, with a comma behind. */
 void admin_cluster_json(struct gateway *g, struct buf *b);
+/* False: the cluster has let go of this drive. */
+bool admin_has_drive(struct gateway *g, uint16_t drive);
 
 /* ---- credentials.c ---- */
 

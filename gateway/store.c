@@ -146,18 +146,25 @@ static void drive_paths_free(struct drive_paths *p)
     free(p->items);
 }
 
-static int open_drives(struct gateway *g, const uint16_t *ids, struct err *err)
+static struct shard_store_options drive_options(const struct gateway *g)
 {
     const struct server_options *o = g->options;
-    struct drive_paths p = drive_paths(g);
     struct shard_store_options shared = {
         .segment_bytes = o->segment_bytes,
         .reserve_bytes = o->reserve_bytes,
         .scrub_interval_ms = o->scrub_interval_ms,
     };
-    int rc;
 
     memcpy(shared.cluster, g->cluster_id, sizeof shared.cluster);
+    return shared;
+}
+
+static int open_drives(struct gateway *g, const uint16_t *ids, struct err *err)
+{
+    struct drive_paths p = drive_paths(g);
+    struct shard_store_options shared = drive_options(g);
+    int rc;
+
     rc = drives_open((const char *const *)p.items, ids, p.count, &shared,
                      &g->drives, err);
     drive_paths_free(&p);
@@ -373,8 +380,9 @@ int store_open_member(struct gateway *g, struct err *err)
     }
     g->pool = pool_new(o->memory_bytes);
     g->workers = workers_new("worker", (unsigned)o->workers, WORKER_QUEUE_MAX);
-    if ((rc = cluster_drive_ids(g->cluster, ids, err)) != 0 ||
-        (rc = open_drives(g, ids, err)) != 0) {
+    cluster_drive_ids(g->cluster, ids, NULL); /* others: open_late_drives */
+    rc = open_drives(g, ids, err);
+    if (rc != 0) {
         return rc;
     }
     drives_serve(g->drives, cluster_net(g->cluster));
@@ -389,6 +397,24 @@ void store_start_member(struct gateway *g)
                   g->access_key, g->secret_key);
 }
 
+/* Drives that this server did not have when it joined have no id before the
+ * catalogue has given them one. */
+static int open_late_drives(struct gateway *g, struct err *err)
+{
+    struct drive_paths p = drive_paths(g);
+    struct shard_store_options shared = drive_options(g);
+    uint16_t ids[CLUSTER_DRIVES_MAX];
+    int rc = cluster_drive_ids(g->cluster, ids, err);
+
+    for (size_t i = 0; i < p.count && rc == 0; i++) {
+        if (!drives_has(g->drives, ids[i])) {
+            rc = drives_add(g->drives, p.items[i], ids[i], &shared, err);
+        }
+    }
+    drive_paths_free(&p);
+    return rc;
+}
+
 /* The objects can be opened once the catalogue answers and somebody who leads
  * has made a layout. */
 static int open_when_led(struct gateway *g, struct err *err)
@@ -397,7 +423,11 @@ static int open_when_led(struct gateway *g, struct err *err)
     struct meta_registry r = {0};
     int rc = meta_registry_get(g->meta, &r, err);
 
+    if (rc == 0) {
+        rc = open_late_drives(g, err);
+    }
     if (rc != 0) {
+        meta_registry_free(&r);
         return rc;
     }
     if (r.epoch == 0) {

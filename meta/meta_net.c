@@ -12,6 +12,8 @@
 #include "meta/meta_net_internal.h"
 
 #define PROPOSE_TIMEOUT_MS 15000
+#define HEAD_BYTES \
+    ((size_t)65536) /* of libraft's messages; others are bodies */
 
 /* A frame that came, on its way to the loop. */
 struct inbound {
@@ -92,16 +94,23 @@ void meta_net_send(void *arg, raft_id to, const char *address,
     struct meta *m = arg;
 
     (void)address; /* net knows where each server is */
-    net_send(m->net_calls->net, (uint32_t)to, NET_RAFT, 0, message, len);
+    if (len <= HEAD_BYTES) {
+        net_send(m->net_calls->net, (uint32_t)to, NET_RAFT, 0, message, len,
+                 NULL, 0);
+    } else {
+        net_send(m->net_calls->net, (uint32_t)to, NET_RAFT, 0, NULL, 0, message,
+                 len);
+    }
 }
 
 static void take_message(struct meta_net *n, struct net_request *r)
 {
+    bool bulk = r->head_len == 0;
     struct err err;
 
     if (!n->m->raft_closed &&
-        raft_io_receive(n->m->disk, r->server, "", r->head, r->head_len,
-                        &err) != 0) {
+        raft_io_receive(n->m->disk, r->server, "", bulk ? r->body : r->head,
+                        bulk ? r->body_len : r->head_len, &err) != 0) {
         log_errf(LOG_WARN, "raft: message refused", "server %u: %s", r->server,
                  err.text);
     }

@@ -451,6 +451,9 @@ static void send_guarded(struct raft_disk *d,
 
     d->view(d->arg, &view);
     if (raft_guard_send(&d->guard, &m, &view)) {
+        if (m.type == RAFT_IO_APPEND_ENTRIES) {
+            raft_wire_trim(&m.append_entries);
+        }
         raft_wire_encode(&m, &bytes);
         d->send(d->arg, m.server_id, m.server_address, bytes.data, bytes.len);
         buf_free(&bytes);

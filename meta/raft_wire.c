@@ -58,6 +58,25 @@ static uint8_t put_tribool(raft_tribool t)
     return t == raft_tribool_unknown ? 0 : t == raft_tribool_false ? 1 : 2;
 }
 
+void raft_wire_trim(struct raft_append_entries *a)
+{
+    size_t bytes = 0;
+    unsigned n = 0;
+
+    while (n < a->n_entries &&
+           (n == 0 || bytes + a->entries[n].buf.len <= RAFT_WIRE_BATCH_BYTES) &&
+           n < RAFT_WIRE_ENTRIES_MAX) {
+        bytes += a->entries[n++].buf.len;
+    }
+    if (n < a->n_entries) {
+        a->n_entries = n;
+        /* What lies behind is not vouched for by this message. */
+        if (a->leader_commit > a->prev_log_index + n) {
+            a->leader_commit = a->prev_log_index + n;
+        }
+    }
+}
+
 void raft_wire_encode(const struct raft_message *m, struct buf *out)
 {
     put_u8(out, VERSION);

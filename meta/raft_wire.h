@@ -30,6 +30,15 @@ struct err;
 #define RAFT_WIRE_SERVERS_MAX 64
 #define RAFT_WIRE_SNAPSHOT_MAX ((size_t)1 << 20)
 
+/* Entries of one message, in bytes, unless the first alone has more. */
+#define RAFT_WIRE_BATCH_BYTES ((size_t)4 << 20)
+
+/* libraft sends all that a follower lacks in one message, which may be more
+ * than fits: leave out entries at the end until those that are left have at
+ * most RAFT_WIRE_BATCH_BYTES, at least one. The leader learns from the answer
+ * where to go on. */
+void raft_wire_trim(struct raft_append_entries *a);
+
 void raft_wire_encode(const struct raft_message *m, struct buf *out);
 /* ERR_BAD_INPUT names the message. server_id and server_address are left to
  * the caller, who knows from whom it came. */

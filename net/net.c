@@ -455,17 +455,23 @@ int net_call_address(struct net *n, const char *address, struct net_call *c)
 }
 
 void net_send(struct net *n, uint32_t server, uint8_t service, uint8_t type,
-              const void *head, size_t len)
+              const void *head, size_t head_len, const void *body,
+              size_t body_len)
 {
     struct op *op = op_new(n, server, on_op);
     struct out_frame *o = mem_alloc(sizeof *o);
 
-    CHECK(len <= NET_HEAD_MAX);
-    buf_append(&o->head, head, len);
+    CHECK(head_len <= NET_HEAD_MAX && body_len <= NET_BODY_MAX);
+    buf_append(&o->head, head, head_len);
+    if (body_len > 0) {
+        o->own_body = mem_dup(body, body_len);
+        o->body = o->own_body;
+    }
     o->frame = (struct frame){.kind = FRAME_MESSAGE,
                               .service = service,
                               .type = type,
-                              .head_len = (uint32_t)len};
+                              .head_len = (uint32_t)head_len,
+                              .body_len = (uint32_t)body_len};
     op->message = o;
     if (!post(n, op)) {
         out_frame_free(o);

@@ -111,9 +111,11 @@ int net_call_wait(struct net *n, uint32_t server, struct net_call *c);
  * ERR_DENIED also when it is not of the cluster that the stranger trusts. */
 int net_call_address(struct net *n, const char *address, struct net_call *c);
 
-/* Send and forget: bytes are copied. Lost when the server is not reached. */
+/* Send and forget: head and body (NULL: none) are copied. Lost when the server
+ * is not reached. */
 void net_send(struct net *n, uint32_t server, uint8_t service, uint8_t type,
-              const void *head, size_t len);
+              const void *head, size_t head_len, const void *body,
+              size_t body_len);
 
 /* ---- serving ---- */
 

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "erasure/placement.h"
 #include "node/peers.h"
 #include "node/shard_server.h"
 
@@ -15,30 +16,42 @@ struct drives {
     size_t count;
 };
 
+int drives_add(struct drives *d, const char *path, uint16_t id,
+               const struct shard_store_options *shared, struct err *err)
+{
+    struct shard_store_options o = *shared;
+    int rc;
+
+    if (d->count == DRIVES_MAX) {
+        return err_set(err, ERR_BAD_INPUT, "drive: at most %d drives",
+                       DRIVES_MAX);
+    }
+    o.path = path;
+    o.drive = id;
+    rc = shard_store_open(&o, &d->stores[d->count], err);
+    if (rc != 0) {
+        return err_wrap(err, rc, "drive %s", path);
+    }
+    peers_add(d->peers, d->stores[d->count++], id);
+    return 0;
+}
+
 int drives_open(const char *const *paths, const uint16_t *ids, size_t count,
                 const struct shard_store_options *shared, struct drives **out,
                 struct err *err)
 {
-    struct drives *d;
+    struct drives *d = mem_alloc(sizeof *d);
 
-    if (count > DRIVES_MAX) {
-        return err_set(err, ERR_BAD_INPUT, "drive: at most %d drives",
-                       DRIVES_MAX);
-    }
-    d = mem_alloc(sizeof *d);
     d->peers = peers_new();
     for (size_t i = 0; i < count; i++) {
-        struct shard_store_options o = *shared;
-        int rc;
-        o.path = paths[i];
-        o.drive = ids != NULL ? ids[i] : (uint16_t)i;
-        rc = shard_store_open(&o, &d->stores[i], err);
+        uint16_t id = ids != NULL ? ids[i] : (uint16_t)i;
+        int rc = id == PLACEMENT_NO_DRIVE
+                     ? 0
+                     : drives_add(d, paths[i], id, shared, err);
         if (rc != 0) {
             drives_close(d);
-            return err_wrap(err, rc, "drive %s", paths[i]);
+            return rc;
         }
-        d->count++;
-        peers_add(d->peers, d->stores[i], o.drive);
     }
     *out = d;
     return 0;
@@ -74,6 +87,11 @@ void drives_close(struct drives *d)
 size_t drives_count(const struct drives *d)
 {
     return d->count;
+}
+
+bool drives_has(const struct drives *d, uint16_t id)
+{
+    return peers_store(d->peers, id) != NULL;
 }
 
 struct peers *drives_peers(struct drives *d)

@@ -423,7 +423,7 @@ static void the_operator_is_told_in_a_sentence(void **state)
         {{0, 0, 1, 5, 0}, "survives the loss of any 1 drive"},
         {{0, 0, 0, 0, 0}, "survives the loss of no drive"},
         {{0, 0, 0, 1, 3},
-         "has lost data: 3 placement groups miss more than they can"},
+         "cannot be read now: 3 placement groups miss too many shards"},
     };
     char text[MAP_SURVIVES_MAX];
 

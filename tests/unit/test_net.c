@@ -32,6 +32,7 @@ struct world {
     struct net_request *held[2000]; /* of NEVER */
     unsigned held_count;
     unsigned messages;
+    size_t message_bytes;
     pthread_mutex_t mutex;
 };
 
@@ -42,6 +43,7 @@ static void serve(void *arg, struct net_request *r)
     if (!r->wants_reply) {
         pthread_mutex_lock(&w->mutex);
         w->messages++;
+        w->message_bytes += r->head_len + r->body_len;
         pthread_mutex_unlock(&w->mutex);
         net_reply(w->two, r, 0, NULL, NULL, 0, NULL, 0, NULL, NULL);
     } else if (r->type == ECHO) {
@@ -325,12 +327,13 @@ static void a_peer_that_falls_silent_is_given_up(void **state)
 
 static void messages_arrive_or_are_lost_in_silence(void **state)
 {
+    static const uint8_t bulk[2 * NET_HEAD_MAX];
     struct world *w = *state;
     unsigned n = 0;
 
-    net_send(w->one, 77, NET_RAFT, 0, "to nobody", 9);
+    net_send(w->one, 77, NET_RAFT, 0, "to nobody", 9, NULL, 0);
     for (int i = 0; i < 100; i++) {
-        net_send(w->one, 2, NET_RAFT, 0, "hello", 5);
+        net_send(w->one, 2, NET_RAFT, 0, "hello", 5, NULL, 0);
     }
     while (n < 100) {
         pthread_mutex_lock(&w->mutex);
@@ -339,6 +342,15 @@ static void messages_arrive_or_are_lost_in_silence(void **state)
         clock_sleep_ms(1);
     }
     assert_int_equal(n, 100);
+    assert_int_equal(w->message_bytes, 500);
+    net_send(w->one, 2, NET_RAFT, 0, NULL, 0, bulk, sizeof bulk);
+    while (n < 101) {
+        pthread_mutex_lock(&w->mutex);
+        n = w->messages;
+        pthread_mutex_unlock(&w->mutex);
+        clock_sleep_ms(1);
+    }
+    assert_int_equal(w->message_bytes, 500 + sizeof bulk);
 }
 
 static void a_stranger_may_join_and_nothing_else(void **state)
@@ -480,7 +492,7 @@ static void what_is_told_before_a_start_that_never_comes_is_freed(void **state)
     struct net *n = net_world_net(&w->w, 5, "127.0.0.1:0");
 
     net_peer(n, 2, net_address(w->two));
-    net_send(n, 2, NET_CLUSTER, 1, "x", 1);
+    net_send(n, 2, NET_CLUSTER, 1, "x", 1, NULL, 0);
     net_peer(n, 6, "127.0.0.1:1");
     net_forbid(n, 6);
     net_close(n); /* leaks are the sanitizer's to see */

@@ -95,6 +95,32 @@ static void fields_stand_where_they_should(void **state)
     buf_free(&a);
 }
 
+static void a_message_of_many_entries_is_trimmed(void **state)
+{
+    static uint8_t bytes[1 << 20];
+    struct raft_entry many[10] = {{0}};
+    struct raft_append_entries a = {.prev_log_index = 100,
+                                    .leader_commit = 108,
+                                    .entries = many,
+                                    .n_entries = 10};
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++) {
+        many[i].buf.base = bytes;
+        many[i].buf.len = sizeof bytes;
+    }
+    raft_wire_trim(&a);
+    assert_int_equal(a.n_entries, 4);
+    assert_int_equal(a.leader_commit, 104); /* not behind what is sent */
+    a.leader_commit = 50;
+    many[0].buf.len = RAFT_WIRE_BATCH_BYTES + 1;
+    raft_wire_trim(&a); /* one always goes */
+    assert_int_equal(a.n_entries, 1);
+    assert_int_equal(a.leader_commit, 50);
+    raft_wire_trim(&a);
+    assert_int_equal(a.n_entries, 1);
+}
+
 static void what_is_cut_or_longer_is_refused(void **state)
 {
     (void)state;
@@ -138,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_message_comes_back_as_it_was),
         cmocka_unit_test(fields_stand_where_they_should),
+        cmocka_unit_test(a_message_of_many_entries_is_trimmed),
         cmocka_unit_test(what_is_cut_or_longer_is_refused),
         cmocka_unit_test(any_flipped_bit_is_survived),
     };
