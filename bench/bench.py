@@ -504,9 +504,19 @@ def bench_parts():
     result.write()
 
 
+def bench_cluster():
+    sys.path.insert(0, os.path.join(HERE, "../tests/cluster"))
+    import of_cluster
+    from cluster import ACCESS, SECRET, Cluster
+    of_cluster.bench(
+        Result("cluster", "A cluster: new leaders, dead servers, repair"),
+        lambda count, flags=(): Cluster(count, flags=[*DEFAULTS, *flags]),
+        load, ROUNDS, (ACCESS, SECRET))
+
+
 BENCHES = {"codec": bench_codec, "small": bench_small, "large": bench_large,
            "memory": bench_memory, "listing": bench_listing,
-           "parts": bench_parts}
+           "parts": bench_parts, "cluster": bench_cluster}
 
 
 def main():
