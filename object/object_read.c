@@ -21,6 +21,7 @@
 #include "erasure/lrc.h"
 #include "node/peers.h"
 #include "object/drive_pulse.h"
+#include "object/object_handoff.h"
 #include "object/object_internal.h"
 
 /* A range of one shard, asked of its drive. */
@@ -42,6 +43,7 @@ struct rescue {
     uint32_t wanted; /* besides the bad pieces; never asked */
     uint32_t from;   /* what may be asked */
     uint32_t late;   /* asked, and not answered within hedge_ms */
+    bool looked;     /* for strays */
     struct fetch fetches[GEOMETRY_SLOTS_MAX];
     struct object_bytes spans[GEOMETRY_SLOTS_MAX];
 };
@@ -135,7 +137,8 @@ static void settle(struct chunk_read *r, struct fetch *f, int status,
 }
 
 /* Ask for [f->begin, f->end) of @shard into f->data. */
-static void ask(struct chunk_read *r, struct fetch *f, unsigned shard)
+static void ask(struct chunk_read *r, struct fetch *f, unsigned shard,
+                uint16_t drive)
 {
     f->asked = true;
     f->read = r;
@@ -150,8 +153,8 @@ static void ask(struct chunk_read *r, struct fetch *f, unsigned shard)
     r->refs++;
     pthread_mutex_unlock(&r->mutex);
     atomic_fetch_add(&r->store->pending, 1);
-    pulse_begin(r->store->pulse, &f->pulse, drive_of(r, shard), PULSE_READ);
-    peers_get(r->store->options.peers, drive_of(r, shard), &f->get);
+    pulse_begin(r->store->pulse, &f->pulse, drive, PULSE_READ);
+    peers_get(r->store->options.peers, drive, &f->get);
 }
 
 static void ask_pieces(struct chunk_read *r)
@@ -172,7 +175,7 @@ static void ask_pieces(struct chunk_read *r)
                     (unsigned)drive_of(r, i));
             settle(r, f, ERR_TIMEOUT, &err);
         } else {
-            ask(r, f, i);
+            ask(r, f, i, drive_of(r, i));
         }
     }
 }
@@ -264,14 +267,15 @@ static uint32_t sources(const struct chunk_read *r)
 }
 
 /* Ask one more shard for the rescue's range. */
-static void rescue_ask(struct chunk_read *r, unsigned shard)
+static void rescue_ask(struct chunk_read *r, unsigned shard, uint16_t drive)
 {
     struct rescue *x = r->rescue;
     struct fetch *f = &x->fetches[shard];
     uint32_t bytes = shard_bytes(r, shard);
     uint32_t length = x->end - x->begin;
 
-    if (!object_bytes_new(r->store, length, false, &x->spans[shard])) {
+    if (x->spans[shard].p == NULL &&
+        !object_bytes_new(r->store, length, false, &x->spans[shard])) {
         struct err err;
         err_set(&err, ERR_NOMEM, "no memory for a read");
         settle(r, f, ERR_NOMEM, &err);
@@ -287,7 +291,7 @@ static void rescue_ask(struct chunk_read *r, unsigned shard)
         return;
     }
     memset(f->data + (f->end - f->begin), 0, length - (f->end - f->begin));
-    ask(r, f, shard);
+    ask(r, f, shard, drive);
 }
 
 /* How a rescue stands. */
@@ -386,10 +390,40 @@ static bool ask_more(struct chunk_read *r, const struct rescue_view *v)
 
     pthread_mutex_unlock(&r->mutex);
     for (uint32_t rest = shards; rest != 0; rest &= rest - 1) {
-        rescue_ask(r, (unsigned)__builtin_ctz(rest));
+        unsigned shard = (unsigned)__builtin_ctz(rest);
+        rescue_ask(r, shard, drive_of(r, shard));
     }
     pthread_mutex_lock(&r->mutex);
     return shards != 0;
+}
+
+/* Shards that their drives do not have may be on others: written while theirs
+ * were gone, or not yet moved. Looked for once, when nothing else is left. Lock
+ * held, let go to ask. False when none was found. */
+static bool ask_strays(struct chunk_read *r, const struct rescue_view *v)
+{
+    struct rescue *x = r->rescue;
+    uint32_t rest = x->from & ~v->have;
+    bool found = false;
+
+    if (x->looked) {
+        return false;
+    }
+    x->looked = true;
+    pthread_mutex_unlock(&r->mutex);
+    for (; rest != 0; rest &= rest - 1) {
+        unsigned shard = (unsigned)__builtin_ctz(rest);
+        struct shard_key key =
+            chunk_key(&r->chunk, shard_slot(&r->shape, shard));
+        uint16_t drive = object_find_stray(r->store, &key, drive_of(r, shard));
+        if (drive != PLACEMENT_NO_DRIVE) {
+            x->fetches[shard] = (struct fetch){0};
+            rescue_ask(r, shard, drive);
+            found = true;
+        }
+    }
+    pthread_mutex_lock(&r->mutex);
+    return found;
 }
 
 static int too_few(struct chunk_read *r, uint32_t have, int rc, struct err *err)
@@ -431,6 +465,9 @@ static int gather(struct chunk_read *r, uint64_t deadline,
             continue; /* some may have answered already */
         }
         if (v.open == 0 && !v.slow) {
+            if (ask_strays(r, &v)) {
+                continue;
+            }
             rc = too_few(r, v.have, ERR_UNAVAILABLE, err);
             break;
         }
@@ -728,7 +765,7 @@ int object_probe_shard(struct object_store *s, const struct chunk_ref *chunk,
     f = &x->fetches[shard];
     f->end = shard_bytes(r, shard);
     f->data = r->window.p;
-    ask(r, f, shard);
+    ask(r, f, shard, drive_of(r, shard));
     pthread_mutex_lock(&r->mutex);
     while (!f->done && now < deadline) {
         latch_cond_wait(&r->cond, &r->mutex, deadline - now);

@@ -169,6 +169,27 @@ static void shards_of_lost_drives_go_to_others_and_come_home(void **state)
     world_close(w);
 }
 
+/* What was handed off counts: with one more drive gone it is found. */
+static void shards_handed_on_are_found_when_they_are_needed(void **state)
+{
+    struct world *w = *state;
+    struct buf manifest = {0};
+
+    world_open(w, 0);
+    fake_disk_fail(w->disks[0], 0, ERR_IO, true);
+    fake_disk_fail(w->disks[1], 0, ERR_IO, true);
+    assert_int_equal(world_put(w, 1, 3 * MIB, MIB, &manifest, NULL), 0);
+    for (unsigned i = 2; i < WORLD_DRIVES; i++) {
+        fake_disk_fail(w->disks[i], 0, ERR_IO, true);
+        world_await(w, i, DRIVE_FAILED);
+        assert_int_equal(world_get_all(w, &manifest, 1, NULL), 0);
+        fake_disk_fail(w->disks[i], -1, 0, false);
+        world_await(w, i, DRIVE_UP);
+    }
+    buf_free(&manifest);
+    world_close(w);
+}
+
 /* A drive holds two shards of a chunk at most, so that any one can still go. */
 static void shards_handed_on_are_spread(void **state)
 {
@@ -410,6 +431,7 @@ int main(void)
         TEST(shards_of_hung_drives_go_to_others),
         TEST(shards_of_lost_drives_go_to_others_and_come_home),
         TEST(shards_handed_on_are_spread),
+        TEST(shards_handed_on_are_found_when_they_are_needed),
         TEST(too_many_hung_drives_are_refused_in_time),
         TEST(an_abort_deletes_also_what_comes_late),
         TEST(a_put_that_the_catalogue_refused_leaves_nothing),
