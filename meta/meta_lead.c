@@ -230,10 +230,14 @@ void meta_raft_view(void *arg, struct raft_guard_view *out)
 {
     struct meta *m = arg;
 
-    *out = (struct raft_guard_view){.state = raft_state(&m->raft),
-                                    .term = m->raft.current_term,
-                                    .last_index = raft_last_index(&m->raft),
-                                    .last_stored = m->raft.last_stored};
+    *out = (struct raft_guard_view){
+        .state = raft_state(&m->raft),
+        .term = m->raft.current_term,
+        .last_index = raft_last_index(&m->raft),
+        .last_stored = m->raft.last_stored,
+        .snapshot_index = m->raft.log.snapshot.last_index,
+        .snapshot_term = m->raft.log.snapshot.last_term,
+        .cut = m->raft.log.offset};
 }
 
 /* ---- libraft's state machine: the loop ---- */

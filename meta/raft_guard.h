@@ -9,10 +9,39 @@
  *     until that is stored on its own disk.
  * B5  A leader may vote twice in a term. Guard: requests to vote that name a
  *     term in which this member leads are dropped.
+ * B6  A member stands for election with entries that are not on its disk, or
+ *     while it installs a snapshot: then its log would go on at a wrong index.
+ *     Guard: until all is stored it asks for no votes.
+ *
+ * B8  A single voter leads without an election, in the term that it finds:
+ *     after a restart, or when the others have lost their vote, one in which
+ *     there was a leader before, whose entries others may hold. Guard: who has
+ *     not voted for itself in this term and life is sent on to a new term.
+ *
+ * B11 Entries below the first of a log that was cut: those from the very first
+ *     on are appended at its end; others are refused, and the leader sends a
+ *     snapshot older than the log, for ever. Guard: they become a heartbeat at
+ *     our snapshot, whose answer tells the leader where to go on.
+ *
+ * B12 A leader sends a configuration that is not yet on its own disk. When it
+ *     loses it, and is the only voter left by it, nobody leads again: its log
+ *     is shorter than that of who lost the vote. Guard: what it sends ends
+ *     before.
+ *
+ * B13 When a log is cut off while it is being written, and grows again by the
+ *     same entries, the first write counts for the second: entries pass for
+ *     stored that are not. Guard: what would cut it off, entries of a new
+ *     leader or a snapshot, waits until all is stored; the leader is told that
+ *     entries do not fit, and sends them again.
+ *
+ * B14 Who refuses a pre-vote because its term is higher does not say so: when
+ *     the longest log has the lowest term, nobody is ever elected. Guard: it
+ *     does.
  *
  * B3 (one proposal in flight) stands in meta_lead.c, B4 (no append fails half)
- * in raft_io.c. The faults were reproduced by the experiments behind the
- * design; tests/sim is their judge.
+ * in raft_io.c, B7 and B10 (configurations, and who votes) in raft_conf.h. Each
+ * can be switched off in tests/sim, which then finds the fault (sim --without);
+ * but for B4, which no disk here does, and B5, as nobody hands over the lead.
  *
  * Source: D. Ongaro, "Consensus: Bridging Theory and Practice", 3.6.2, 6.4.
  * Pure: no I/O. Threads: the loop.
@@ -31,17 +60,33 @@ struct raft_guard {
     bool receiving; /* a message is in libraft's hands, which vouches ... */
     uint64_t end;   /* ... up to here, if it is not rejected */
     bool rejected;
+    uint64_t append_term; /* whose leader's entries we took last */
+    uint64_t claimed;     /* the last term in which we voted for ourselves */
+    bool claiming;
 };
 
 /* What libraft is, around a message. */
 struct raft_guard_view {
     int state; /* RAFT_LEADER, ... */
     uint64_t term, last_index, last_stored;
+    uint64_t snapshot_index, snapshot_term;
+    uint64_t cut; /* the last index that the log has let go of */
 };
 
 /* After each tick of libraft, before anything is proposed: since when does it
  * lead? */
 void raft_guard_watch(struct raft_guard *g, const struct raft_guard_view *v);
+/* Our term or vote changes: are we who it is for? In: libraft's word; out: what
+ * is to be stored. */
+bool raft_guard_vote(struct raft_guard *g, uint64_t term, bool for_us);
+/* It leads where it must not (B8): true, hand it @m, and tell when it has had
+ * it. Before and after each tick of libraft. */
+bool raft_guard_claim(struct raft_guard *g, const struct raft_guard_view *v,
+                      struct raft_message *m);
+void raft_guard_claimed(struct raft_guard *g);
+/* A message came: it is made such that libraft can bear it. First. */
+void raft_guard_repair(const struct raft_guard *g, struct raft_message *m,
+                       const struct raft_guard_view *v);
 /* A message came: false, drop it. If not, tell when libraft has had it. */
 bool raft_guard_receive(struct raft_guard *g, const struct raft_message *m,
                         const struct raft_guard_view *v);

@@ -17,6 +17,7 @@
 #include "base/workers.h"
 #include "crypto/digest.h"
 #include "meta/meta_stop.h"
+#include "meta/raft_conf.h"
 #include "meta/raft_guard.h"
 #include "meta/raft_log.h"
 #include "meta/raft_wire.h"
@@ -47,6 +48,8 @@ struct raft_disk {
     bool (*install)(void *arg, raft_id from, uint64_t index);
     void *arg;
     struct raft_guard guard;
+    struct raft_confs confs;
+    raft_id id;
     raft_io_tick_cb tick;
     raft_io_recv_cb recv;
     struct loop_timer timer;
@@ -101,8 +104,10 @@ struct job {
     uint64_t index;
     uint64_t cut;
     bool replace;
+    bool changes; /* the members */
     struct buf file;
     struct raft_snapshot *snapshot;
+    struct job *next; /* to be done after this one */
     int status;
 };
 
@@ -293,9 +298,8 @@ static int snapshot_read(const char *path, struct raft_snapshot **out,
 
 static int io_init(struct raft_io *io, raft_id id, const char *address)
 {
-    (void)id;
     (void)address;
-    (void)disk_of(io);
+    disk_of(io)->id = id;
     return 0;
 }
 
@@ -327,14 +331,33 @@ static int io_load(struct raft_io *io, raft_term *term, raft_id *voted_for,
     return 0;
 }
 
+/* A single voter that leads by nobody's vote goes on to a term of its own. */
+static void claim(struct raft_disk *d)
+{
+    struct raft_guard_view view;
+    struct raft_message m;
+
+    d->view(d->arg, &view);
+    if (raft_guard_claim(&d->guard, &view, &m)) {
+        m.server_id = d->id;
+        m.server_address = "";
+        d->recv(d->io, &m);
+        raft_guard_claimed(&d->guard);
+    }
+}
+
 static void on_timer(struct loop_timer *t)
 {
     struct raft_disk *d = LIST_OF(t, struct raft_disk, timer);
 
     loop_timer_set(d->loop, &d->timer, d->tick_ms);
+    if (d->view != NULL) {
+        claim(d);
+    }
     d->tick(d->io);
     if (d->view != NULL) {
         struct raft_guard_view view;
+        claim(d);
         d->view(d->arg, &view);
         raft_guard_watch(&d->guard, &view);
     }
@@ -370,6 +393,9 @@ static int io_set_term(struct raft_io *io, raft_term term)
 
     CHECK(term >= d->vote.term);
     d->vote = (struct raft_vote){.term = term};
+    if (raft_guard_vote(&d->guard, term, false)) {
+        d->vote.vote = d->id;
+    }
     return store_vote(d);
 }
 
@@ -378,6 +404,7 @@ static int io_set_vote(struct raft_io *io, raft_id id)
     struct raft_disk *d = disk_of(io);
 
     d->vote.vote = id;
+    raft_guard_vote(&d->guard, d->vote.term, id == d->id);
     return store_vote(d);
 }
 
@@ -423,6 +450,7 @@ static int io_bootstrap(struct raft_io *io,
         meta_stop("raft: first entry", err.text);
     }
     keep_entry(d, &e);
+    raft_confs_append(&d->confs, 1, buf.base, buf.len);
     d->last = 1;
     raft_free(buf.base);
     return io_set_term(io, 1);
@@ -484,6 +512,9 @@ static int append_run(struct job *j, struct err *err)
 static void append_done(struct job *j)
 {
     j->cb.append(j->req.append, 0);
+    if (j->changes) {
+        raft_confs_adopt(&j->disk->confs, j->disk->io->data);
+    }
 }
 
 static int io_append(struct raft_io *io, struct raft_io_append *req,
@@ -506,6 +537,13 @@ static int io_append(struct raft_io *io, struct raft_io_append *req,
                                                 .data = entries[i].buf.base,
                                                 .len = entries[i].buf.len};
         d->entry_bytes += entries[i].buf.len;
+        if (entries[i].type == RAFT_CHANGE) {
+            j->changes |= raft_confs_append(
+                &d->confs, d->last, entries[i].buf.base, entries[i].buf.len);
+        }
+    }
+    if (j->changes) {
+        raft_confs_adopt(&d->confs, io->data);
     }
     job_start(d->writer, j);
     return 0;
@@ -516,15 +554,22 @@ static int truncate_run(struct job *j, struct err *err)
     return raft_log_truncate(j->disk->log, j->index, err);
 }
 
-static int io_truncate(struct raft_io *io, raft_index index)
+static void truncate_log(struct raft_disk *d, uint64_t index)
 {
-    struct raft_disk *d = disk_of(io);
     struct job *j = job_new(d, "raft: log truncation");
 
     j->index = index;
     j->run = truncate_run;
     d->last = index - 1;
     job_start(d->writer, j);
+}
+
+static int io_truncate(struct raft_io *io, raft_index index)
+{
+    struct raft_disk *d = disk_of(io);
+
+    raft_confs_truncate(&d->confs, index, io->data);
+    truncate_log(d, index);
     return 0;
 }
 
@@ -557,9 +602,6 @@ static void put_done(struct job *j)
 
     d->snapshot_index = j->index;
     if (j->replace) { /* of another member: nothing of the log stays */
-        if (d->last > j->index) {
-            io_truncate(d->io, j->index + 1);
-        }
         d->last = j->index;
     }
     cut = job_new(d, "raft: log cut");
@@ -571,6 +613,11 @@ static void put_done(struct job *j)
     job_start(d->writer, cut);
 }
 
+static void then_put(struct job *first)
+{
+    job_start(first->disk->keeper, first->next);
+}
+
 static int io_snapshot_put(struct raft_io *io, unsigned trailing,
                            struct raft_io_snapshot_put *req,
                            const struct raft_snapshot *snapshot,
@@ -578,6 +625,8 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing,
 {
     struct raft_disk *d = disk_of(io);
     struct job *j = job_new(d, "raft: snapshot");
+    struct raft_snapshot s = *snapshot;
+    const struct raft_conf *conf;
 
     j->req.put = req;
     j->cb.put = cb;
@@ -587,8 +636,27 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing,
     j->replace = d->install != NULL && trailing == 0;
     j->cut = snapshot->index > trailing ? snapshot->index - trailing : 0;
     d->entry_bytes = 0;
-    snapshot_encode(snapshot, &j->file);
-    job_start(d->keeper, j);
+    if (j->replace) {
+        raft_confs_base(&d->confs, &s);
+    } else if ((conf = raft_confs_snapshot(&d->confs, s.index)) != NULL) {
+        s.configuration_index = conf->index;
+        s.configuration = conf->servers;
+    }
+    snapshot_encode(&s, &j->file);
+    if (j->replace && d->last >= s.index) {
+        /* libraft does not install what our log has: there is another entry at
+         * its index, and that and what follows is of no leader any more. A
+         * start must not find it behind the snapshot. */
+        struct job *first = job_new(d, "raft: log truncation");
+        first->index = s.index;
+        first->run = truncate_run;
+        first->done = then_put;
+        first->next = j;
+        d->last = s.index - 1;
+        job_start(d->writer, first);
+    } else {
+        job_start(d->keeper, j);
+    }
     return 0;
 }
 
@@ -696,6 +764,12 @@ static int on_entry(void *arg, const struct raft_log_entry *e, struct err *err)
         return err_set(err, ERR_CORRUPT, "record %llu: type %u is not known",
                        (unsigned long long)e->index, e->type);
     }
+    if (e->type == RAFT_CHANGE &&
+        !raft_confs_append(&d->confs, e->index, e->data, e->len)) {
+        return err_set(err, ERR_CORRUPT,
+                       "record %llu: configuration cannot be decoded",
+                       (unsigned long long)e->index);
+    }
     keep_entry(d, e);
     return 0;
 }
@@ -707,6 +781,7 @@ static void drop_loaded(struct raft_disk *d)
     }
     raft_free(d->entries);
     snapshot_free(d->snapshot);
+    raft_confs_free(&d->confs);
 }
 
 static void fill(struct raft_io *io, struct raft_disk *d)
@@ -756,7 +831,10 @@ int raft_io_open(const struct raft_io_options *options, struct raft_io *io,
     if (rc != 0) {
         goto err_after_alloc;
     }
-    d->snapshot_index = d->snapshot != NULL ? d->snapshot->index : 0;
+    if (d->snapshot != NULL) {
+        d->snapshot_index = d->snapshot->index;
+        raft_confs_base(&d->confs, d->snapshot);
+    }
     lo.after = d->snapshot_index;
     rc = raft_log_open(&lo, on_entry, d, &d->log, err);
     if (rc != 0) {
@@ -822,12 +900,15 @@ int raft_io_receive(struct raft_disk *d, raft_id from, const char *address,
     m.server_id = from;
     m.server_address = address;
     d->view(d->arg, &view);
+    raft_guard_repair(&d->guard, &m, &view);
     if (d->recv == NULL || !raft_guard_receive(&d->guard, &m, &view)) {
         raft_wire_free(&m);
         return 0;
     }
+    raft_confs_receive(&d->confs, d->io->data, &m);
     head = m; /* what it points to is libraft's from here on */
     d->recv(d->io, &m);
+    raft_confs_received(&d->confs, d->io->data);
     d->view(d->arg, &view);
     raft_guard_received(&d->guard, &head, &view);
     return 0;
