@@ -19,6 +19,10 @@
 /* In a cluster: 0.96 s to a new leader. */
 #define CLUSTER_ELECTION_MS 500
 #define CLUSTER_HEARTBEAT_MS 50
+/* A snapshot is sent again after this; the first is not taken before the member
+ * has fetched the catalogue. libraft's 30 s would leave a cluster without a
+ * majority for as long. */
+#define CLUSTER_INSTALL_MS 2000
 #define FORWARDS_MAX 4                 /* entries with the leader at once */
 #define LEADERLESS_MS 10000            /* then what was proposed is refused */
 #define SNAPSHOT_BYTES (16u << 20)     /* entries kept in memory until then */
@@ -461,6 +465,9 @@ int meta_open_raft(struct meta *m, struct err *err)
         &m->raft, m->net != NULL ? CLUSTER_ELECTION_MS : ELECTION_MS);
     raft_set_heartbeat_timeout(
         &m->raft, m->net != NULL ? CLUSTER_HEARTBEAT_MS : HEARTBEAT_MS);
+    if (m->net != NULL) {
+        raft_set_install_snapshot_timeout(&m->raft, CLUSTER_INSTALL_MS);
+    }
     raft_set_pre_vote(&m->raft, true);
     raft_set_snapshot_threshold(&m->raft, m->snapshot_entries);
     if (raft_io_segments(m->disk) > SNAPSHOT_SEGMENTS) {
