@@ -321,7 +321,8 @@ static int open_remote(struct meta_copy *c, struct source *s, struct err *err)
     return rc;
 }
 
-static int fetch(struct meta_copy *c, struct err *err)
+/* *@out_applied: up to where the copy goes. */
+static int fetch(struct meta_copy *c, uint64_t *out_applied, struct err *err)
 {
     struct source s = {0};
     uint8_t sha256[32];
@@ -352,6 +353,9 @@ static int fetch(struct meta_copy *c, struct err *err)
     if (rc == 0 && (applied != s.applied || applied < c->index)) {
         rc = err_set(err, ERR_CORRUPT, "its index is not what was said");
     }
+    if (rc == 0) {
+        *out_applied = applied;
+    }
     return rc;
 }
 
@@ -366,10 +370,12 @@ static void fetch_in_keeper(struct work *w)
 {
     struct meta_copy *c = LIST_OF(w, struct meta_copy, fetch_work);
     struct err err = {{0}};
-    int rc = fetch(c, &err);
+    uint64_t applied = 0;
+    int rc = fetch(c, &applied, &err);
 
-    if (rc == 0) {
-        meta_swap_database(c->m, c->in_path);
+    if (rc == 0 && !meta_swap_database(c->m, c->in_path, applied)) {
+        unlink(c->in_path); /* the log was faster */
+    } else if (rc == 0) {
         log_errf(LOG_INFO, "catalogue: copy taken", "from server %u", c->from);
     } else {
         unlink(c->in_path);

@@ -119,7 +119,8 @@ struct meta {
     bool finish_checkpoint; /* the keeper has done its part */
     bool checkpointing;
     int wal_pages;
-    const char *swap_path; /* a database to take the place of ours */
+    const char *swap_path; /* a database to take the place of ours ... */
+    uint64_t swap_applied; /* ... if ours is not as far */
     bool swapped;
 
     /* The keeper's. */
@@ -141,9 +142,12 @@ void meta_checkpoint_run(struct work *w); /* keeper */
 /* raft_io's make_durable: the database holds all up to @index, and what a power
  * cut leaves of it does, too. Keeper. */
 int meta_make_durable(void *arg, uint64_t index, struct err *err);
-/* Put the database at @path in place of ours, between two transactions, and
- * wait for it. A failure stops the process. Keeper. */
-void meta_swap_database(struct meta *m, const char *path);
+/* Put the database at @path, which holds all up to @applied, in place of ours,
+ * between two transactions, and wait for it. Not when ours is as far: while the
+ * copy was made the log may have been faster, and libraft does not hand over
+ * again what it did. False then; @path stays. A failure stops the process.
+ * Keeper. */
+bool meta_swap_database(struct meta *m, const char *path, uint64_t applied);
 /* Takes @e. Loop. */
 void meta_hand_over(struct meta *m, struct meta_entry *e);
 /* Answer without the log, on the apply thread as always. Any thread. */

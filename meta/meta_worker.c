@@ -164,6 +164,11 @@ static void swap_database(struct meta *m)
     struct err err;
     int rc = 0;
 
+    if (m->swap_applied <= m->applied) {
+        m->swap_path = NULL;
+        pthread_cond_broadcast(&m->apply_done);
+        return;
+    }
     pthread_mutex_unlock(&m->apply_mutex);
     meta_readers_pause(m->readers);
     meta_close_database(m);
@@ -187,16 +192,21 @@ static void swap_database(struct meta *m)
     pthread_cond_broadcast(&m->apply_done);
 }
 
-void meta_swap_database(struct meta *m, const char *path)
+bool meta_swap_database(struct meta *m, const char *path, uint64_t applied)
 {
+    bool swapped;
+
     pthread_mutex_lock(&m->apply_mutex);
     m->swap_path = path;
+    m->swap_applied = applied;
     m->swapped = false;
     pthread_cond_signal(&m->apply_more);
-    while (!m->swapped) {
+    while (m->swap_path != NULL) {
         pthread_cond_wait(&m->apply_done, &m->apply_mutex);
     }
+    swapped = m->swapped;
     pthread_mutex_unlock(&m->apply_mutex);
+    return swapped;
 }
 
 void *meta_apply_main(void *arg)

@@ -34,6 +34,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "meta/meta.h"
+#include "meta/meta_core.h"
 #include "meta/meta_internal.h"
 #include "meta/meta_stop.h"
 #include "meta/raft_log.h"
@@ -740,6 +741,30 @@ static void a_failing_log_write_ends_the_process(void **state)
     temp_dir_free(dir);
 }
 
+/* ---- a copy of another member ---- */
+
+/* While it was fetched the log may have been faster. */
+static void a_copy_that_is_not_ahead_is_not_taken(void **state)
+{
+    char *dir = temp_dir_new();
+    struct meta *m = must_open(dir);
+    uint64_t applied;
+
+    (void)state;
+    assert_int_equal(bucket_create(m, "b"), 0);
+    assert_int_equal(put(m, "k", "hello"), 0);
+    pthread_mutex_lock(&m->apply_mutex);
+    applied = m->applied;
+    pthread_mutex_unlock(&m->apply_mutex);
+    assert_true(applied > 1);
+    assert_false(meta_swap_database(m, "/nowhere", applied - 1));
+    assert_false(meta_swap_database(m, "/nowhere", applied));
+    assert_int_equal(put(m, "l", "again"), 0);
+    expect_text(m, "k", "hello");
+    meta_close(m);
+    temp_dir_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -760,6 +785,7 @@ int main(void)
         cmocka_unit_test(foreign_and_damaged_databases_are_refused),
         cmocka_unit_test(a_killed_process_loses_nothing_acknowledged),
         cmocka_unit_test(a_failing_log_write_ends_the_process),
+        cmocka_unit_test(a_copy_that_is_not_ahead_is_not_taken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
