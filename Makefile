@@ -111,14 +111,21 @@ e2e: $(B)/godwit ## end-to-end tests only
 cluster: $(B)/godwit ## tests of many servers, and of histories, only
 	$(Q)GODWIT=$(CURDIR)/$(B)/godwit tests/run_pytest.sh cluster
 
-sim: ## simulator: comes with the cluster
-	@echo "sim: the simulator comes with the cluster; nothing to run yet"
+# The simulator of the catalogue's log: real members on a network and disks that
+# are not. `make test` runs new seeds for SIM_SECONDS.
+SIM_SECONDS ?= 120
+sim: $(B)/sim ## build the simulator, build/sim --help
+
+$(B)/sim: $(call objs,tests/sim) $(call link_archives,meta)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call link_libs,meta)
 
 test: deps ## install what is missing, build, run all tests
 	$(Q)$(MAKE) --no-print-directory test-built
 
-test-built: all $(UNIT_BIN)
-	$(Q)GODWIT=$(CURDIR)/$(B)/godwit tests/run_all.sh $(UNIT_BIN)
+test-built: all $(UNIT_BIN) $(B)/sim
+	$(Q)GODWIT=$(CURDIR)/$(B)/godwit SIM=$(CURDIR)/$(B)/sim \
+	    SIM_SECONDS=$(SIM_SECONDS) tests/run_all.sh $(UNIT_BIN)
 
 # Fuzzers: tests/fuzz/fuzz_<name>.c with libFuzzer, FUZZ_SECONDS each.
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -151,7 +158,7 @@ $(B)/bench/%: $(B)/bench/%.o $(call link_archives,cli)
 bench: deps all $(BENCH_BIN) ## measure the figures; writes bench/results/
 	$(Q)GODWIT=$(CURDIR)/$(B)/godwit bench/run.sh
 
-C_FILES := $(foreach f,$(FOLDERS) tests/unit tests/fuzz tests/lib bench,$(wildcard $(f)/*.c $(f)/*.h))
+C_FILES := $(foreach f,$(FOLDERS) tests/unit tests/fuzz tests/lib tests/sim bench,$(wildcard $(f)/*.c $(f)/*.h))
 lint: ## clang-format check, layers, cppcheck
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/layers.sh

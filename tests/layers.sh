@@ -4,7 +4,8 @@
 # Reads the MAY_<folder> lines of the Makefile and refuses every #include
 # "folder/..." that they do not allow, every quoted include without a folder,
 # and every third-party header outside its folders. A unit test counts as part
-# of the folder whose file it tests; fuzzers and benchmarks as part of cli.
+# of the folder whose file it tests; the simulator as part of meta; fuzzers and
+# benchmarks as part of cli.
 # First it shows that it refuses: bad includes must each be found.
 set -eu
 cd "$(dirname "$0")/.."
@@ -106,6 +107,7 @@ includes() {
                 [ -f "$f/$base" ] && folder=$f && break
             done
             ;;
+        tests/sim/*) folder=meta ;;
         tests/* | bench/*) folder=cli ;;
         esac
         sed -n "s|^\([[:space:]]*#[[:space:]]*include[[:space:]]*[\"<].*\)|$file	$folder	\1|p" "$file"
