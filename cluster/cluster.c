@@ -64,15 +64,13 @@ static int check_token(const struct cluster *c, const char *token,
 {
     struct pki_token t;
     struct pki_cert ca;
-    int rc = token != NULL ? pki_token_parse(token, &t, err) : ERR_NOT_FOUND;
+    int rc;
 
-    if (rc == ERR_NOT_FOUND) {
+    if (token == NULL || pki_token_parse(token, &t, NULL) != 0) {
         return 0;
     }
-    if (rc == 0) {
-        rc = pki_cert_read(c->identity.ca_cert.data, c->identity.ca_cert.len,
-                           &ca, err);
-    }
+    rc = pki_cert_read(c->identity.ca_cert.data, c->identity.ca_cert.len, &ca,
+                       err);
     if (rc == 0 && mem_diff(ca.fingerprint, t.ca, sizeof t.ca) != 0) {
         rc = err_set(err, ERR_DENIED,
                      "join: this server is of another cluster than the token; "
