@@ -67,7 +67,9 @@ static int read_cert(struct identity *id, struct err *err)
     }
     memcpy(id->cluster, own.cluster, sizeof id->cluster);
     id->server = own.server;
+    id->from_s = own.not_before_s;
     id->until_s = own.not_after_s;
+    id->ca_until_s = ca.not_after_s;
     return 0;
 }
 
@@ -166,6 +168,35 @@ int identity_accept(struct identity *id, const struct buf *ca_cert,
     buf_append(&id->ca_key, ca_key->data, ca_key->len);
     replace(&id->cert, cert);
     return read_cert(id, err);
+}
+
+int identity_renew(struct identity *id, const struct buf *cert, struct err *err)
+{
+    struct tls_context *fits = NULL;
+    struct pki_cert own;
+    int rc = tls_context_new(&id->ca_cert, cert, &id->key, &fits, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    tls_context_free(fits);
+    rc = pki_cert_read(cert->data, cert->len, &own, err);
+    if (rc == 0 &&
+        (own.server != id->server ||
+         memcmp(own.cluster, id->cluster, sizeof id->cluster) != 0)) {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "the certificate is for server %u, not %u", own.server,
+                     id->server);
+    }
+    if (rc == 0) {
+        rc = save(id, "server.crt", cert, err);
+    }
+    if (rc == 0) { /* server and cluster are read elsewhere meanwhile */
+        replace(&id->cert, cert);
+        id->from_s = own.not_before_s;
+        id->until_s = own.not_after_s;
+    }
+    return rc;
 }
 
 int identity_tls(const struct identity *id, struct tls_context **out,

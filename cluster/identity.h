@@ -3,7 +3,7 @@
  *     DATA/identity/ca.crt       the cluster's certificate authority
  *     DATA/identity/ca.key       its key; servers that keep the catalogue only
  *     DATA/identity/server.key   this server's key; never leaves it
- *     DATA/identity/server.csr   the request made with it; until the answer
+ *     DATA/identity/server.csr   the request made with it, to join
  *     DATA/identity/server.crt   its certificate, which names cluster and id
  *
  * Beside them stand drives (own_drives.c) and servers, "<id> <address>" lines
@@ -11,7 +11,11 @@
  *
  * All PEM, mode 0600. server.crt is written last: with it the identity is
  * complete; without it the server has yet to join, with the same key and
- * request if it was cut off in between.
+ * request if it was cut off in between, and so as the same server.
+ *
+ * A renewed certificate is for the key that is there: one file takes the place
+ * of another, so a crash leaves a pair that works, old or new; with a new key
+ * there would be two. And who lost its certificate can repeat its join.
  *
  * Threads: one at a time.
  */
@@ -33,7 +37,8 @@ struct identity {
     uint8_t cluster[PKI_CLUSTER_ID];
     uint32_t server; /* 0: has yet to join */
     struct buf ca_cert, ca_key, key, request, cert;
-    uint64_t until_s; /* the certificate's end */
+    uint64_t from_s, until_s; /* the certificate is good */
+    uint64_t ca_until_s;
 };
 
 /* Read DATA/identity; what is not there is empty, and server is 0.
@@ -51,6 +56,10 @@ int identity_request(struct identity *id, struct err *err);
 int identity_accept(struct identity *id, const struct buf *ca_cert,
                     const struct buf *ca_key, const struct buf *cert,
                     struct err *err);
+/* Exchange the certificate for a newer one. ERR_BAD_INPUT: it is not for this
+ * server, its key and its cluster; then nothing is written. ERR_IO. */
+int identity_renew(struct identity *id, const struct buf *cert,
+                   struct err *err);
 /* What the cluster port speaks with. */
 int identity_tls(const struct identity *id, struct tls_context **out,
                  struct err *err);

@@ -185,22 +185,28 @@ int pki_ca_new(const uint8_t cluster[PKI_CLUSTER_ID], uint64_t now_s,
     return 0;
 }
 
-int pki_request_new(struct buf *key, struct buf *request, struct err *err)
+static void write_request(EVP_PKEY *k, struct buf *request)
 {
-    EVP_PKEY *k = new_key();
     X509_REQ *req = X509_REQ_new();
     BIO *bio = BIO_new(BIO_s_mem());
 
-    (void)err;
     CHECK(req != NULL && bio != NULL);
     CHECK(X509_REQ_set_version(req, X509_REQ_VERSION_1) == 1);
     CHECK(X509_REQ_set_pubkey(req, k) == 1);
     CHECK(X509_REQ_sign(req, k, EVP_sha256()) > 0);
     CHECK(PEM_write_bio_X509_REQ(bio, req) == 1);
     take_bio(bio, request);
-    write_key(k, key);
     BIO_free(bio);
     X509_REQ_free(req);
+}
+
+int pki_request_new(struct buf *key, struct buf *request, struct err *err)
+{
+    EVP_PKEY *k = new_key();
+
+    (void)err;
+    write_request(k, request);
+    write_key(k, key);
     EVP_PKEY_free(k);
     return 0;
 }
@@ -262,6 +268,23 @@ static EVP_PKEY *read_key(const struct buf *pem, struct err *err)
         failed(err, "private key");
     }
     return key;
+}
+
+int pki_request_again(const struct buf *key, struct buf *request,
+                      struct err *err)
+{
+    EVP_PKEY *k = read_key(key, err);
+
+    if (k == NULL) {
+        return ERR_BAD_INPUT;
+    }
+    if (!is_p256(k)) {
+        EVP_PKEY_free(k);
+        return err_set(err, ERR_BAD_INPUT, "private key: not of " CURVE);
+    }
+    write_request(k, request);
+    EVP_PKEY_free(k);
+    return 0;
 }
 
 static int issue(X509 *ca, EVP_PKEY *ca_key, EVP_PKEY *key,

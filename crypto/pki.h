@@ -1,8 +1,9 @@
 /* pki.h: the cluster's own certificate authority.
  *
  * A cluster has one CA (ECDSA P-256, 20 years), made at its first start; each
- * server has a key that never leaves it and a certificate (90 days) that names
- * cluster and server:
+ * server has a key that never leaves it and a certificate (90 days, renewed by
+ * cluster/renew.c) that names cluster and server. The CA is not renewed: with
+ * its end all certificates end.
  *
  *     subject  O = <cluster id, 32 hex>, CN = server-<id>
  *
@@ -40,6 +41,9 @@ int pki_ca_new(const uint8_t cluster[PKI_CLUSTER_ID], uint64_t now_s,
 /* A server's key and the request for its certificate. The names in the request
  * are not looked at: who issues says what the certificate holds. */
 int pki_request_new(struct buf *key, struct buf *request, struct err *err);
+/* A request with a key that is there. ERR_BAD_INPUT: it is none of P-256. */
+int pki_request_again(const struct buf *key, struct buf *request,
+                      struct err *err);
 /* ERR_BAD_INPUT: the request is none, is over PKI_PEM_MAX, its key is not
  * P-256, or its signature is not by its own key. */
 int pki_issue(const struct buf *ca_key, const struct buf *ca_cert,

@@ -141,6 +141,107 @@ static void an_answer_that_does_not_fit_changes_nothing(void **state)
     temp_dir_free(c);
 }
 
+/* A certificate for @id's key, made by @by. */
+static void again(const struct identity *by, const struct identity *id,
+                  uint32_t server, uint64_t at_s, struct buf *cert)
+{
+    struct buf request = {0};
+
+    buf_free(cert);
+    assert_int_equal(pki_request_again(&id->key, &request, NULL), 0);
+    assert_int_equal(pki_issue(&by->ca_key, &by->ca_cert, request.data,
+                               request.len, server, at_s, cert, NULL),
+                     0);
+    buf_free(&request);
+}
+
+static void must_work(const char *data, uint64_t until_s)
+{
+    struct tls_context *tls;
+    struct identity id;
+
+    must_load(data, &id);
+    assert_int_equal(id.server, 1);
+    assert_int_equal(id.until_s, until_s);
+    assert_int_equal(identity_tls(&id, &tls, NULL), 0);
+    tls_context_free(tls);
+    identity_free(&id);
+}
+
+static void a_renewal_cut_off_anywhere_leaves_a_pair_that_works(void **state)
+{
+    const uint64_t day = 86400, end = now_s() + (PKI_CERT_DAYS + 40) * day;
+    char *dir = temp_dir_new();
+    char *crt = mem_printf("%s/identity/server.crt", dir);
+    char *half = mem_printf("%s/identity/server.crt.0123.tmp", dir);
+    struct identity id;
+    struct buf cert = {0}, old = {0};
+    uint64_t first;
+
+    (void)state;
+    must_load(dir, &id);
+    assert_int_equal(identity_found(&id, cluster, now_s(), NULL), 0);
+    first = id.until_s;
+    buf_append(&old, id.cert.data, id.cert.len);
+    again(&id, &id, 1, now_s() + 40 * day, &cert);
+    /* Before the rename: half of the new file beside the old one. */
+    assert_int_equal(fs_write(half, cert.data, cert.len / 2, 0600, NULL), 0);
+    must_work(dir, first);
+    assert_int_equal(identity_renew(&id, &cert, NULL), 0);
+    assert_in_range(id.until_s, end, end + 60);
+    assert_in_range(id.from_s, end - 100 * day, end - PKI_CERT_DAYS * day);
+    assert_memory_equal(id.cert.data, cert.data, cert.len);
+    must_work(dir, id.until_s); /* after it */
+    /* The rename itself was lost with the power. */
+    assert_int_equal(fs_write(crt, old.data, old.len, 0600, NULL), 0);
+    must_work(dir, first);
+    identity_free(&id);
+    buf_free(&cert);
+    buf_free(&old);
+    free(crt);
+    free(half);
+    temp_dir_free(dir);
+}
+
+static void a_certificate_of_another_is_not_taken(void **state)
+{
+    char *a = temp_dir_new(), *b = temp_dir_new();
+    char *data_gone;
+    struct identity one, other;
+    struct buf cert = {0}, none = {0};
+    struct err err;
+    uint64_t until;
+
+    (void)state;
+    must_load(a, &one);
+    assert_int_equal(identity_found(&one, cluster, now_s(), NULL), 0);
+    must_load(b, &other);
+    assert_int_equal(identity_found(&other, cluster, now_s(), NULL), 0);
+    until = one.until_s;
+    again(&one, &one, 2, now_s() + 1000, &cert);
+    assert_int_equal(identity_renew(&one, &cert, &err), ERR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "for server 2, not 1"));
+    again(&one, &other, 1, now_s() + 1000, &cert); /* not our key */
+    assert_int_equal(identity_renew(&one, &cert, &err), ERR_BAD_INPUT);
+    again(&other, &one, 1, now_s() + 1000, &cert); /* not our CA */
+    assert_int_equal(identity_renew(&one, &cert, &err), ERR_BAD_INPUT);
+    assert_int_equal(identity_renew(&one, &none, &err), ERR_BAD_INPUT);
+    assert_int_equal(pki_request_again(&none, &cert, &err), ERR_BAD_INPUT);
+    assert_int_equal(one.until_s, until);
+    must_work(a, until);
+    again(&one, &one, 1, now_s() + 1000, &cert); /* nowhere to write */
+    data_gone = mem_printf("%s/gone", a);
+    free(one.dir);
+    one.dir = data_gone;
+    assert_int_not_equal(identity_renew(&one, &cert, &err), 0);
+    assert_int_equal(one.until_s, until);
+    identity_free(&one);
+    identity_free(&other);
+    buf_free(&cert);
+    temp_dir_free(a);
+    temp_dir_free(b);
+}
+
 static void what_is_damaged_or_missing_is_named(void **state)
 {
     static const char *const names[] = {"ca.crt", "server.crt", "server.key"};
@@ -186,6 +287,8 @@ int main(void)
         cmocka_unit_test(the_first_server_founds_the_cluster),
         cmocka_unit_test(a_join_that_was_cut_off_asks_the_same_again),
         cmocka_unit_test(an_answer_that_does_not_fit_changes_nothing),
+        cmocka_unit_test(a_renewal_cut_off_anywhere_leaves_a_pair_that_works),
+        cmocka_unit_test(a_certificate_of_another_is_not_taken),
         cmocka_unit_test(what_is_damaged_or_missing_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
