@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "base/workers.h"
 #include "cluster/cluster.h"
 #include "cluster/identity.h"
@@ -27,6 +28,17 @@ struct peer {
     atomic_bool asked;              /* a ping is on its way */
     struct net_call ping;
     struct peer *next;
+};
+
+/* What the keeper remembers of a certificate that is to be renewed; zeroed when
+ * it was. */
+struct renewal {
+    uint64_t since_ms; /* when it became due; all clock_mono_ms */
+    uint64_t again_ms; /* not before */
+    uint32_t asked;    /* the last server that was */
+    bool told, ca_told;
+    uint64_t told_ms, ca_told_ms;
+    struct err why; /* it failed last */
 };
 
 struct cluster {
@@ -52,6 +64,7 @@ struct cluster {
     struct buf ping;    /* what a ping says */
     uint64_t pinged_ms;
     bool tried; /* to found the cluster */
+    struct renewal renewal;
 
     /* The mover's. */
     pthread_t mover;
@@ -111,6 +124,16 @@ int cluster_load_servers(struct cluster *c, struct err *err);
 /* The server's row as commands want it; borrows from @c. */
 void cluster_describe(const struct cluster *c, const uint8_t *fingerprint,
                       struct command_server *out);
+
+/* ---- renew.c ---- */
+
+#define CLUSTER_RENEW 2 /* NET_CLUSTER: request and answer are PEM */
+
+/* Renew the certificate if it is time; the keeper, each round. May wait for
+ * another server's answer. */
+void cluster_renew(struct cluster *c);
+/* Such a request: a certificate for the server that asks. */
+void cluster_answer_renewal(struct cluster *c, struct net_request *r);
 
 /* ---- keeper.c ---- */
 

@@ -27,18 +27,15 @@
  * address only from that server, and it can tell it no one who does not yet
  * know where to answer. */
 
-static void on_ping(void *arg, struct net_request *r)
+static void on_ping(struct cluster *c, struct net_request *r)
 {
-    struct cluster *c = arg;
     struct wire_reader in;
     char *address;
     int rc = 0;
 
     wire_init(&in, r->head, r->head_len);
     address = get_text(&in, META_ADDRESS_MAX);
-    if (r->type != PING_TYPE) {
-        rc = ERR_UNSUPPORTED;
-    } else if (address == NULL || !wire_done(&in)) {
+    if (address == NULL || !wire_done(&in)) {
         rc = ERR_BAD_INPUT;
     } else {
         net_peer(c->net, r->server, address);
@@ -47,10 +44,24 @@ static void on_ping(void *arg, struct net_request *r)
     net_reply(c->net, r, rc, err_text(rc), NULL, 0, NULL, 0, NULL, NULL);
 }
 
+static void on_request(void *arg, struct net_request *r)
+{
+    struct cluster *c = arg;
+
+    if (r->type == PING_TYPE) {
+        on_ping(c, r);
+    } else if (r->type == CLUSTER_RENEW) {
+        cluster_answer_renewal(c, r);
+    } else {
+        net_reply(c->net, r, ERR_UNSUPPORTED, "no such request", NULL, 0, NULL,
+                  0, NULL, NULL);
+    }
+}
+
 void cluster_serve_pings(struct cluster *c)
 {
     put_text(&c->ping, net_address(c->net));
-    net_serve(c->net, NET_CLUSTER, on_ping, c);
+    net_serve(c->net, NET_CLUSTER, on_request, c);
 }
 
 void cluster_wake(struct cluster *c)
@@ -296,6 +307,7 @@ static bool round_of(struct cluster *c)
 
     /* First: all below may wait for a leader, and the leader for a ping. */
     ping_all(c);
+    cluster_renew(c);
     rc = meta_registry_local(c->meta, &r, &err);
     meta_stats(c->meta, &stats);
     if (rc == ERR_NOT_FOUND && founding(c) && stats.leader) {
