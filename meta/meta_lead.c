@@ -54,7 +54,6 @@ static struct meta_entry *take_queued(struct meta *m)
     size_t bytes = 0;
 
     pthread_mutex_lock(&m->queue_mutex);
-    m->pump_posted = false;
     if (m->queue != NULL) {
         e = mem_alloc(sizeof *e);
         tail = &e->proposals;
@@ -160,9 +159,6 @@ static void forward(struct meta *m)
 {
     struct meta_entry *e = NULL;
 
-    pthread_mutex_lock(&m->queue_mutex);
-    m->pump_posted = false;
-    pthread_mutex_unlock(&m->queue_mutex);
     while (meta_net_forwards(m->net_calls) < FORWARDS_MAX &&
            (e = take_queued(m)) != NULL) {
         if (!meta_net_forward(m->net_calls, e)) {
@@ -206,10 +202,7 @@ static void pump(struct meta *m)
         return;
     }
     if (m->flight != NULL || m->nudge_out || m->raft_closed || far_behind(m)) {
-        pthread_mutex_lock(&m->queue_mutex);
-        m->pump_posted = false; /* what is waited for posts it again */
-        pthread_mutex_unlock(&m->queue_mutex);
-        return;
+        return; /* what is waited for posts it again */
     }
     e = take_queued(m);
     if (e != NULL) {
@@ -218,9 +211,16 @@ static void pump(struct meta *m)
     }
 }
 
+/* From here on it may be posted again; only here is it known to be in no list.
+ */
 void meta_on_pump(struct loop_call *call)
 {
-    pump(LIST_OF(call, struct meta, pump_call));
+    struct meta *m = LIST_OF(call, struct meta, pump_call);
+
+    pthread_mutex_lock(&m->queue_mutex);
+    m->pump_posted = false;
+    pthread_mutex_unlock(&m->queue_mutex);
+    pump(m);
 }
 
 bool meta_install(void *arg, raft_id from, uint64_t index)
