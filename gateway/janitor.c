@@ -153,21 +153,21 @@ static void mend(struct janitor *j)
 static void settle(struct janitor *j, bool anyway)
 {
     struct gateway *g = j->gateway;
+    uint32_t own = g->cluster != NULL ? cluster_epoch(g->cluster) : 0;
     struct buf layout = {0};
     uint32_t epoch = 0;
     uint64_t strays;
 
-    if (g->cluster == NULL ||
-        (!anyway && cluster_epoch(g->cluster) == j->settled_epoch) ||
+    if ((!anyway && own == j->settled_epoch) ||
         meta_layout(g->meta, &epoch, &layout, NULL) != 0) {
         return;
     }
     buf_free(&layout);
-    if (epoch != cluster_epoch(g->cluster)) {
+    if (g->cluster != NULL && epoch != own) {
         return; /* not heard of yet */
     }
     strays = object_settle(g->objects);
-    j->settled_epoch = strays == 0 ? epoch : 0;
+    j->settled_epoch = strays == 0 ? own : UINT32_MAX;
     if (strays > 0) {
         log_errf(LOG_INFO, "strays", "%llu shards are handed on",
                  (unsigned long long)strays);

@@ -27,6 +27,15 @@ static bool is_well(struct object_store *s, uint16_t drive)
            !drive_is_hung(s->pulse, drive, PULSE_WRITE);
 }
 
+/* One that is full is read from all the same. */
+static bool can_read(struct object_store *s, uint16_t drive)
+{
+    enum peer_state state = peers_state(s->options.peers, drive);
+
+    return (state == PEER_UP || state == PEER_FULL) &&
+           !drive_is_hung(s->pulse, drive, PULSE_READ);
+}
+
 static uint32_t server_of(const struct peer_info *all, size_t count,
                           uint16_t drive)
 {
@@ -76,7 +85,7 @@ uint16_t object_find_stray(struct object_store *s, const struct shard_key *key,
     struct shard_info info;
 
     for (size_t i = 0; i < count && found == PLACEMENT_NO_DRIVE; i++) {
-        if (all[i].drive != own && is_well(s, all[i].drive) &&
+        if (all[i].drive != own && can_read(s, all[i].drive) &&
             peers_stat(s->options.peers, all[i].drive, key, &info, NULL) == 0) {
             found = all[i].drive;
         }

@@ -2,6 +2,7 @@
 overwrite and delete and look at what the drives take; a small file system
 mounted for the drives is filled and emptied again."""
 import concurrent.futures
+import json
 import os
 import subprocess
 import time
@@ -192,6 +193,10 @@ def drive_flags(mount):
     return out
 
 
+def waiting_repairs(s):
+    return s.metrics()["godwit_repairs_waiting"]
+
+
 def test_full_drives_refuse_and_recover(small_disk):
     """The drives fill; the catalogue has room."""
     s = Server(flags=["--segment-bytes", "4MiB", "--gc-interval", "200ms",
@@ -225,6 +230,9 @@ def test_full_drives_refuse_and_recover(small_disk):
             assert s3.get("bkt", f"new{i}").body == body
         for i, key in list(enumerate(keys))[len(keys) // 2:]:
             assert s3.get("bkt", key).body == blob(MIB, i)
+        # What full drives missed is brought to them, now that there is room.
+        eventually(lambda: waiting_repairs(s) == 0, timeout=120, every=0.5,
+                   what="repairs")
         s.stop()
         s.verify()
     finally:

@@ -109,9 +109,9 @@ static void every_operation_has_its_request(void **state)
         assert_int_equal(refusal, S3_OK);
         reached[op] = true;
     }
-    for (int op = S3_OP_NONE + 1; op < S3_OPS_COUNT; op++) {
-        if (op != S3_OP_Live && op != S3_OP_Ready && op != S3_OP_Metrics &&
-            op != S3_OP_Status && !reached[op]) {
+    /* From Live on they are the gateway's own, by path (http_judge.c). */
+    for (int op = S3_OP_NONE + 1; op < S3_OP_Live; op++) {
+        if (!reached[op]) {
             fail_msg("no row reaches operation %d", op);
         }
     }
