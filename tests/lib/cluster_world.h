@@ -33,7 +33,7 @@
 #include "tests/lib/temp_dir.h"
 
 #define SITES 4
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 #define ALL_ROLES (CLUSTER_ROLE_GATEWAY | CLUSTER_ROLE_NODE | CLUSTER_ROLE_META)
 
 struct site {
