@@ -63,15 +63,13 @@ static int check_token(const struct cluster *c, const char *token,
                        struct err *err)
 {
     struct pki_token t;
-    struct pki_cert ca;
     int rc;
 
     if (token == NULL || pki_token_parse(token, &t, NULL) != 0) {
         return 0;
     }
-    rc = pki_cert_read(c->identity.ca_cert.data, c->identity.ca_cert.len, &ca,
-                       err);
-    if (rc == 0 && mem_diff(ca.fingerprint, t.ca, sizeof t.ca) != 0) {
+    rc = cluster_check_token(c, &t, err);
+    if (rc == ERR_DENIED) {
         rc = err_set(err, ERR_DENIED,
                      "join: this server is of another cluster than the token; "
                      "join with an empty folder");

@@ -41,6 +41,8 @@ struct renewal {
     struct err why; /* it failed last */
 };
 
+struct meta_proposal;
+
 struct cluster {
     /* Set at open and start. */
     char *name, *zone, *endpoint;
@@ -114,6 +116,12 @@ void cluster_name_drives(struct cluster *c, const struct meta_registry *r);
 /* Become a member through the server at @address. */
 int cluster_join(struct cluster *c, const char *address, const char *token,
                  struct err *err);
+/* Is it of this cluster? ERR_DENIED. */
+int cluster_check_token(const struct cluster *c, const struct pki_token *t,
+                        struct err *err);
+/* Propose and wait; frees @command. A refusal's text is the catalogue's own. */
+int cluster_propose(struct cluster *c, struct buf *command,
+                    struct meta_proposal *p, struct err *err);
 /* Serve NET_JOIN. */
 void cluster_serve_joins(struct cluster *c);
 /* Addresses of servers, for a start before the catalogue can be asked. */

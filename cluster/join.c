@@ -194,19 +194,27 @@ struct join_job {
     struct net_request *request;
 };
 
-static int check_token(const struct cluster *c, const char *text,
-                       uint8_t hash[META_TOKEN_HASH], struct err *err)
+int cluster_check_token(const struct cluster *c, const struct pki_token *t,
+                        struct err *err)
+{
+    struct pki_cert ca;
+    int rc = pki_cert_read(c->identity.ca_cert.data, c->identity.ca_cert.len,
+                           &ca, err);
+
+    if (rc == 0 && mem_diff(ca.fingerprint, t->ca, sizeof t->ca) != 0) {
+        rc = err_set(err, ERR_DENIED, "the token is of another cluster");
+    }
+    return rc;
+}
+
+static int read_token(const struct cluster *c, const char *text,
+                      uint8_t hash[META_TOKEN_HASH], struct err *err)
 {
     struct pki_token t;
-    struct pki_cert ca;
     int rc = pki_token_parse(text, &t, err);
 
     if (rc == 0) {
-        rc = pki_cert_read(c->identity.ca_cert.data, c->identity.ca_cert.len,
-                           &ca, err);
-    }
-    if (rc == 0 && mem_diff(ca.fingerprint, t.ca, sizeof t.ca) != 0) {
-        rc = err_set(err, ERR_DENIED, "the token is of another cluster");
+        rc = cluster_check_token(c, &t, err);
     }
     if (rc == 0) {
         digest_of(DIGEST_SHA256, t.secret, sizeof t.secret, hash);
@@ -215,9 +223,8 @@ static int check_token(const struct cluster *c, const char *text,
     return rc;
 }
 
-/* Frees @command; a refusal's text is the catalogue's own. */
-static int propose_wait(struct cluster *c, struct buf *command,
-                        struct meta_proposal *p, struct err *err)
+int cluster_propose(struct cluster *c, struct buf *command,
+                    struct meta_proposal *p, struct err *err)
 {
     int rc = meta_propose_wait(c->meta, command, p, err);
 
@@ -248,7 +255,7 @@ static int propose(struct cluster *c, const struct join_question *q,
 
     digest_of(DIGEST_SHA256, q->request.data, q->request.len, fingerprint);
     command_server_join(&command, hash, &s, clock_real_ms());
-    rc = propose_wait(c, &command, &p, err);
+    rc = cluster_propose(c, &command, &p, err);
     *server = (uint32_t)p.body;
     return rc;
 }
@@ -308,7 +315,7 @@ static int let_in(struct cluster *c, const struct net_request *r,
     if (rc != 0) {
         return rc;
     }
-    rc = check_token(c, q.token, hash, err);
+    rc = read_token(c, q.token, hash, err);
     if (rc == 0 && c->identity.ca_key.len == 0) {
         rc = err_set(err, ERR_UNAVAILABLE,
                      "this server does not keep the catalogue; join through "
@@ -408,7 +415,7 @@ int cluster_token_create(struct cluster *c, uint64_t expires_ms, uint32_t uses,
     digest_of(DIGEST_SHA256, t.secret, sizeof t.secret, hash);
     command_token_create(&command, hash, uses, expires_ms, note,
                          clock_real_ms());
-    rc = propose_wait(c, &command, &p, err);
+    rc = cluster_propose(c, &command, &p, err);
     if (rc == 0) {
         *out = mem_alloc(PKI_TOKEN_TEXT);
         pki_token_format(&t, *out);

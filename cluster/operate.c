@@ -20,13 +20,8 @@
 static int propose(struct cluster *c, struct buf *command, struct err *err)
 {
     struct meta_proposal p = {0};
-    int rc = meta_propose_wait(c->meta, command, &p, err);
 
-    if (rc != 0 && command_refusal_text(p.body) != NULL) {
-        err_set(err, rc, "%s", command_refusal_text(p.body));
-    }
-    buf_free(command);
-    return rc;
+    return cluster_propose(c, command, &p, err);
 }
 
 int cluster_find_server(struct cluster *c, const char *text, uint32_t *out,

@@ -92,6 +92,11 @@ char *ec_policy_text(struct ec_policy policy, char *out)
     return out;
 }
 
+bool ec_policy_same(struct ec_policy a, struct ec_policy b)
+{
+    return a.k == b.k && a.m == b.m && a.l == b.l;
+}
+
 bool ec_policy_is_valid(struct ec_policy policy)
 {
     if (policy.k < 1 || policy.k > GEOMETRY_K_MAX ||

@@ -63,6 +63,7 @@ int ec_policy_parse(const char *text, struct ec_policy *out, struct err *err);
 #define EC_POLICY_TEXT_MAX 12
 char *ec_policy_text(struct ec_policy policy, char *out);
 
+bool ec_policy_same(struct ec_policy a, struct ec_policy b);
 /* Whether the fields keep their bounds. */
 bool ec_policy_is_valid(struct ec_policy policy);
 

@@ -52,17 +52,12 @@ static int make(struct meta *m, struct ec_policy policy, unsigned drives,
     return rc == 0 ? 0 : err_wrap(err, rc, "layout");
 }
 
-static bool same_policy(struct ec_policy a, struct ec_policy b)
-{
-    return a.k == b.k && a.m == b.m && a.l == b.l;
-}
-
 int layout_check_policy(const struct gateway *g, struct ec_policy made,
                         struct err *err)
 {
     char text[EC_POLICY_TEXT_MAX];
 
-    if (g->options->ec != NULL && !same_policy(made, g->policy)) {
+    if (g->options->ec != NULL && !ec_policy_same(made, g->policy)) {
         return err_set(err, ERR_BAD_INPUT,
                        "this store was made with --ec %s; start it with the "
                        "same, or without --ec",

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "base/rng.h"
 #include "node/peers.h"
 #include "object/drive_pulse.h"
@@ -10,22 +9,6 @@
 
 /* On one drive counts for more than on any number of its server's. */
 #define SAME_DRIVE 1000u
-
-static struct peer_info *all_drives(struct object_store *s, size_t *count)
-{
-    size_t room = peers_all(s->options.peers, NULL, 0);
-    struct peer_info *all = mem_calloc(room + 1, sizeof *all);
-    size_t known = peers_all(s->options.peers, all, room);
-
-    *count = known < room ? known : room;
-    return all;
-}
-
-static bool is_well(struct object_store *s, uint16_t drive)
-{
-    return peers_state(s->options.peers, drive) == PEER_UP &&
-           !drive_is_hung(s->pulse, drive, PULSE_WRITE);
-}
 
 /* One that is full is read from all the same. */
 static bool can_read(struct object_store *s, uint16_t drive)
@@ -51,7 +34,7 @@ uint16_t object_substitute(struct object_store *s, const uint16_t *used,
                            size_t used_count, unsigned max, uint16_t own)
 {
     size_t count;
-    struct peer_info *all = all_drives(s, &count);
+    struct peer_info *all = object_all_drives(s, &count);
     size_t first = count > 0 ? (size_t)(rng_u64() % count) : 0;
     uint16_t best = PLACEMENT_NO_DRIVE;
     unsigned least = max * SAME_DRIVE;
@@ -59,7 +42,7 @@ uint16_t object_substitute(struct object_store *s, const uint16_t *used,
     for (size_t i = 0; i < count; i++) {
         const struct peer_info *d = &all[(first + i) % count];
         unsigned load = 0;
-        if (d->drive == own || !is_well(s, d->drive)) {
+        if (d->drive == own || !object_drive_is_well(s, d->drive)) {
             continue;
         }
         for (size_t n = 0; n < used_count; n++) {
@@ -80,7 +63,7 @@ uint16_t object_find_stray(struct object_store *s, const struct shard_key *key,
                            uint16_t own)
 {
     size_t count;
-    struct peer_info *all = all_drives(s, &count);
+    struct peer_info *all = object_all_drives(s, &count);
     uint16_t found = PLACEMENT_NO_DRIVE;
     struct shard_info info;
 

@@ -21,6 +21,7 @@ struct chunk_read;
 struct drive_pulse;
 struct err;
 struct object_mend;
+struct peer_info;
 struct repair;
 
 #define OBJECT_REPAIRS_MAX 20000
@@ -66,6 +67,10 @@ uint16_t object_drive(const struct object_store *s,
 /* The same by the group's number. */
 uint16_t object_group_drive(const struct object_store *s, uint32_t group,
                             unsigned slot);
+/* Up, and answering. */
+bool object_drive_is_well(struct object_store *s, uint16_t drive);
+/* Every drive that is known, of this server and others; free(). */
+struct peer_info *object_all_drives(struct object_store *s, size_t *count);
 static inline struct shard_key chunk_key(const struct chunk_ref *c,
                                          unsigned slot)
 {

@@ -102,12 +102,10 @@ void object_mend_free(struct object_mend *m)
 static bool drive_came_up(struct object_mend *m)
 {
     struct peers *peers = m->store->options.peers;
-    size_t known, count = peers_all(peers, NULL, 0);
-    struct peer_info *all = mem_calloc(count + 1, sizeof *all);
+    size_t count;
+    struct peer_info *all = object_all_drives(m->store, &count);
     bool came = false;
 
-    known = peers_all(peers, all, count);
-    count = known < count ? known : count;
     for (size_t i = 0; i < count; i++) {
         uint16_t drive = all[i].drive;
         enum peer_state state = peers_state(peers, drive);

@@ -85,12 +85,6 @@ struct object_put {
 
 /* ---- groups ---- */
 
-static bool is_up(struct object_store *s, uint16_t drive)
-{
-    return peers_state(s->options.peers, drive) == PEER_UP &&
-           !drive_is_hung(s->pulse, drive, PULSE_WRITE);
-}
-
 /* A group at random whose drives are all up, else the one with most of those
  * looked at. */
 static uint32_t choose_group(struct object_store *s)
@@ -105,7 +99,7 @@ static uint32_t choose_group(struct object_store *s)
         unsigned slots = (unsigned)g->policy.k + g->policy.m;
         unsigned up = 0;
         for (unsigned slot = 0; slot < slots; slot++) {
-            up += is_up(s, __atomic_load_n(&g->slots[slot], __ATOMIC_RELAXED));
+            up += object_drive_is_well(s, object_group_drive(s, g->id, slot));
         }
         if (up == slots) {
             return g->id;

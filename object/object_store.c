@@ -12,11 +12,6 @@
 #include "object/drive_pulse.h"
 #include "object/object_internal.h"
 
-static bool same_policy(struct ec_policy a, struct ec_policy b)
-{
-    return a.k == b.k && a.m == b.m && a.l == b.l;
-}
-
 static int check_groups(const struct placement_group *groups, uint32_t count,
                         struct ec_policy policy, struct err *err)
 {
@@ -29,7 +24,7 @@ static int check_groups(const struct placement_group *groups, uint32_t count,
                            "placement group %u stands in place %u",
                            groups[i].id, i);
         }
-        if (!same_policy(groups[i].policy, policy)) {
+        if (!ec_policy_same(groups[i].policy, policy)) {
             char is[EC_POLICY_TEXT_MAX], should[EC_POLICY_TEXT_MAX];
             return err_set(err, ERR_BAD_INPUT,
                            "placement group %u is %s, not %s", i,
@@ -176,4 +171,20 @@ uint16_t object_drive(const struct object_store *s,
                       const struct chunk_ref *chunk, unsigned slot)
 {
     return object_group_drive(s, chunk->group, slot);
+}
+
+bool object_drive_is_well(struct object_store *s, uint16_t drive)
+{
+    return peers_state(s->options.peers, drive) == PEER_UP &&
+           !drive_is_hung(s->pulse, drive, PULSE_WRITE);
+}
+
+struct peer_info *object_all_drives(struct object_store *s, size_t *count)
+{
+    size_t room = peers_all(s->options.peers, NULL, 0);
+    struct peer_info *all = mem_calloc(room + 1, sizeof *all);
+    size_t known = peers_all(s->options.peers, all, room);
+
+    *count = known < room ? known : room;
+    return all;
 }
