@@ -131,6 +131,13 @@ void loop_post(struct loop *l, struct loop_call *call)
     }
 }
 
+void loop_post_once(struct loop *l, struct loop_call *call)
+{
+    if (!atomic_exchange(&call->waiting, true)) {
+        loop_post(l, call);
+    }
+}
+
 /* False when there was nothing to run. */
 static bool run_posted(struct loop *l)
 {
@@ -145,7 +152,8 @@ static bool run_posted(struct loop *l)
     any = call != NULL;
     while (call != NULL) {
         struct loop_call *next = call->next;
-        call->fn(call); /* may free call */
+        atomic_store(&call->waiting, false); /* it is in no list any more */
+        call->fn(call);                      /* may free call */
         call = next;
     }
     return any;

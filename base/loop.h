@@ -5,11 +5,12 @@
  * Functions that say "owner" may be called only on the thread that is in
  * loop_run (or before it starts); CHECK_ON_LOOP asserts that.
  *
- * Threads: loop_post and loop_stop any; the rest owner.
+ * Threads: loop_post, loop_post_once and loop_stop any; the rest owner.
  */
 #ifndef GODWIT_BASE_LOOP_H
 #define GODWIT_BASE_LOOP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ struct loop;
 struct loop_call {
     void (*fn)(struct loop_call *call);
     struct loop_call *next;
+    atomic_bool waiting; /* the loop's, of loop_post_once */
 };
 
 struct loop_fd {
@@ -48,6 +50,9 @@ bool loop_is_owner(const struct loop *l);
 
 /* Run @call->fn on the loop's thread, in the order posted. */
 void loop_post(struct loop *l, struct loop_call *call);
+/* The same, but nothing when it is posted already and @fn has not begun: what
+ * was done before this call, @fn will see. Zeroed at first. */
+void loop_post_once(struct loop *l, struct loop_call *call);
 
 /* Between these two, calls that this thread posts wake no loop; at the end each
  * loop that got some is woken once. For who has many completions at hand. Not

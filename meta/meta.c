@@ -289,7 +289,6 @@ static int admit(struct meta *m, struct meta_proposal *p)
 
 void meta_propose(struct meta *m, struct meta_proposal *p)
 {
-    bool post = false;
     int rc;
 
     CHECK_OBJ(m, META_MAGIC);
@@ -312,16 +311,14 @@ void meta_propose(struct meta *m, struct meta_proposal *p)
             m->queue_tail = &p->next;
             m->queue_count++;
             m->queue_bytes += p->command_len;
-            post = !m->pump_posted;
-            m->pump_posted = true;
         }
         pthread_mutex_unlock(&m->queue_mutex);
     }
     if (rc != 0) {
         p->status = rc;
         meta_refuse(m, p);
-    } else if (post) {
-        loop_post(m->loop, &m->pump_call);
+    } else {
+        loop_post_once(m->loop, &m->pump_call);
     }
 }
 

@@ -68,7 +68,6 @@ struct meta {
     pthread_mutex_t queue_mutex;
     struct meta_proposal *queue, **queue_tail;
     size_t queue_count, queue_bytes;
-    bool pump_posted;
     bool closing;
     struct loop_call pump_call;
     atomic_bool full;

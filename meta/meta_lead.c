@@ -211,16 +211,9 @@ static void pump(struct meta *m)
     }
 }
 
-/* From here on it may be posted again; only here is it known to be in no list.
- */
 void meta_on_pump(struct loop_call *call)
 {
-    struct meta *m = LIST_OF(call, struct meta, pump_call);
-
-    pthread_mutex_lock(&m->queue_mutex);
-    m->pump_posted = false;
-    pthread_mutex_unlock(&m->queue_mutex);
-    pump(m);
+    pump(LIST_OF(call, struct meta, pump_call));
 }
 
 bool meta_install(void *arg, raft_id from, uint64_t index)

@@ -58,7 +58,7 @@ struct meta_net {
     /* Under mutex; any thread. */
     pthread_mutex_t mutex;
     struct reader_list asking;
-    bool read_posted, closed;
+    bool closed;
     struct loop_call read_call;
 
     /* The loop's. */

@@ -125,14 +125,13 @@ static void start_round(struct meta_net *n);
 
 static void post_read(struct meta_net *n)
 {
-    bool post;
+    bool wanted;
 
     pthread_mutex_lock(&n->mutex);
-    post = !n->read_posted && n->asking.first != NULL;
-    n->read_posted = n->read_posted || post;
+    wanted = n->asking.first != NULL;
     pthread_mutex_unlock(&n->mutex);
-    if (post) {
-        loop_post(n->m->loop, &n->read_call);
+    if (wanted) {
+        loop_post_once(n->m->loop, &n->read_call);
     }
 }
 
@@ -266,12 +265,7 @@ static void start_round(struct meta_net *n)
 
 static void on_read_call(struct loop_call *call)
 {
-    struct meta_net *n = LIST_OF(call, struct meta_net, read_call);
-
-    pthread_mutex_lock(&n->mutex);
-    n->read_posted = false;
-    pthread_mutex_unlock(&n->mutex);
-    start_round(n);
+    start_round(LIST_OF(call, struct meta_net, read_call));
 }
 
 static void ask(struct meta_net *n, struct reader *r)

@@ -145,15 +145,7 @@ static void apply_all(struct meta *m, struct meta_entry *list)
 
 void meta_post_pump(struct meta *m)
 {
-    bool post;
-
-    pthread_mutex_lock(&m->queue_mutex);
-    post = !m->pump_posted;
-    m->pump_posted = true;
-    pthread_mutex_unlock(&m->queue_mutex);
-    if (post) {
-        loop_post(m->loop, &m->pump_call);
-    }
+    loop_post_once(m->loop, &m->pump_call);
 }
 
 /* Apply thread, lock held: no transaction and no reader is open meanwhile. The

@@ -128,7 +128,7 @@ static void *post_many(void *arg)
     for (unsigned i = 0; i < CALLS; i++) {
         struct numbered *n = mem_alloc(sizeof *n);
         *n = (struct numbered){
-            {check_number, NULL}, i, &p->next, p->wrong, p->done};
+            {.fn = check_number}, i, &p->next, p->wrong, p->done};
         loop_post(p->loop, &n->call);
     }
     return NULL;
@@ -182,13 +182,77 @@ static void post_again(struct loop_call *call)
 
 static void a_call_may_post_itself(void **state)
 {
-    struct again a = {{post_again, NULL}, loop_new(), 100};
+    struct again a = {{.fn = post_again}, loop_new(), 100};
 
     (void)state;
     loop_post(a.loop, &a.call);
     loop_run(a.loop, NULL, NULL);
     assert_int_equal(a.left, 0);
     loop_free(a.loop);
+}
+
+struct once {
+    struct loop_call call;
+    struct loop *loop;
+    atomic_uint asked;
+    unsigned seen, runs; /* the loop's */
+};
+
+static void count_once(struct loop_call *call)
+{
+    struct once *o = LIST_OF(call, struct once, call);
+
+    o->seen = atomic_load(&o->asked);
+    o->runs++;
+}
+
+static void *ask_often(void *arg)
+{
+    struct once *o = arg;
+
+    for (int i = 0; i < CALLS; i++) {
+        atomic_fetch_add(&o->asked, 1);
+        loop_post_once(o->loop, &o->call);
+    }
+    return NULL;
+}
+
+/* However often and by whom: it stands in no list twice, and the last run sees
+ * all that was done before. */
+static void a_call_posted_once_runs_after_each_change(void **state)
+{
+    struct fixture f;
+    struct once o = {.call = {.fn = count_once}};
+    pthread_t threads[THREADS];
+
+    (void)state;
+    start(&f);
+    o.loop = f.loop;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_create(&threads[i], NULL, ask_often, &o);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    finish(&f); /* runs what was posted */
+    assert_int_equal(o.seen, THREADS * CALLS);
+    assert_true(o.runs >= 1 && o.runs <= THREADS * CALLS);
+}
+
+static void a_call_posted_once_waits_once(void **state)
+{
+    struct loop *l = loop_new();
+    struct once o = {.call = {.fn = count_once}};
+    pthread_t thread;
+
+    (void)state;
+    loop_post_once(l, &o.call);
+    loop_post_once(l, &o.call);
+    loop_stop(l);
+    assert_int_equal(pthread_create(&thread, NULL, run, l), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(o.runs, 1);
+    loop_free(l);
 }
 
 static void what_was_posted_before_the_stop_runs(void **state)
@@ -225,7 +289,7 @@ static void what_a_last_call_posts_runs_too(void **state)
 {
     struct loop *l = loop_new();
     struct ping p;
-    struct last last = {{stop_and_post, NULL}, &p};
+    struct last last = {{.fn = stop_and_post}, &p};
 
     (void)state;
     ping_init(&p, l);
@@ -377,7 +441,7 @@ static void the_wait_is_as_long_as_the_next_timer_needs(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct loop *l = loop_new();
         struct timer t = {.loop = l};
-        struct again stop = {{post_again, NULL}, l, 2};
+        struct again stop = {{.fn = post_again}, l, 2};
         int seen = -2;
         loop_timer_init(&t.timer, count_timer);
         loop_timer_set(l, &t.timer, cases[i].after_ms);
@@ -518,6 +582,8 @@ int main(void)
         cmocka_unit_test(a_post_wakes_the_sleeping_loop),
         cmocka_unit_test(posts_of_each_thread_run_once_and_in_order),
         cmocka_unit_test(a_call_may_post_itself),
+        cmocka_unit_test(a_call_posted_once_runs_after_each_change),
+        cmocka_unit_test(a_call_posted_once_waits_once),
         cmocka_unit_test(what_was_posted_before_the_stop_runs),
         cmocka_unit_test(what_a_last_call_posts_runs_too),
         cmocka_unit_test(timers_fire_once_and_not_early),
