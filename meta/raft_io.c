@@ -13,23 +13,16 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "base/wire.h"
 #include "base/workers.h"
-#include "crypto/digest.h"
 #include "meta/meta_stop.h"
 #include "meta/raft_conf.h"
 #include "meta/raft_guard.h"
 #include "meta/raft_log.h"
+#include "meta/raft_snapshot.h"
 #include "meta/raft_wire.h"
 
 #define DISK_MAGIC 0x6b736472u
 #define SNAPSHOT_FILE "snapshot"
-#define SNAPSHOT_MAGIC "GWRSNAP1"
-#define SNAPSHOT_MAGIC_SIZE 8
-#define SNAPSHOT_VERSION 1
-#define SNAPSHOT_MAX (1u << 20)
-#define SNAPSHOT_SERVERS_MAX 64
-#define ADDRESS_MAX 256
 #define QUEUE_MAX 4096 /* jobs of the log writer; one entry is in flight */
 
 struct raft_disk {
@@ -161,139 +154,6 @@ static void job_post(struct job *j)
     loop_post(j->disk->loop, &j->call);
 }
 
-/* ---- the snapshot's file ---- */
-
-static void snapshot_encode(const struct raft_snapshot *s, struct buf *out)
-{
-    CHECK(s->n_bufs == 1);
-    CHECK(s->configuration.n <= SNAPSHOT_SERVERS_MAX);
-    put_bytes(out, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE);
-    put_u32(out, SNAPSHOT_VERSION);
-    put_u32(out, 0);
-    put_u64(out, s->index);
-    put_u64(out, s->term);
-    put_u64(out, s->configuration_index);
-    put_blob(out, s->bufs[0].base, s->bufs[0].len);
-    put_u32(out, s->configuration.n);
-    for (unsigned i = 0; i < s->configuration.n; i++) {
-        const struct raft_server *v = &s->configuration.servers[i];
-        put_u64(out, v->id);
-        put_u8(out, (uint8_t)v->role);
-        put_text(out, v->address);
-    }
-    put_u32(out, crc32c(0, out->data, out->len));
-}
-
-static int decode_servers(struct wire_reader *r, struct raft_configuration *c)
-{
-    uint32_t n = get_u32(r);
-
-    if (n > SNAPSHOT_SERVERS_MAX) {
-        wire_fail(r);
-    }
-    for (uint32_t i = 0; i < n && wire_ok(r); i++) {
-        uint64_t id = get_u64(r);
-        int role = get_u8(r);
-        char *address = get_text(r, ADDRESS_MAX);
-        int rc = address != NULL ? raft_configuration_add(c, id, address, role)
-                                 : RAFT_MALFORMED;
-        free(address);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    return wire_done(r) ? 0 : RAFT_MALFORMED;
-}
-
-static void snapshot_free(struct raft_snapshot *s)
-{
-    if (s == NULL) {
-        return;
-    }
-    raft_configuration_close(&s->configuration);
-    if (s->bufs != NULL) {
-        raft_free(s->bufs[0].base);
-        raft_free(s->bufs);
-    }
-    raft_free(s);
-}
-
-/* Memory of what goes to libraft is raft_malloc's. */
-static void *give(const void *p, size_t len)
-{
-    void *out = raft_malloc(len > 0 ? len : 1);
-
-    CHECK(out != NULL);
-    if (len > 0) {
-        memcpy(out, p, len);
-    }
-    return out;
-}
-
-static int snapshot_decode(const struct buf *file, const char *path,
-                           struct raft_snapshot **out, struct err *err)
-{
-    struct raft_snapshot *s;
-    struct wire_reader r;
-    const uint8_t *magic, *data;
-    size_t len;
-
-    if (file->len < SNAPSHOT_MAGIC_SIZE + 8 ||
-        memcmp(file->data, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE) != 0 ||
-        load_u32(file->data + file->len - 4) !=
-            crc32c(0, file->data, file->len - 4)) {
-        return err_set(err, ERR_CORRUPT, "%s: offset 0: snapshot is damaged",
-                       path);
-    }
-    wire_init(&r, file->data, file->len - 4);
-    magic = get_bytes(&r, SNAPSHOT_MAGIC_SIZE);
-    CHECK(magic != NULL);
-    if (get_u32(&r) != SNAPSHOT_VERSION) {
-        return err_set(err, ERR_VERSION, "%s: snapshot version is not known",
-                       path);
-    }
-    get_u32(&r);
-    s = raft_calloc(1, sizeof *s);
-    CHECK(s != NULL);
-    raft_configuration_init(&s->configuration);
-    s->index = get_u64(&r);
-    s->term = get_u64(&r);
-    s->configuration_index = get_u64(&r);
-    data = get_blob(&r, SNAPSHOT_MAX, &len);
-    if (data != NULL) {
-        s->bufs = raft_calloc(1, sizeof *s->bufs);
-        CHECK(s->bufs != NULL);
-        s->bufs[0].base = give(data, len);
-        s->bufs[0].len = len;
-        s->n_bufs = 1;
-    }
-    if (decode_servers(&r, &s->configuration) != 0 || s->index == 0 ||
-        s->bufs == NULL) {
-        snapshot_free(s);
-        return err_set(err, ERR_CORRUPT, "%s: snapshot cannot be decoded",
-                       path);
-    }
-    *out = s;
-    return 0;
-}
-
-/* *@out is NULL when there never was one. */
-static int snapshot_read(const char *path, struct raft_snapshot **out,
-                         struct err *err)
-{
-    struct buf file = {0};
-    int rc = fs_read(path, SNAPSHOT_MAX, &file, err);
-
-    *out = NULL;
-    if (rc == 0) {
-        rc = snapshot_decode(&file, path, out, err);
-    } else if (rc == ERR_NOT_FOUND) {
-        rc = 0;
-    }
-    buf_free(&file);
-    return rc;
-}
-
 /* ---- struct raft_io ---- */
 
 static int io_init(struct raft_io *io, raft_id id, const char *address)
@@ -422,7 +282,7 @@ static void keep_entry(struct raft_disk *d, const struct raft_log_entry *e)
     to->term = e->term;
     to->type = e->type;
     to->buf.len = e->len;
-    to->buf.base = give(e->data, e->len);
+    to->buf.base = raft_wire_give(e->data, e->len);
     to->batch = to->buf.base; /* a batch of one: libraft frees it */
     d->entry_bytes += e->len;
 }
@@ -642,7 +502,7 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing,
         s.configuration_index = conf->index;
         s.configuration = conf->servers;
     }
-    snapshot_encode(&s, &j->file);
+    raft_snapshot_encode(&s, &j->file);
     if (j->replace && d->last >= s.index) {
         /* libraft does not install what our log has: there is another entry at
          * its index, and that and what follows is of no leader any more. A
@@ -662,7 +522,7 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing,
 
 static int get_run(struct job *j, struct err *err)
 {
-    return snapshot_read(j->disk->snapshot_path, &j->snapshot, err);
+    return raft_snapshot_read(j->disk->snapshot_path, &j->snapshot, err);
 }
 
 static void get_done(struct job *j)
@@ -780,7 +640,7 @@ static void drop_loaded(struct raft_disk *d)
         raft_free(d->entries[i].buf.base);
     }
     raft_free(d->entries);
-    snapshot_free(d->snapshot);
+    raft_snapshot_free(d->snapshot);
     raft_confs_free(&d->confs);
 }
 
@@ -827,7 +687,7 @@ int raft_io_open(const struct raft_io_options *options, struct raft_io *io,
     d->view = options->view;
     d->install = options->install;
     d->arg = options->arg;
-    rc = snapshot_read(d->snapshot_path, &d->snapshot, err);
+    rc = raft_snapshot_read(d->snapshot_path, &d->snapshot, err);
     if (rc != 0) {
         goto err_after_alloc;
     }

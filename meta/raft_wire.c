@@ -116,7 +116,7 @@ void raft_wire_encode(const struct raft_message *m, struct buf *out)
 
 /* ---- decoding ---- */
 
-static void *give(const void *p, size_t len)
+void *raft_wire_give(const void *p, size_t len)
 {
     void *out = raft_malloc(len > 0 ? len : 1);
 
@@ -200,7 +200,8 @@ static void get_install(struct wire_reader *r, struct raft_install_snapshot *s)
         wire_fail(r);
         return;
     }
-    s->data = (struct raft_buffer){.base = give(data, len), .len = len};
+    s->data =
+        (struct raft_buffer){.base = raft_wire_give(data, len), .len = len};
     for (uint32_t i = 0; i < count && wire_ok(r); i++) {
         uint64_t id = get_u64(r);
         int role = get_u8(r);

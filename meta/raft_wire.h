@@ -46,4 +46,7 @@ int raft_wire_decode(const void *p, size_t len, struct raft_message *out,
                      struct err *err);
 void raft_wire_free(struct raft_message *m);
 
+/* A copy in raft_malloc's memory, for libraft; never NULL. */
+void *raft_wire_give(const void *p, size_t len);
+
 #endif
