@@ -95,8 +95,8 @@ static uint32_t slots_on(const struct placement_map *map, uint16_t drive)
     return slots;
 }
 
-static int read_map(const struct meta_registry *r, struct placement_map *map,
-                    struct err *err)
+int cluster_layout_read(const struct meta_registry *r,
+                        struct placement_map *map, struct err *err)
 {
     return r->epoch == 0 ? 0
                          : map_decode(r->layout.data, r->layout.len, map, err);
@@ -184,7 +184,7 @@ int cluster_remove_drive(struct cluster *c, uint16_t drive, bool force,
     int rc = meta_registry_get(c->meta, &r, err);
 
     if (rc == 0) {
-        rc = read_map(&r, &map, err);
+        rc = cluster_layout_read(&r, &map, err);
     }
     if (rc == 0 && find_drive(&r, drive) == NULL) {
         rc = err_set(err, ERR_NOT_FOUND, "there is no drive %u",
@@ -207,7 +207,7 @@ int cluster_remove_server(struct cluster *c, uint32_t server, bool force,
     int rc = meta_registry_get(c->meta, &r, err);
 
     if (rc == 0) {
-        rc = read_map(&r, &map, err);
+        rc = cluster_layout_read(&r, &map, err);
     }
     if (rc == 0 && force) {
         rc = check_loss(c, &r, &map, server, -1, err);
@@ -253,16 +253,13 @@ int cluster_token_revoke(struct cluster *c, const char *id, struct err *err)
 /* ---- looking ---- */
 
 void cluster_drive_look(struct cluster *c, const struct meta_registry *r,
-                        size_t i, struct cluster_drive *out)
+                        const struct placement_map *map, size_t i,
+                        struct cluster_drive *out)
 {
     struct shard_store_stats s = {0};
-    struct placement_map map = {0};
 
-    *out = (struct cluster_drive){.row = &r->drives[i]};
-    if (read_map(r, &map, NULL) == 0) {
-        out->slots = slots_on(&map, out->row->id);
-    }
-    map_free(&map);
+    *out = (struct cluster_drive){.row = &r->drives[i],
+                                  .slots = slots_on(map, r->drives[i].id)};
     if (c->drive_peers == NULL ||
         !peers_stats(c->drive_peers, out->row->id, &s)) {
         snprintf(out->reason, sizeof out->reason, "not known here");
@@ -280,31 +277,29 @@ void cluster_drive_look(struct cluster *c, const struct meta_registry *r,
     out->size_bytes = s.size_bytes;
 }
 
-int cluster_layout_look(struct cluster *c, const struct meta_registry *r,
-                        struct cluster_layout *out, struct err *err)
+void cluster_layout_look(struct cluster *c, const struct meta_registry *r,
+                         const struct placement_map *map,
+                         struct cluster_layout *out)
 {
     struct plan_drives now = {0};
-    struct placement_map map = {0};
     struct map_plan plan = {0};
     struct map_survival s;
-    int rc = read_map(r, &map, err);
 
-    *out = (struct cluster_layout){.epoch = r->epoch, .groups = map.count};
-    if (rc != 0 || map.count == 0) {
-        return rc;
+    *out = (struct cluster_layout){.groups = map->count};
+    if (map->count == 0) {
+        return;
     }
+    out->epoch = r->epoch;
     /* What does not answer now counts as lost at once. */
     plan_drives_look(&now, r, c->drive_peers, 0, clock_mono_ms());
-    s = map_survives(&map, now.list, now.count);
+    s = map_survives(map, now.list, now.count);
     map_survives_text(&s, out->survives);
     out->groups_degraded = s.groups_degraded;
     out->groups_lost = s.groups_lost;
     plan_drives_look(&now, r, c->drive_peers, UINT64_MAX, clock_mono_ms());
-    if (map_plan(&map, now.list, now.count, &plan, NULL) == 0) {
+    if (map_plan(map, now.list, now.count, &plan, NULL) == 0) {
         out->moves_left = plan.count;
     }
     map_plan_free(&plan);
     plan_drives_free(&now);
-    map_free(&map);
-    return 0;
 }

@@ -38,7 +38,10 @@ int cluster_remove_drive(struct cluster *c, uint16_t drive, bool force,
 /* ERR_NOT_FOUND. @id: the first 8 to 32 bytes of the hash, in hex. */
 int cluster_token_revoke(struct cluster *c, const char *id, struct err *err);
 
-/* How a drive is at this moment, for people. */
+struct placement_map;
+
+/* How a drive is at this moment, for people. @map is the layout of @r, or empty
+ * when there is none yet. */
 struct cluster_drive {
     const struct meta_drive *row;
     uint32_t slots; /* of the layout, on it */
@@ -48,7 +51,8 @@ struct cluster_drive {
     uint64_t shards, live_bytes, used_bytes, free_bytes, size_bytes;
 };
 void cluster_drive_look(struct cluster *c, const struct meta_registry *r,
-                        size_t i, struct cluster_drive *out);
+                        const struct placement_map *map, size_t i,
+                        struct cluster_drive *out);
 
 /* How the layout is: what it survives, from the drives as they are now. */
 struct cluster_layout {
@@ -57,7 +61,12 @@ struct cluster_layout {
     uint64_t moves_left; /* that a plan made now has */
     char survives[160];
 };
-int cluster_layout_look(struct cluster *c, const struct meta_registry *r,
-                        struct cluster_layout *out, struct err *err);
+void cluster_layout_look(struct cluster *c, const struct meta_registry *r,
+                         const struct placement_map *map,
+                         struct cluster_layout *out);
+/* The layout of @r, decoded; empty when there is none. map_free it.
+ * ERR_CORRUPT, ERR_VERSION. */
+int cluster_layout_read(const struct meta_registry *r,
+                        struct placement_map *map, struct err *err);
 
 #endif

@@ -10,6 +10,7 @@
 #include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "meta/meta_cluster.h"
 #include "object/drives.h"
 #include "object/object_store.h"
 
@@ -149,14 +150,25 @@ static const char *state_name(enum drive_state s)
     return s == DRIVE_UP ? "up" : s == DRIVE_FULL ? "full" : "failed";
 }
 
-static void drive_json(struct buf *b, struct gateway *g, size_t i)
+/* Has the cluster let go of it? */
+static bool is_removed(const struct meta_registry *r, uint16_t drive)
 {
-    struct drives *drives = g->drives;
+    for (size_t i = 0; i < r->drive_count; i++) {
+        if (r->drives[i].id == drive) {
+            return r->drives[i].state == META_DRIVE_REMOVED;
+        }
+    }
+    return false;
+}
+
+static void drive_json(struct buf *b, struct drives *drives,
+                       const struct meta_registry *r, size_t i)
+{
     struct shard_store_stats s;
     const char *state;
 
     drives_stats(drives, i, &s);
-    state = admin_has_drive(g, s.drive) ? state_name(s.state) : "removed";
+    state = is_removed(r, s.drive) ? "removed" : state_name(s.state);
     buf_char(b, '{');
     put_json_u64(b, "id", s.drive, false);
     buf_str(b, "\"path\":");
@@ -202,9 +214,14 @@ void admin_status(struct request *r)
     struct gateway *g = r->gateway;
     struct buf *b = &r->reply_body;
     struct object_store_stats s = {0};
+    struct meta_registry registry = {0}; /* alone it stays empty */
     bool ready = atomic_load(&g->ready);
     char policy[EC_POLICY_TEXT_MAX];
 
+    if (g->cluster != NULL &&
+        meta_registry_local(g->meta, &registry, NULL) != 0) {
+        meta_registry_free(&registry);
+    }
     reply(r, 200);
     reply_header(r, "Content-Type", "application/json");
     buf_printf(b, "{\"version\":\"%s\",", GODWIT_VERSION);
@@ -216,11 +233,11 @@ void admin_status(struct request *r)
         if (i > 0) {
             buf_char(b, ',');
         }
-        drive_json(b, g, i);
+        drive_json(b, g->drives, &registry, i);
     }
     buf_str(b, "],");
     if (g->cluster != NULL) {
-        admin_cluster_json(g, b);
+        admin_cluster_json(g, &registry, b);
     }
     catalogue_json(b, g->meta);
     buf_str(b, "\"memory\":{");
@@ -238,4 +255,5 @@ void admin_status(struct request *r)
     put_json_u64(b, "orphans_collected", s.orphans_collected, false);
     put_json_u64(b, "repairs_waiting", s.repairs_waiting, true);
     buf_str(b, "}}\n");
+    meta_registry_free(&registry);
 }

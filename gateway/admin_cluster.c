@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cluster/cluster.h"
 #include "cluster/operate.h"
+#include "erasure/map.h"
 #include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
@@ -109,7 +110,8 @@ static const char *zone_of(const struct meta_registry *r, uint32_t server)
 }
 
 static void drives_json(struct gateway *g, struct buf *b,
-                        const struct meta_registry *r)
+                        const struct meta_registry *r,
+                        const struct placement_map *map)
 {
     bool first = true;
 
@@ -120,7 +122,7 @@ static void drives_json(struct gateway *g, struct buf *b,
             r->drives[i].server_state == META_SERVER_REMOVED) {
             continue;
         }
-        cluster_drive_look(g->cluster, r, i, &d);
+        cluster_drive_look(g->cluster, r, map, i, &d);
         buf_str(b, first ? "{" : ",{");
         first = false;
         put_json_u64(b, "id", d.row->id, false);
@@ -148,15 +150,13 @@ static uint64_t eta_s(const struct cluster_progress *p)
 }
 
 static void layout_json(struct gateway *g, struct buf *b,
-                        const struct meta_registry *r)
+                        const struct meta_registry *r,
+                        const struct placement_map *map)
 {
     struct cluster_layout l;
     struct cluster_progress p;
-    struct err err;
 
-    if (cluster_layout_look(g->cluster, r, &l, &err) != 0) {
-        memset(&l, 0, sizeof l);
-    }
+    cluster_layout_look(g->cluster, r, map, &l);
     cluster_progress(g->cluster, &p);
     buf_str(b, "\"layout\":{");
     put_json_u64(b, "epoch", l.epoch, false);
@@ -172,40 +172,26 @@ static void layout_json(struct gateway *g, struct buf *b,
     buf_char(b, '}');
 }
 
-void admin_cluster_json(struct gateway *g, struct buf *b)
+void admin_cluster_json(struct gateway *g, const struct meta_registry *r,
+                        struct buf *b)
 {
-    struct meta_registry r = {0};
+    struct placement_map map = {0};
     char hex[33];
-    struct err err;
 
     buf_str(b, "\"cluster\":{");
     put_json_member(b, "id", text_hex(g->cluster_id, sizeof g->cluster_id, hex),
                     false);
     put_json_u64(b, "server", cluster_server(g->cluster), false);
-    if (meta_registry_local(g->meta, &r, &err) == 0) {
-        servers_json(g, b, &r);
-        drives_json(g, b, &r);
-        layout_json(g, b, &r);
+    if (r->server_count > 0) {
+        cluster_layout_read(r, &map, NULL); /* else as if there were none */
+        servers_json(g, b, r);
+        drives_json(g, b, r, &map);
+        layout_json(g, b, r, &map);
+        map_free(&map);
     } else {
         buf_str(b, "\"servers\":[],\"drives\":[],\"layout\":{}");
     }
-    meta_registry_free(&r);
     buf_str(b, "},");
-}
-
-bool admin_has_drive(struct gateway *g, uint16_t drive)
-{
-    struct meta_registry r = {0};
-    bool has = true;
-
-    if (g->cluster != NULL && meta_registry_local(g->meta, &r, NULL) == 0) {
-        for (size_t i = 0; i < r.drive_count; i++) {
-            has = has && (r.drives[i].id != drive ||
-                          r.drives[i].state != META_DRIVE_REMOVED);
-        }
-    }
-    meta_registry_free(&r);
-    return has;
 }
 
 /* ---- asking for something ---- */

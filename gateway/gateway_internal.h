@@ -20,6 +20,7 @@ struct drives;
 struct http;
 struct janitor;
 struct meta;
+struct meta_registry;
 struct object_bytes;
 struct object_store;
 struct pool;
@@ -71,10 +72,10 @@ void admin_register_metrics(struct gateway *g);
 
 /* ---- admin_cluster.c ---- */
 
-/* The member "cluster" of /-/status, with a comma behind. */
-void admin_cluster_json(struct gateway *g, struct buf *b);
-/* False: the cluster has let go of this drive. */
-bool admin_has_drive(struct gateway *g, uint16_t drive);
+/* The member "cluster" of /-/status, with a comma behind. @r is empty while no
+ * cluster was made. */
+void admin_cluster_json(struct gateway *g, const struct meta_registry *r,
+                        struct buf *b);
 
 /* ---- credentials.c ---- */
 
