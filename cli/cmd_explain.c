@@ -5,7 +5,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/json.h"
 
@@ -61,10 +60,7 @@ static void print_chunk(const char *c)
            (unsigned long long)json_u64(c, "bytes"), ec,
            (unsigned long long)json_u64(c, "group"), id);
     for (size_t i = 0; i < count; i++) {
-        char *prefix = mem_printf("shards.%zu", i);
-        size_t len;
-        print_shard(json_find(c, prefix, &len));
-        free(prefix);
+        print_shard(json_item(c, "shards", i));
     }
     free(ec);
     free(id);
@@ -74,8 +70,6 @@ static void print_object(const char *json)
 {
     char *kept = json_text(json, "kept");
     size_t count = json_count(json, "chunks");
-    size_t len;
-    const char *cut = json_find(json, "truncated", &len);
 
     printf("%llu bytes", (unsigned long long)json_u64(json, "bytes"));
     if (strcmp(kept, "catalogue") == 0) {
@@ -88,11 +82,9 @@ static void print_object(const char *json)
         putchar('\n');
     }
     for (size_t i = 0; i < count; i++) {
-        char *prefix = mem_printf("chunks.%zu", i);
-        print_chunk(json_find(json, prefix, &len));
-        free(prefix);
+        print_chunk(json_item(json, "chunks", i));
     }
-    if (cut != NULL && cut[0] == 't') {
+    if (json_true(json, "truncated")) {
         printf("\n  ... and more chunks\n");
     }
     if (json_u64(json, "shards_lost") > 0) {

@@ -5,7 +5,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/json.h"
 
@@ -34,27 +33,23 @@ static void print_nodes(const char *json)
     printf("%-4s %-20s %-10s %-9s %-9s %-6s %-22s %s\n", "ID", "NAME", "ZONE",
            "STATE", "CATALOGUE", "HEARD", "ADDRESS", "ENDPOINT");
     for (size_t i = 0; i < count; i++) {
-        char *prefix = mem_printf("cluster.servers.%zu", i);
-        size_t len;
-        const char *s = json_find(json, prefix, &len);
+        const char *s = json_item(json, "cluster.servers", i);
         char *name = json_text(s, "name"), *zone = json_text(s, "zone");
         char *state = json_text(s, "state"), *role = json_text(s, "catalogue");
         char *address = json_text(s, "address");
         char *endpoint = json_text(s, "endpoint");
         uint64_t id = json_u64(s, "id");
-        const char *heard = json_find(s, "heard", &len);
         bool leads = json_u64(json, "catalogue.leader") == id;
-        printf(
-            "%-4llu %-20s %-10s %-9s %-9s %-6s %-22s %s\n",
-            (unsigned long long)id, name, zone, state, leads ? "leads" : role,
-            heard != NULL && heard[0] == 't' ? "yes" : "NO", address, endpoint);
+        printf("%-4llu %-20s %-10s %-9s %-9s %-6s %-22s %s\n",
+               (unsigned long long)id, name, zone, state,
+               leads ? "leads" : role, json_true(s, "heard") ? "yes" : "NO",
+               address, endpoint);
         free(name);
         free(zone);
         free(state);
         free(role);
         free(address);
         free(endpoint);
-        free(prefix);
     }
 }
 
@@ -65,9 +60,7 @@ static void print_drives(const char *json)
     printf("%-5s %-6s %-10s %-9s %8s %8s %10s %10s %10s\n", "DRIVE", "NODE",
            "ZONE", "STATE", "SLOTS", "SHARDS", "USED", "FREE", "SIZE");
     for (size_t i = 0; i < count; i++) {
-        char *prefix = mem_printf("cluster.drives.%zu", i);
-        size_t len;
-        const char *d = json_find(json, prefix, &len);
+        const char *d = json_item(json, "cluster.drives", i);
         char *zone = json_text(d, "zone"), *state = json_text(d, "state");
         char *reason = json_text(d, "reason");
         char used[24], room[24], size[24];
@@ -85,7 +78,6 @@ static void print_drives(const char *json)
         free(zone);
         free(state);
         free(reason);
-        free(prefix);
     }
 }
 

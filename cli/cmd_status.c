@@ -5,7 +5,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/json.h"
 
@@ -50,9 +49,7 @@ static size_t print_drives(const char *json)
     printf("\n%-6s %-7s %10s %10s %10s %8s %8s  %s\n", "DRIVE", "STATE", "USED",
            "FREE", "SIZE", "SHARDS", "CORRUPT", "PATH");
     for (size_t i = 0; i < count; i++) {
-        size_t len;
-        char *prefix = mem_printf("drives.%zu", i);
-        const char *drive = json_find(json, prefix, &len);
+        const char *drive = json_item(json, "drives", i);
         char *state = json_text(drive, "state");
         char *reason = json_text(drive, "reason");
         char *path = json_text(drive, "path");
@@ -70,20 +67,11 @@ static size_t print_drives(const char *json)
             bad++;
             printf("       %s\n", reason);
         }
-        free(prefix);
         free(state);
         free(reason);
         free(path);
     }
     return bad;
-}
-
-static bool is_true(const char *json, const char *path)
-{
-    size_t len;
-    const char *value = json_find(json, path, &len);
-
-    return value != NULL && value[0] == 't';
 }
 
 /* A line for each server; gives how many are not heard. */
@@ -96,15 +84,13 @@ static size_t print_servers(const char *json)
     printf("\n%-7s %-20s %-10s %-9s %-10s %-22s %s\n", "SERVER", "NAME", "ZONE",
            "STATE", "CATALOGUE", "ADDRESS", "ENDPOINT");
     for (size_t i = 0; i < count; i++) {
-        char *prefix = mem_printf("cluster.servers.%zu", i);
-        size_t len;
-        const char *s = json_find(json, prefix, &len);
+        const char *s = json_item(json, "cluster.servers", i);
         char *name = json_text(s, "name"), *zone = json_text(s, "zone");
         char *state = json_text(s, "state"), *role = json_text(s, "catalogue");
         char *endpoint = json_text(s, "endpoint");
         char *address = json_text(s, "address");
         uint64_t id = json_u64(s, "id");
-        bool heard = is_true(s, "heard");
+        bool heard = json_true(s, "heard");
         printf("%-7llu %-20s %-10s %-9s %-10s %-22s %s\n",
                (unsigned long long)id, name, zone, heard ? state : "SILENT",
                id == leader ? "leads" : role, address, endpoint);
@@ -115,7 +101,6 @@ static size_t print_servers(const char *json)
         free(role);
         free(endpoint);
         free(address);
-        free(prefix);
     }
     return bad;
 }
@@ -128,16 +113,13 @@ static size_t print_capacity(const char *json)
     char used[24], room[24];
 
     for (size_t i = 0; i < count; i++) {
-        char *prefix = mem_printf("cluster.drives.%zu", i);
-        size_t len;
-        const char *d = json_find(json, prefix, &len);
+        const char *d = json_item(json, "cluster.drives", i);
         char *state = json_text(d, "state");
         bad += strcmp(state, "up") != 0 && strcmp(state, "draining") != 0;
         used_bytes += json_u64(d, "used_bytes");
         free_bytes += json_u64(d, "free_bytes");
         shards += json_u64(d, "shards");
         free(state);
-        free(prefix);
     }
     printf(
         "\nDrives     %zu in all, %zu of them not up; %s used, %s free, "
@@ -187,10 +169,10 @@ static bool print_cluster(const char *json)
             "NO LEADER  a majority of the servers that vote is not there: "
             "nothing can be written\n");
     }
-    if (!is_true(json, "ready")) {
+    if (!json_true(json, "ready")) {
         printf("NOT READY  this server waits for the catalogue\n");
     }
-    return silent == 0 && bad == 0 && whole && led && is_true(json, "ready");
+    return silent == 0 && bad == 0 && whole && led && json_true(json, "ready");
 }
 
 /* Gives false when a drive is not up. */

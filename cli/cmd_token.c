@@ -64,9 +64,7 @@ static int list(const struct options *o, struct err *err)
                "USES", "NOTE");
     }
     for (size_t i = 0; i < count; i++) {
-        char *prefix = mem_printf("tokens.%zu", i);
-        size_t len;
-        const char *t = json_find((char *)json.data, prefix, &len);
+        const char *t = json_item((char *)json.data, "tokens", i);
         char *id = json_text(t, "id");
         char *note = json_text(t, "note");
         char created[40], expires[40];
@@ -78,7 +76,6 @@ static int list(const struct options *o, struct err *err)
         putchar('\n');
         free(id);
         free(note);
-        free(prefix);
     }
     buf_free(&json);
     return rc;

@@ -1,5 +1,6 @@
 #include "cli/json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -236,4 +237,22 @@ size_t json_count(const char *json, const char *path)
         count++;
     }
     return count;
+}
+
+bool json_true(const char *json, const char *path)
+{
+    size_t len;
+    const char *value = json_find(json, path, &len);
+
+    return value != NULL && value[0] == 't';
+}
+
+const char *json_item(const char *json, const char *path, size_t i)
+{
+    char *item = mem_printf("%s.%zu", path, i);
+    size_t len;
+    const char *value = json_find(json, item, &len);
+
+    free(item);
+    return value;
 }

@@ -23,7 +23,11 @@ const char *json_find(const char *json, const char *path, size_t *len);
 uint64_t json_u64(const char *json, const char *path);
 /* A string, its escapes undone; "" when there is none. free(). */
 char *json_text(const char *json, const char *path);
+/* False when there is none. */
+bool json_true(const char *json, const char *path);
 /* Elements of an array; 0 when there is none. */
 size_t json_count(const char *json, const char *path);
+/* The @i-th of them, as json_find. */
+const char *json_item(const char *json, const char *path, size_t i);
 
 #endif

@@ -122,6 +122,22 @@ static void depth_is_bounded(void **state)
     buf_free(&b);
 }
 
+static void items_and_truths_are_found(void **state)
+{
+    static const char json[] =
+        "{\"a\":[{\"x\":1},{\"x\":2,\"on\":true}],"
+        "\"off\":false,\"t\":\"text\"}";
+
+    (void)state;
+    assert_int_equal(json_u64(json_item(json, "a", 1), "x"), 2);
+    assert_true(json_true(json_item(json, "a", 1), "on"));
+    assert_false(json_true(json_item(json, "a", 0), "on"));
+    assert_null(json_item(json, "a", 2));
+    assert_null(json_item(json, "b", 0));
+    assert_false(json_true(json, "off"));
+    assert_false(json_true(json, "t"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +148,7 @@ int main(void)
         cmocka_unit_test(raw_values_are_whole),
         cmocka_unit_test(no_beginning_is_read_past_its_end),
         cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(items_and_truths_are_found),
     };
 
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
