@@ -481,4 +481,37 @@ static inline bool world_heals(struct world *w, const struct buf *manifest)
     return false;
 }
 
+static inline struct object_store_stats world_stats(struct world *w)
+{
+    struct object_store_stats stats;
+
+    object_store_stats(w->objects, &stats);
+    return stats;
+}
+
+/* The shard in @slot of the first chunk; free(). */
+static inline uint8_t *world_shard_bytes(struct world *w,
+                                         const struct manifest *m,
+                                         unsigned slot, uint32_t *length)
+{
+    struct shard_store *s = w->stores[world_drive_of(w, m, slot)];
+    struct shard_key key = manifest_shard(m, 0, slot);
+    struct shard_info info;
+    uint8_t *bytes;
+
+    assert_true(shard_store_stat(s, &key, &info));
+    bytes = malloc(info.length);
+    assert_int_equal(shard_get_wait(s, key, 0, info.length, bytes, NULL), 0);
+    *length = info.length;
+    return bytes;
+}
+
+static inline void world_delete_shard(struct world *w, const struct manifest *m,
+                                      unsigned slot)
+{
+    assert_int_equal(shard_delete_wait(w->stores[world_drive_of(w, m, slot)],
+                                       manifest_shard(m, 0, slot), NULL),
+                     0);
+}
+
 #endif

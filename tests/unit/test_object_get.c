@@ -32,14 +32,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct object_store_stats stats_of(struct world *w)
-{
-    struct object_store_stats stats;
-
-    object_store_stats(w->objects, &stats);
-    return stats;
-}
-
 static void put_all(struct world *w, struct buf *manifests)
 {
     for (uint64_t i = 0; i < SIZES; i++) {
@@ -303,12 +295,12 @@ static void damage_on_any_two_drives_is_read_around_and_mended(void **state)
         assert_int_equal(world_get_all(w, &manifest, round, NULL), 0);
         assert_true(world_heals(w, &manifest));
         /* What is whole is not written again. */
-        assert_true(stats_of(w).shards_repaired <= 2 * (round + 1));
+        assert_true(world_stats(w).shards_repaired <= 2 * (round + 1));
         assert_int_equal(world_get_all(w, &manifest, round, NULL), 0);
         manifest_free(&m);
         buf_free(&manifest);
     }
-    assert_true(stats_of(w).reads_degraded > 0);
+    assert_true(world_stats(w).reads_degraded > 0);
     world_close(w);
 }
 
@@ -358,23 +350,23 @@ static void hung_drives_cost_a_moment_and_no_memory(void **state)
     world_open(w, 0);
     put_all(w, manifests);
     for (unsigned a = 0; a < 4; a += 2) {
-        uint64_t hedged = stats_of(w).reads_hedged;
+        uint64_t hedged = world_stats(w).reads_hedged;
         size_t held;
         world_hold_reads(1u << a | 1u << (a + 1));
         get_each(w, manifests);
-        assert_true(stats_of(w).reads_hedged > hedged);
+        assert_true(world_stats(w).reads_hedged > hedged);
         do { /* until both are known to hang: each was asked, 2 s ago */
             clock_sleep_ms(2100);
             held = pool_used(w->pool);
-            hedged = stats_of(w).reads_hedged;
+            hedged = world_stats(w).reads_hedged;
             get_each(w, manifests);
         } while (pool_used(w->pool) != held ||
-                 stats_of(w).reads_hedged != hedged);
+                 world_stats(w).reads_hedged != hedged);
         for (int round = 0; round < 10; round++) {
             get_each(w, manifests);
         }
         /* None waited for them, none left memory with them. */
-        assert_int_equal(stats_of(w).reads_hedged, hedged);
+        assert_int_equal(world_stats(w).reads_hedged, hedged);
         for (int i = 0; i < 500 && pool_used(w->pool) != held; i++) {
             clock_sleep_ms(10); /* what was dropped still comes */
         }

@@ -29,14 +29,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct object_store_stats stats_of(struct world *w)
-{
-    struct object_store_stats stats;
-
-    object_store_stats(w->objects, &stats);
-    return stats;
-}
-
 static void a_buffer_is_large_enough_for_each_shorter_chunk(void **state)
 {
     static const uint32_t sizes[] = {1,      4096,   65535,  65536,   65537,
@@ -129,13 +121,13 @@ static void a_shard_missed_is_written_when_its_drive_is_back(void **state)
     world_open(w, 0);
     fake_disk_fail(w->disks[3], 0, ERR_IO, true);
     assert_int_equal(world_put(w, 1, 2 * MIB, MIB, &manifest, NULL), 0);
-    assert_int_equal(stats_of(w).chunks_written, 2);
-    assert_int_equal(stats_of(w).shards_missed, 2);
+    assert_int_equal(world_stats(w).chunks_written, 2);
+    assert_int_equal(world_stats(w).shards_missed, 2);
     assert_true(world_defects(w, &manifest) >= 2);
     fake_disk_fail(w->disks[3], -1, 0, false);
     world_await(w, 3, DRIVE_UP);
     assert_true(world_heals(w, &manifest));
-    assert_int_equal(stats_of(w).shards_repaired, 2);
+    assert_int_equal(world_stats(w).shards_repaired, 2);
     buf_free(&manifest);
     world_close(w);
 }
@@ -250,7 +242,7 @@ static void full_drives_are_missed_and_too_many_are_err_full(void **state)
         assert_int_equal(world_put(w, 2, MIB, MIB, &manifest, NULL), 0);
         assert_int_equal(world_get_all(w, &manifest, 2, NULL), 0);
     }
-    assert_true(stats_of(w).shards_missed > 0);
+    assert_true(world_stats(w).shards_missed > 0);
     for (unsigned i = 1; i < 4; i++) {
         fake_disk_set_size(w->disks[i], fake_disk_used(w->disks[i]));
     }

@@ -101,38 +101,14 @@ static uint64_t gets(struct world *w)
     return sum;
 }
 
-static void delete_shard(struct world *w, const struct manifest *m,
-                         unsigned slot)
-{
-    assert_int_equal(shard_delete_wait(w->stores[world_drive_of(w, m, slot)],
-                                       manifest_shard(m, 0, slot), NULL),
-                     0);
-}
-
 static void delete_shards(struct world *w, const struct manifest *m,
                           uint32_t slots)
 {
     for (unsigned slot = 0; slot < GEOMETRY_SLOTS_MAX; slot++) {
         if (slots >> slot & 1) {
-            delete_shard(w, m, slot);
+            world_delete_shard(w, m, slot);
         }
     }
-}
-
-/* The shard in @slot of the first chunk; free(). */
-static uint8_t *shard_bytes(struct world *w, const struct manifest *m,
-                            unsigned slot, uint32_t *length)
-{
-    struct shard_store *s = w->stores[world_drive_of(w, m, slot)];
-    struct shard_key key = manifest_shard(m, 0, slot);
-    struct shard_info info;
-    uint8_t *bytes;
-
-    assert_true(shard_store_stat(s, &key, &info));
-    bytes = malloc(info.length);
-    assert_int_equal(shard_get_wait(s, key, 0, info.length, bytes, NULL), 0);
-    *length = info.length;
-    return bytes;
 }
 
 /* ---- what may be lost ---- */
@@ -393,16 +369,16 @@ static uint64_t rebuild(struct world *w, const struct manifest *m,
                         const struct chunk_ref *chunk, unsigned slot)
 {
     uint32_t before_bytes, after_bytes;
-    uint8_t *before = shard_bytes(w, m, slot, &before_bytes);
+    uint8_t *before = world_shard_bytes(w, m, slot, &before_bytes);
     uint64_t reads;
     uint8_t *after;
 
-    delete_shard(w, m, slot);
+    world_delete_shard(w, m, slot);
     reads = gets(w);
     object_repair_queue(w->objects, chunk, 1u << slot);
     world_await_repairs(w);
     reads = gets(w) - reads;
-    after = shard_bytes(w, m, slot, &after_bytes);
+    after = world_shard_bytes(w, m, slot, &after_bytes);
     assert_int_equal(after_bytes, before_bytes);
     assert_memory_equal(after, before, before_bytes);
     free(before);
@@ -472,8 +448,8 @@ static void a_mate_that_is_gone_is_made_up_for(void **state)
 
     world_open(w, 0);
     put_chunk(w, 1, 3 * MIB, &b, &m, &chunk);
-    delete_shard(w, &m, 6); /* of the group of slots 0, 1, 2 */
-    delete_shard(w, &m, 1);
+    world_delete_shard(w, &m, 6); /* of the group of slots 0, 1, 2 */
+    world_delete_shard(w, &m, 1);
     assert_int_equal(object_repair_shard(w->objects, &chunk, 0, NULL), 0);
     assert_true(world_heals(w, &b)); /* what it found missing was queued */
     manifest_free(&m);
@@ -498,7 +474,7 @@ static void a_mate_whose_drive_is_gone_is_known_beforehand(void **state)
                      ERR_UNAVAILABLE);
     assert_string_equal(err.text, "slot 3 has no local group that answers");
     assert_int_equal(gets(w), 0);
-    delete_shard(w, &m, 3);
+    world_delete_shard(w, &m, 3);
     assert_int_equal(object_repair_shard(w->objects, &chunk, 3, NULL), 0);
     assert_int_equal(world_defects(w, &b), 1); /* that of the drive */
     free(out);
@@ -536,7 +512,7 @@ static void a_mate_that_hangs_is_not_waited_for_long(void **state)
     world_open(w, 0);
     put_chunk(w, 1, 3 * MIB, &b, &m, &chunk);
     world_reopen(w, 0); /* nothing is in a cache */
-    delete_shard(w, &m, 4);
+    world_delete_shard(w, &m, 4);
     world_hold_reads(1u << world_drive_of(w, &m, 7));
     start = clock_mono_ms();
     assert_int_equal(object_repair_shard(w->objects, &chunk, 4, NULL), 0);
@@ -562,7 +538,7 @@ static void a_shard_without_a_local_group_says_so(void **state)
     assert_int_equal(object_read_local(w->objects, &chunk, 8, out, &err),
                      ERR_UNAVAILABLE);
     assert_string_equal(err.text, "slot 8 has no local group");
-    delete_shard(w, &m, 7);
+    world_delete_shard(w, &m, 7);
     assert_int_equal(object_read_local(w->objects, &chunk, 3, out, &err),
                      ERR_UNAVAILABLE);
     assert_int_equal(object_read_local(w->objects, &chunk, 0, out, &err), 0);

@@ -35,38 +35,6 @@ static struct manifest decoded(const struct buf *b)
     return m;
 }
 
-static struct object_store_stats stats_of(struct world *w)
-{
-    struct object_store_stats stats;
-
-    object_store_stats(w->objects, &stats);
-    return stats;
-}
-
-/* The shard in @slot of the first chunk; free(). */
-static uint8_t *shard_bytes(struct world *w, const struct manifest *m,
-                            unsigned slot, uint32_t *length)
-{
-    struct shard_store *s = w->stores[world_drive_of(w, m, slot)];
-    struct shard_key key = manifest_shard(m, 0, slot);
-    struct shard_info info;
-    uint8_t *bytes;
-
-    assert_true(shard_store_stat(s, &key, &info));
-    bytes = malloc(info.length);
-    assert_int_equal(shard_get_wait(s, key, 0, info.length, bytes, NULL), 0);
-    *length = info.length;
-    return bytes;
-}
-
-static void delete_shard(struct world *w, const struct manifest *m,
-                         unsigned slot)
-{
-    assert_int_equal(shard_delete_wait(w->stores[world_drive_of(w, m, slot)],
-                                       manifest_shard(m, 0, slot), NULL),
-                     0);
-}
-
 static void each_shard_of_each_shape_is_rebuilt_as_it_was(void **state)
 {
     static const uint64_t sizes[] = {1,      65536,  65537,      131072,
@@ -89,11 +57,11 @@ static void each_shard_of_each_shape_is_rebuilt_as_it_was(void **state)
             if (geometry_shard_bytes(&shape, slot) == 0) {
                 continue;
             }
-            before = shard_bytes(w, &m, slot, &before_bytes);
-            delete_shard(w, &m, slot);
+            before = world_shard_bytes(w, &m, slot, &before_bytes);
+            world_delete_shard(w, &m, slot);
             assert_int_equal(
                 object_repair_shard(w->objects, &chunk, slot, NULL), 0);
-            after = shard_bytes(w, &m, slot, &after_bytes);
+            after = world_shard_bytes(w, &m, slot, &after_bytes);
             assert_int_equal(after_bytes, before_bytes);
             assert_memory_equal(after, before, before_bytes);
             free(before);
@@ -114,8 +82,8 @@ static void a_read_queues_what_it_found_missing(void **state)
     world_open(w, 0);
     assert_int_equal(world_put(w, 1, MIB, MIB, &manifest, NULL), 0);
     m = decoded(&manifest);
-    delete_shard(w, &m, 0);
-    delete_shard(w, &m, 2);
+    world_delete_shard(w, &m, 0);
+    world_delete_shard(w, &m, 2);
     assert_int_equal(world_get_all(w, &manifest, 1, NULL), 0);
     assert_true(world_heals(w, &manifest));
     manifest_free(&m);
@@ -134,13 +102,13 @@ static void what_cannot_be_written_yet_waits(void **state)
     assert_int_equal(world_put(w, 1, MIB, MIB, &manifest, NULL), 0);
     m = decoded(&manifest);
     slot = world_slot_of(w, &m, 5);
-    delete_shard(w, &m, slot);
+    world_delete_shard(w, &m, slot);
     fake_disk_set_present(w->disks[5], false);
     world_await(w, 5, DRIVE_FAILED);
     struct chunk_ref chunk = object_chunk_ref(&m, 0);
     object_repair_queue(w->objects, &chunk, 1u << slot);
     clock_sleep_ms(300);
-    assert_int_equal(stats_of(w).shards_repaired, 0);
+    assert_int_equal(world_stats(w).shards_repaired, 0);
     fake_disk_set_present(w->disks[5], true);
     world_await(w, 5, DRIVE_UP);
     assert_true(world_heals(w, &manifest));
@@ -164,13 +132,13 @@ static void a_hung_drive_does_not_hold_up_the_others(void **state)
     m2 = decoded(&second);
     c1 = object_chunk_ref(&m1, 0);
     c2 = object_chunk_ref(&m2, 0);
-    delete_shard(w, &m1, world_slot_of(w, &m1, 0));
-    delete_shard(w, &m2, world_slot_of(w, &m2, 1));
+    world_delete_shard(w, &m1, world_slot_of(w, &m1, 0));
+    world_delete_shard(w, &m2, world_slot_of(w, &m2, 1));
     fake_disk_hang(w->disks[0], true);
     object_repair_queue(w->objects, &c1, 1u << world_slot_of(w, &m1, 0));
     object_repair_queue(w->objects, &c2, 1u << world_slot_of(w, &m2, 1));
     assert_true(world_heals(w, &second));
-    assert_int_equal(stats_of(w).shards_repaired, 1);
+    assert_int_equal(world_stats(w).shards_repaired, 1);
     fake_disk_hang(w->disks[0], false);
     assert_true(world_heals(w, &first));
     manifest_free(&m1);
@@ -192,17 +160,17 @@ static void the_queue_is_bounded_and_counts_what_it_drops(void **state)
         object_repair_queue(w->objects, &chunk, 1);
         object_repair_queue(w->objects, &chunk, 2); /* the same: no new place */
     }
-    assert_in_range(stats_of(w).repairs_waiting, OBJECT_REPAIRS_MAX,
+    assert_in_range(world_stats(w).repairs_waiting, OBJECT_REPAIRS_MAX,
                     OBJECT_REPAIRS_MAX + 1);
-    assert_in_range(stats_of(w).repairs_dropped, 1, 20);
+    assert_in_range(world_stats(w).repairs_dropped, 1, 20);
     for (uint32_t i = 0; i < OBJECT_REPAIRS_MAX + 10; i++) {
         object_repair_forget(w->objects, i * 0x123456789abcdefu,
                              (uint64_t)i << 24);
     }
-    for (int i = 0; i < 1000 && stats_of(w).repairs_waiting > 0; i++) {
+    for (int i = 0; i < 1000 && world_stats(w).repairs_waiting > 0; i++) {
         clock_sleep_ms(5);
     }
-    assert_int_equal(stats_of(w).repairs_waiting, 0);
+    assert_int_equal(world_stats(w).repairs_waiting, 0);
     world_close(w);
 }
 
@@ -218,8 +186,8 @@ static void what_is_deleted_is_not_brought_back(void **state)
         assert_int_equal(world_put(w, i, MIB, MIB, &manifest, NULL), 0);
         m = decoded(&manifest);
         chunk = object_chunk_ref(&m, 0);
-        delete_shard(w, &m, 1);
-        delete_shard(w, &m, 4);
+        world_delete_shard(w, &m, 1);
+        world_delete_shard(w, &m, 4);
         object_repair_queue(w->objects, &chunk, 1u << 1 | 1u << 4);
         clock_sleep_ms(i % 10); /* some are under way, some done */
         assert_int_equal(
@@ -228,13 +196,13 @@ static void what_is_deleted_is_not_brought_back(void **state)
         buf_free(&manifest);
     }
     /* The last repair may still have to see that its chunk is gone. */
-    for (int i = 0;
-         i < 1000 && (world_shards(w) > 0 || stats_of(w).repairs_waiting > 0);
+    for (int i = 0; i < 1000 &&
+                    (world_shards(w) > 0 || world_stats(w).repairs_waiting > 0);
          i++) {
         clock_sleep_ms(10);
     }
     assert_int_equal(world_shards(w), 0);
-    assert_int_equal(stats_of(w).repairs_waiting, 0);
+    assert_int_equal(world_stats(w).repairs_waiting, 0);
     world_close(w);
 }
 
