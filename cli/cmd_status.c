@@ -129,7 +129,7 @@ static size_t print_capacity(const char *json)
     return bad;
 }
 
-/* Gives false when something is lost or degraded. */
+/* Gives false when something is lost, degraded or not where it should be. */
 static bool print_layout(const char *json)
 {
     char *survives = json_text(json, "cluster.layout.survives");
@@ -153,7 +153,7 @@ static bool print_layout(const char *json)
         putchar('\n');
     }
     free(survives);
-    return degraded == 0 && lost == 0;
+    return degraded == 0 && lost == 0 && moves == 0;
 }
 
 /* Gives false when not all is well. */
@@ -268,8 +268,8 @@ const struct cli_command cli_status = {
     "Show how a server is: its drives with their state and space, the "
     "catalogue, memory for bodies, and repair; of a cluster also its servers, "
     "who leads, what losses the layout survives and what is being moved. Exits "
-    "1 when a server or drive is not up, shards are missing, nobody leads, or "
-    "the server does not answer.",
+    "1 when a server or drive is not up, shards are missing or to be moved, "
+    "nobody leads, or the server does not answer.",
     table,
     run,
 };
