@@ -59,10 +59,36 @@ int apply_bucket_delete(struct step *s)
         s->status = ERR_BUCKET_NOT_EMPTY;
         return 0;
     }
+    q = meta_db_stmt(s->db, STMT_CONFIG_CLEAR);
+    bind_u64(q, 1, id);
+    rc = step_run(s, STMT_CONFIG_CLEAR, q);
+    if (rc != 0) {
+        return rc;
+    }
     q = meta_db_stmt(s->db, STMT_BUCKET_REMOVE);
     bind_u64(q, 1, id);
     s->a->state.buckets--;
     return step_run(s, STMT_BUCKET_REMOVE, q);
+}
+
+int apply_bucket_config(struct step *s)
+{
+    enum meta_statement name =
+        s->c->content.len > 0 ? STMT_CONFIG_PUT : STMT_CONFIG_REMOVE;
+    sqlite3_stmt *q;
+    uint64_t id;
+    int rc = step_bucket(s, &s->c->bucket, &id);
+
+    if (rc != 0 || s->status != 0) {
+        return rc;
+    }
+    q = meta_db_stmt(s->db, name);
+    bind_u64(q, 1, id);
+    bind_u64(q, 2, s->c->config);
+    if (name == STMT_CONFIG_PUT) {
+        bind_bytes(q, 3, s->c->content.p, s->c->content.len);
+    }
+    return step_run(s, name, q);
 }
 
 /* ---- objects ---- */

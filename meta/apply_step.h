@@ -90,6 +90,7 @@ int apply_body_release(struct step *s, uint64_t body);
 
 int apply_bucket_create(struct step *s);
 int apply_bucket_delete(struct step *s);
+int apply_bucket_config(struct step *s);
 int apply_object_put(struct step *s);
 int apply_object_delete(struct step *s);
 int apply_objects_delete(struct step *s);

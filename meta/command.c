@@ -62,6 +62,17 @@ void command_bucket_delete(struct buf *out, const char *bucket)
     put_text(out, bucket);
 }
 
+void command_bucket_config(struct buf *out, const char *bucket,
+                           enum meta_config_kind kind, const void *value,
+                           size_t len)
+{
+    CHECK(len <= META_CONFIG_MAX);
+    command_put_head(out, COMMAND_BUCKET_CONFIG);
+    put_text(out, bucket);
+    put_u8(out, (uint8_t)kind);
+    put_blob(out, value, len);
+}
+
 void command_object_put(struct buf *out, const char *bucket, const char *key,
                         const struct meta_condition *condition,
                         const struct meta_content *content, const char *etag,
@@ -401,6 +412,17 @@ static void take_upload_complete(struct decoder *d, struct command *c)
     decode_items(d, c, META_PARTS_MAX);
 }
 
+static void take_bucket_config(struct decoder *d, struct command *c)
+{
+    take_bucket(d, &c->bucket);
+    decode_note(d, "kind");
+    c->config = get_u8(&d->r);
+    if (c->config < META_CONFIG_VERSIONING || c->config >= META_CONFIG_END) {
+        wire_fail(&d->r);
+    }
+    c->content = decode_blob(d, "value", META_CONFIG_MAX);
+}
+
 static void take_fields(struct decoder *d, struct command *c)
 {
     switch (c->type) {
@@ -411,6 +433,9 @@ static void take_fields(struct decoder *d, struct command *c)
             break;
         case COMMAND_BUCKET_DELETE:
             take_bucket(d, &c->bucket);
+            break;
+        case COMMAND_BUCKET_CONFIG:
+            take_bucket_config(d, c);
             break;
         case COMMAND_OBJECT_PUT:
             take_object_put(d, c);
@@ -525,6 +550,7 @@ bool command_adds(int type)
 {
     switch (type) {
         case COMMAND_BUCKET_CREATE:
+        case COMMAND_BUCKET_CONFIG:
         case COMMAND_OBJECT_PUT:
         case COMMAND_OBJECT_COPY:
         case COMMAND_UPLOAD_CREATE:

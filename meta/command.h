@@ -30,7 +30,8 @@ struct err;
 #define META_PARTS_MAX 10000
 #define META_DELETE_MAX 1000
 #define META_COMMAND_MAX (16 << 20)
-#define META_UPLOAD_ID 16 /* bytes */
+#define META_CONFIG_MAX (64 << 10) /* of one kind, of a bucket */
+#define META_UPLOAD_ID 16          /* bytes */
 
 /* Of the registry; sizes of ids and digests in bytes. */
 #define META_CLUSTER_ID 16
@@ -74,7 +75,8 @@ struct err;
     X(DRIVE_ADD, 20)      \
     X(DRIVE_STATE, 21)    \
     X(DRIVE_WEIGHT, 22)   \
-    X(LAYOUT_CHANGE, 23)
+    X(LAYOUT_CHANGE, 23)  \
+    X(BUCKET_CONFIG, 24)
 
 enum command_type {
 #define X(name, value) COMMAND_##name = value,
@@ -104,6 +106,37 @@ void command_bucket_create(struct buf *out, const char *bucket,
                            const char *owner, uint64_t time_ms);
 /* ERR_NO_BUCKET, ERR_BUCKET_NOT_EMPTY (objects or uploads in progress). */
 void command_bucket_delete(struct buf *out, const char *bucket);
+
+/* What a bucket is told to be, a kind each: X(name, wire value). Values are the
+ * gateway's own bytes but for those that apply itself obeys, which say so. */
+#define META_CONFIG_TABLE(X) \
+    X(VERSIONING, 1)         \
+    X(OBJECT_LOCK, 2)        \
+    X(POLICY, 3)             \
+    X(ACL, 4)                \
+    X(OWNERSHIP, 5)          \
+    X(PUBLIC_ACCESS, 6)      \
+    X(CORS, 7)               \
+    X(LIFECYCLE, 8)          \
+    X(TAGGING, 9)            \
+    X(ENCRYPTION, 10)        \
+    X(LOGGING, 11)           \
+    X(NOTIFICATION, 12)      \
+    X(ERASURE, 13)           \
+    X(COMPRESSION, 14)       \
+    X(RULES, 15)
+
+enum meta_config_kind {
+#define X(name, value) META_CONFIG_##name = value,
+    META_CONFIG_TABLE(X)
+#undef X
+        META_CONFIG_END
+};
+
+/* ERR_NO_BUCKET. @len 0: as if it was never set. */
+void command_bucket_config(struct buf *out, const char *bucket,
+                           enum meta_config_kind kind, const void *value,
+                           size_t len);
 /* ERR_NO_BUCKET, ERR_PRECONDITION, ERR_NO_KEY. Replaces what the key named;
  * its bytes become garbage when nothing else refers to them. */
 void command_object_put(struct buf *out, const char *bucket, const char *key,
@@ -331,7 +364,7 @@ struct command {
     struct command_bytes etag, attrs, check;
     enum command_content kind;
     uint64_t size_bytes;
-    struct command_bytes content; /* inline bytes, manifest or layout */
+    struct command_bytes content; /* inline bytes, manifest, layout, value */
     uint64_t time_ms;
     uint64_t body;         /* OBJECT_COPY */
     uint64_t part_min;     /* UPLOAD_COMPLETE */
@@ -355,6 +388,7 @@ struct command {
     uint32_t drive, weight;
     uint8_t state; /* enum meta_server_state or meta_drive_state */
     bool force;
+    enum meta_config_kind config; /* BUCKET_CONFIG; its value is content */
 };
 
 struct command_item {

@@ -99,10 +99,16 @@ int meta_member_change(struct meta *m, uint32_t server, const char *address,
  * What is given is freed with the matching *_free, which takes zeroed or
  * freed structs too. Missing: ERR_NO_BUCKET, ERR_NO_KEY, ERR_NO_UPLOAD. */
 
+struct meta_config {
+    uint8_t *value; /* NULL: never set; a NUL stands after its end */
+    size_t len;
+};
 struct meta_bucket {
     char name[META_BUCKET_MAX + 1];
     char *owner;
     uint64_t created_ms;
+    struct meta_config config[META_CONFIG_END]; /* by enum meta_config_kind;
+                                                   not in a list of buckets */
 };
 int meta_bucket_get(struct meta *m, const char *bucket, struct meta_bucket *out,
                     struct err *err);

@@ -104,6 +104,8 @@ static int apply_command(struct step *s)
             return apply_bucket_create(s);
         case COMMAND_BUCKET_DELETE:
             return apply_bucket_delete(s);
+        case COMMAND_BUCKET_CONFIG:
+            return apply_bucket_config(s);
         case COMMAND_OBJECT_PUT:
             return apply_object_put(s);
         case COMMAND_OBJECT_DELETE:

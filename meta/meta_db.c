@@ -14,7 +14,8 @@
 #define BUSY_TIMEOUT_MS 10000
 
 /* The tables of a new database are made format by format, as those of an old
- * one are brought up to date: steps[n] leads from format n to n + 1. */
+ * one are brought up to date: the statements of steps[n] lead from format n to
+ * n + 1. */
 static const char *const tables =
     "CREATE TABLE state ("
     " id INTEGER PRIMARY KEY CHECK (id = 1),"
@@ -100,7 +101,16 @@ static const char *const registry =
     " expires INTEGER NOT NULL, uses INTEGER NOT NULL,"
     " note TEXT NOT NULL) STRICT, WITHOUT ROWID;";
 
-static const char *const *const steps[META_FORMAT] = {&tables, &registry};
+/* Format 3. */
+static const char *const bucket_config =
+    "CREATE TABLE bucket_config ("
+    " bucket INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    " value BLOB NOT NULL, PRIMARY KEY (bucket, kind))"
+    " STRICT, WITHOUT ROWID;";
+
+#define STEP_MAX 8
+static const char *const *const steps[META_FORMAT][STEP_MAX] = {
+    {&tables}, {&registry}, {&bucket_config}};
 
 #define SERVER_COLUMNS                                            \
     "SELECT s.id, s.name, s.address, s.endpoint, z.name, s.zone," \
@@ -121,7 +131,7 @@ static const char *const sql[STMT_COUNT] = {
         " objects = ?3, uploads = ?4, garbage = ?5",
     [STMT_BUCKET_ID] = "SELECT id FROM bucket WHERE name = ?1",
     [STMT_BUCKET_GET] =
-        "SELECT name, owner, created FROM bucket"
+        "SELECT name, owner, created, id FROM bucket"
         " WHERE name = ?1",
     [STMT_BUCKET_LIST] =
         "SELECT name, owner, created FROM bucket"
@@ -134,6 +144,14 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_BUCKET_HAS_UPLOAD] =
         "SELECT 1 FROM upload WHERE bucket = ?1"
         " LIMIT 1",
+    [STMT_CONFIG_LIST] =
+        "SELECT kind, value FROM bucket_config"
+        " WHERE bucket = ?1 AND kind >= ?2 AND kind <= ?3",
+    [STMT_CONFIG_PUT] =
+        "INSERT OR REPLACE INTO bucket_config VALUES (?1, ?2, ?3)",
+    [STMT_CONFIG_REMOVE] =
+        "DELETE FROM bucket_config WHERE bucket = ?1 AND kind = ?2",
+    [STMT_CONFIG_CLEAR] = "DELETE FROM bucket_config WHERE bucket = ?1",
     [STMT_VERSION_HEAD] =
         "SELECT etag, body, size FROM version"
         " WHERE bucket = ?1 AND key = ?2 AND version = 0",
@@ -360,8 +378,10 @@ static int take_steps(struct meta_db *db, int from, struct err *err)
     char text[128];
     int rc = 0;
 
-    for (int i = from; i < META_FORMAT && rc == 0; i++) {
-        rc = meta_db_exec(db, *steps[i], err);
+    for (int i = from; i < META_FORMAT; i++) {
+        for (int j = 0; j < STEP_MAX && steps[i][j] != NULL && rc == 0; j++) {
+            rc = meta_db_exec(db, *steps[i][j], err);
+        }
     }
     if (rc == 0) {
         snprintf(text, sizeof text,

@@ -18,7 +18,7 @@
 
 struct err;
 
-#define META_FORMAT 2
+#define META_FORMAT 3
 
 /* Names of the statements in meta_db.c. */
 #define META_STATEMENTS(X) \
@@ -35,6 +35,10 @@ struct err;
     X(BUCKET_REMOVE)       \
     X(BUCKET_HAS_VERSION)  \
     X(BUCKET_HAS_UPLOAD)   \
+    X(CONFIG_LIST)         \
+    X(CONFIG_PUT)          \
+    X(CONFIG_REMOVE)       \
+    X(CONFIG_CLEAR)        \
     X(VERSION_HEAD)        \
     X(VERSION_GET)         \
     X(VERSION_PUT)         \

@@ -327,6 +327,24 @@ static void bucket_row(sqlite3_stmt *s, struct meta_bucket *out)
     out->created_ms = column_u64(s, 2);
 }
 
+static int bucket_configs(struct meta_db *db, uint64_t id,
+                          struct meta_bucket *out, struct err *err)
+{
+    sqlite3_stmt *s = meta_db_stmt(db, STMT_CONFIG_LIST);
+    int rc = 0;
+
+    bind_u64(s, 1, id);
+    bind_u64(s, 2, META_CONFIG_VERSIONING);
+    bind_u64(s, 3, META_CONFIG_END - 1);
+    while (meta_read_step(db, s, &rc, err) == 1) {
+        struct meta_config *c = &out->config[column_u64(s, 0)];
+        c->value = (uint8_t *)meta_column_text(s, 1);
+        c->len = (size_t)sqlite3_column_bytes(s, 1);
+    }
+    meta_db_done(db, STMT_CONFIG_LIST);
+    return rc;
+}
+
 int meta_bucket_get(struct meta *m, const char *bucket, struct meta_bucket *out,
                     struct err *err)
 {
@@ -337,19 +355,27 @@ int meta_bucket_get(struct meta *m, const char *bucket, struct meta_bucket *out,
     if (rc != 0) {
         return rc;
     }
+    *out = (struct meta_bucket){0};
     s = meta_db_stmt(db, STMT_BUCKET_GET);
     bind_text(s, 1, bucket, strlen(bucket));
     rc = one_row(db, s, ERR_NO_BUCKET, err);
     if (rc == 0) {
         bucket_row(s, out);
+        rc = bucket_configs(db, column_u64(s, 3), out, err);
     }
     meta_read_end(m, db);
+    if (rc != 0) {
+        meta_bucket_free(out);
+    }
     return rc;
 }
 
 void meta_bucket_free(struct meta_bucket *b)
 {
     free(b->owner);
+    for (int i = 0; i < META_CONFIG_END; i++) {
+        free(b->config[i].value);
+    }
     memset(b, 0, sizeof *b);
 }
 

@@ -205,6 +205,7 @@ int meta_each_manifest(struct meta *m, manifest_fn fn, void *arg,
 static const char *const dumps[] = {
     "SELECT 'state', * FROM state",
     "SELECT 'bucket', * FROM bucket ORDER BY id",
+    "SELECT 'bucket_config', * FROM bucket_config ORDER BY bucket, kind",
     "SELECT 'version', * FROM version ORDER BY bucket, key, version",
     "SELECT 'body', * FROM body ORDER BY id",
     "SELECT 'part', * FROM part ORDER BY body, number",

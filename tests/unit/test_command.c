@@ -112,6 +112,10 @@ static void encode(int type, struct buf *out)
         case COMMAND_BUCKET_DELETE:
             command_bucket_delete(out, "bucket");
             break;
+        case COMMAND_BUCKET_CONFIG:
+            command_bucket_config(out, "bucket", META_CONFIG_TAGGING, "tags",
+                                  4);
+            break;
         case COMMAND_OBJECT_PUT:
             command_object_put(out, "bucket", "key", &condition, &in_row,
                                "etag", "attrs", 5, 12);
@@ -177,6 +181,13 @@ static void every_field_comes_back(void **state)
     assert_bytes(&c.bucket, "bucket");
     assert_bytes(&c.owner, "owner");
     assert_int_equal(c.time_ms, 11);
+
+    buf_clear(&b);
+    encode(COMMAND_BUCKET_CONFIG, &b);
+    must_decode(&b, &c);
+    assert_bytes(&c.bucket, "bucket");
+    assert_int_equal(c.config, META_CONFIG_TAGGING);
+    assert_bytes(&c.content, "tags");
 
     buf_clear(&b);
     encode(COMMAND_OBJECT_PUT, &b);

@@ -53,6 +53,54 @@ static void buckets_are_listed_by_name(void **state)
     temp_dir_free(dir);
 }
 
+static int set_config(struct meta *m, enum meta_config_kind kind,
+                      const char *value)
+{
+    struct buf b = {0};
+    int rc;
+
+    command_bucket_config(&b, "a", kind, value, strlen(value));
+    rc = meta_propose_wait(m, &b, NULL, NULL);
+    buf_free(&b);
+    return rc;
+}
+
+static void a_bucket_keeps_what_it_was_told_until_it_is_told_nothing(
+    void **state)
+{
+    char *dir = temp_dir_new();
+    struct meta *m = must_open(dir);
+    struct meta_bucket b;
+    struct buf command = {0};
+
+    (void)state;
+    assert_int_equal(set_config(m, META_CONFIG_CORS, "x"), ERR_NO_BUCKET);
+    bucket_create(m, "a");
+    assert_int_equal(set_config(m, META_CONFIG_CORS, "one"), 0);
+    assert_int_equal(set_config(m, META_CONFIG_RULES, "two"), 0);
+    assert_int_equal(set_config(m, META_CONFIG_CORS, "three"), 0);
+    assert_int_equal(meta_bucket_get(m, "a", &b, NULL), 0);
+    assert_string_equal(b.config[META_CONFIG_CORS].value, "three");
+    assert_int_equal(b.config[META_CONFIG_CORS].len, 5);
+    assert_string_equal(b.config[META_CONFIG_RULES].value, "two");
+    assert_null(b.config[META_CONFIG_POLICY].value);
+    meta_bucket_free(&b);
+    assert_int_equal(set_config(m, META_CONFIG_CORS, ""), 0);
+    assert_int_equal(meta_bucket_get(m, "a", &b, NULL), 0);
+    assert_null(b.config[META_CONFIG_CORS].value);
+    meta_bucket_free(&b);
+    /* One made again under the name starts with nothing. */
+    command_bucket_delete(&command, "a");
+    assert_int_equal(meta_propose_wait(m, &command, NULL, NULL), 0);
+    bucket_create(m, "a");
+    assert_int_equal(meta_bucket_get(m, "a", &b, NULL), 0);
+    assert_null(b.config[META_CONFIG_RULES].value);
+    meta_bucket_free(&b);
+    buf_free(&command);
+    meta_close(m);
+    temp_dir_free(dir);
+}
+
 static void put_part(struct meta *m, const uint8_t *id, uint32_t number,
                      uint64_t size, uint64_t run)
 {
@@ -320,6 +368,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buckets_are_listed_by_name),
+        cmocka_unit_test(
+            a_bucket_keeps_what_it_was_told_until_it_is_told_nothing),
         cmocka_unit_test(parts_are_found_by_offset_and_by_number),
         cmocka_unit_test(uploads_and_their_parts_are_listed),
         cmocka_unit_test(runs_are_known_until_their_garbage_is_done),
