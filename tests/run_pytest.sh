@@ -22,6 +22,8 @@ if [ ! -x "$GODWIT" ]; then
     exit 1
 fi
 [ $# -gt 0 ] || set -- .
+# Two files at a time, but clusters, whose tests watch time go by, alone.
+[ "$suite" = cluster ] || set -- -n 2 --dist loadfile "$@"
 "$python" -m pytest -q -rsfE --tb=short -p no:cacheprovider \
     --durations=8 --junitxml="$report" "$@"
 status=$?
