@@ -107,6 +107,10 @@ uint32_t cluster_epoch(struct cluster *c);
 /* Has @server answered within the last seconds? */
 bool cluster_hears(struct cluster *c, uint32_t server);
 
+/* Is a put of this run (chunk id with the low 24 bits of @lo clear) in flight
+ * at another server, or may it be, as one does not answer? Blocks. */
+bool cluster_put_in_flight(struct cluster *c, uint64_t hi, uint64_t lo);
+
 /* Of the moves that are under way; only where the catalogue is led. */
 struct cluster_progress {
     uint64_t since_ms; /* clock_mono_ms at the plan's start */

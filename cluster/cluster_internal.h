@@ -143,6 +143,12 @@ void cluster_renew(struct cluster *c);
 /* Such a request: a certificate for the server that asks. */
 void cluster_answer_renewal(struct cluster *c, struct net_request *r);
 
+/* ---- flight.c ---- */
+
+#define CLUSTER_FLIGHT 3 /* NET_CLUSTER: a run; is a put of it in flight? */
+
+void cluster_answer_flight(struct cluster *c, struct net_request *r);
+
 /* ---- keeper.c ---- */
 
 void *cluster_keeper_main(void *arg);

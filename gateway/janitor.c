@@ -120,8 +120,13 @@ static void abort_old_uploads(struct janitor *j)
 static bool run_known(void *arg, uint64_t hi, uint64_t lo)
 {
     struct janitor *j = arg;
+    struct gateway *g = j->gateway;
 
-    return meta_run_known(j->gateway->meta, hi, lo);
+    /* In this order: a put that had ended when its server was asked is in the
+     * catalogue by then. */
+    return meta_run_known(g->meta, hi, lo) ||
+           (g->cluster != NULL && (cluster_put_in_flight(g->cluster, hi, lo) ||
+                                   meta_run_known(g->meta, hi, lo)));
 }
 
 static bool mend_one(void *arg, const char *bucket, const char *key,

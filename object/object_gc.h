@@ -19,6 +19,9 @@ struct object_store;
 int object_delete(struct object_store *s, const void *manifest, size_t len,
                   struct err *err);
 
+/* Is a put of this run under way here? Does not block. */
+bool object_put_in_flight(struct object_store *s, uint64_t hi, uint64_t lo);
+
 /* Walk all drives of this server; for each chunk that is older than
  * orphan_age_ms and not of a put in flight, ask @known (chunk id with the low
  * 24 bits of lo cleared: a run); delete the shards of runs that are not known.

@@ -97,11 +97,6 @@ void object_mend_free(struct object_mend *m);
  * once no more have come for a while. Any thread. */
 void object_mend_later(struct object_store *s);
 
-/* ---- object_put.c ---- */
-
-/* Is a put of this run open? Any thread. */
-bool object_put_in_flight(struct object_store *s, uint64_t hi, uint64_t lo);
-
 /* ---- object_read.c ---- */
 
 /* Read bytes [@offset, @offset + @length) of a chunk into @out, by any means;

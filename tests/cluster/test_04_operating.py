@@ -15,6 +15,7 @@ import pytest
 
 import cluster as cluster_module
 from cluster import Cluster
+from s3http import head_bytes, read_reply
 
 pytestmark = pytest.mark.skipif(
     cluster_module.why_not() is not None,
@@ -91,6 +92,52 @@ def drives_of(c, number):
 def three():
     with Cluster(3, flags=["--repair-after", "3s"]) as c:
         yield c
+
+
+def begin_put(member, key, data):
+    """A PUT whose last bytes are yet to come; its socket."""
+    raw = member.raw()
+    head = raw.signed_head("PUT", f"/bkt/{key}",
+                           [("Content-Length", str(len(data)))])
+    sock = raw.socket()
+    sock.sendall(head_bytes("PUT", f"/bkt/{key}", head) + data[:-1000])
+    return sock
+
+
+def slow_put(member, key, data, pause):
+    with begin_put(member, key, data) as sock:
+        time.sleep(pause)
+        sock.sendall(data[-1000:])
+        return read_reply(sock).status
+
+
+def test_orphans_of_one_server_are_not_puts_of_another():
+    """Each server collects what the catalogue does not name, at once, while
+    puts through others have stored shards that it will name."""
+    with Cluster(3, flags=["--orphan-age", "50ms"]) as c:
+        assert c.raw(0).request("PUT", "bkt").status == 200
+        data = random.Random(1).randbytes(17 << 20)
+        for i, member in enumerate(c.members):
+            assert slow_put(member, f"slow{i}", data, 3) == 200
+        for member in c.members:
+            for i in range(3):
+                chunks = explain(member, f"slow{i}")["chunks"]
+                assert len(chunks) > 1
+                assert all(s["state"] == "here" for chunk in chunks
+                           for s in chunk["shards"])
+        # And what no one will name goes.
+        victim = c.members[0]
+        before = c.members[1].status()["object"]["orphans_collected"]
+        sock = begin_put(victim, "never", data)
+        time.sleep(1)
+        victim.kill9()
+        time.sleep(1)
+        kept = c.members[1].status()["object"]["orphans_collected"]
+        assert kept == before, "it may still be in flight there"
+        sock.close()
+        victim.spawn()
+        until(lambda: c.members[1].status()["object"]["orphans_collected"] >
+              before)
 
 
 def test_a_fourth_server_gets_its_share(three):
