@@ -141,6 +141,10 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(call link_archives,cli)
 	@echo "  LD    $@"
 	$(Q)$(CC) -pthread -fsanitize=address,undefined,fuzzer -o $@ $< $(call link_archives,cli) $(call link_libs,cli)
 
+package-test: package ## install, upgrade and purge the package in a fresh Debian
+	$(Q)tests/package.sh $(B)/godwit_$(VERSION)_$$(dpkg --print-architecture).deb
+
+.PHONY: package package-test
 .PHONY: deps run bench lint format layers cppcheck install clean help
 deps: ## install missing packages (Debian 12; root or sudo)
 	$(Q)packaging/deps.sh
@@ -173,6 +177,12 @@ install: all ## install to PREFIX (/usr/local)
 	install -D -m 755 $(B)/godwit $(DESTDIR)$(PREFIX)/bin/godwit
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(B)/godwit man > $(DESTDIR)$(PREFIX)/share/man/man1/godwit.1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(B)/godwit completion > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/godwit
+
+package: deps all ## .deb packages in build/, looked at by lintian
+	$(Q)packaging/deps.sh package
+	$(Q)packaging/deb/build.sh godwit $(VERSION) $(B)
 
 clean: ## remove everything built
 	rm -rf build build-*

@@ -1,4 +1,4 @@
-/* main.c: find the command and run it; help, version and the man page. */
+/* main.c: find the command and run it; help, version, man page, completion. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/completion.h"
 #include "gateway/gateway.h"
 
 static const struct cli_command server_command = {
@@ -61,11 +62,12 @@ static void print_help(FILE *out)
         fprintf(out, "  %-10s%s\n", commands[i]->name, commands[i]->summary);
     }
     fprintf(out,
-            "  %-10s%s\n  %-10s%s\n\n"
+            "  %-10s%s\n  %-10s%s\n  %-10s%s\n\n"
             "godwit COMMAND --help tells more. `godwit --version` prints the "
             "version.\n",
             "help", "tell about a command", "man",
-            "print the manual page (roff)");
+            "print the manual page (roff)", "completion",
+            "print the completion for bash");
 }
 
 /* Text for roff: no line may begin with a control character, '-' and '\' are
@@ -158,6 +160,16 @@ static int print_man(void)
     return CLI_OK;
 }
 
+static int print_completion(void)
+{
+    struct buf b = {0};
+
+    completion_bash(commands, COMMANDS, &b);
+    fwrite(b.data, 1, b.len, stdout);
+    buf_free(&b);
+    return CLI_OK;
+}
+
 static int unknown_command(const char *name)
 {
     fprintf(stderr, "godwit: unknown command \"%s\"\nTry: godwit help\n", name);
@@ -199,6 +211,9 @@ static int dispatch(int argc, char **argv)
     }
     if (strcmp(argv[0], "man") == 0) {
         return print_man();
+    }
+    if (strcmp(argv[0], "completion") == 0) {
+        return print_completion();
     }
     c = find_command(argv[0]);
     return c != NULL ? c->run(argc, argv) : unknown_command(argv[0]);

@@ -1,9 +1,13 @@
 #!/bin/sh
 # Install the packages of deps.txt that are missing. Quiet when none is.
+# usage: deps.sh [KIND ...]; build and test when none is named
 set -eu
 cd "$(dirname "$0")"
+[ $# -gt 0 ] || set -- build test
 missing=
-for package in $(sed -n 's/^[a-z][a-z]* \([a-z0-9.+-]*\)$/\1/p' deps.txt); do
+for package in $(for kind in "$@"; do
+    sed -n "s/^$kind \([a-z0-9.+-]*\)$/\1/p" deps.txt
+done); do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null |
         grep -q '^install ok installed$' || missing="$missing $package"
 done

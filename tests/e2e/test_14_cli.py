@@ -181,6 +181,37 @@ def test_bench_prints_figures_and_json(server):
     assert "ops/s" in text and "p99" in text
 
 
+def complete(server, *words):
+    """What bash offers for the last of @words."""
+    quoted = " ".join(f"'{w}'" for w in words)
+    script = f"""
+        PATH={os.path.dirname(GODWIT)}:$PATH
+        godwit() {{ {GODWIT} "$@"; }}
+        source <({GODWIT} completion)
+        COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}
+        COMP_LINE='{" ".join(words)}'
+        compopt() {{ :; }}
+        _godwit; printf '%s\n' "${{COMPREPLY[@]}}" """
+    key, secret = server.credentials[:2]
+    done = subprocess.run(["bash", "-c", script], capture_output=True,
+                          timeout=30, env=environment(
+                              GODWIT_ENDPOINT=server.endpoint,
+                              AWS_ACCESS_KEY_ID=key,
+                              AWS_SECRET_ACCESS_KEY=secret))
+    assert done.stderr == b"", done.stderr
+    return done.stdout.decode().split()
+
+
+def test_bash_completes_commands_options_and_buckets(server):
+    assert complete(server, "godwit", "sta") == ["status", "stat"]
+    assert "--zone" in complete(server, "godwit", "server", "--")
+    assert complete(server, "godwit", "status", "--js") == ["--json"]
+    server.cli("mb", "s3://cli-complete")
+    assert complete(server, "godwit", "ls", "s3://cli-comp") == [
+        "s3://cli-complete"]
+    assert complete(server, "godwit", "cp", "/etc/hostn") == ["/etc/hostname"]
+
+
 def test_man_page_and_version(server):
     page = run_godwit("man")
     assert page.returncode == 0 and page.stdout.startswith(".")
