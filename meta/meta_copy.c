@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/wire.h"
 #include "crypto/digest.h"
+#include "meta/meta_backup.h"
 #include "meta/meta_core.h"
 #include "meta/meta_internal.h"
 #include "meta/meta_net_internal.h"
@@ -87,64 +88,15 @@ static int digest_file(int fd, uint64_t *size, uint8_t sha256[32],
     return n < 0 ? err_errno(err, "read a copy") : 0;
 }
 
-/* The applied index that a database file holds. */
-static int applied_of(const char *path, uint64_t *out, struct err *err)
-{
-    sqlite3 *db = NULL;
-    sqlite3_stmt *s = NULL;
-    int rc = ERR_CORRUPT;
-
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
-        sqlite3_prepare_v2(db, "SELECT applied FROM state", -1, &s, NULL) ==
-            SQLITE_OK &&
-        sqlite3_step(s) == SQLITE_ROW) {
-        *out = (uint64_t)sqlite3_column_int64(s, 0);
-        rc = 0;
-    } else {
-        err_set(err, rc, "%s: %s", path, sqlite3_errmsg(db));
-    }
-    sqlite3_finalize(s);
-    sqlite3_close(db); /* the last: nothing of a WAL is left */
-    return rc;
-}
-
-static int back_up(struct meta_copy *c, struct err *err)
-{
-    sqlite3 *out = NULL;
-    sqlite3_backup *b = NULL;
-    struct meta_db in;
-    int rc = meta_db_open(&in, c->m->db_path, META_DB_READER, err);
-    int done;
-
-    if (rc != 0) {
-        return rc;
-    }
-    unlink(c->out_path);
-    done = sqlite3_open(c->out_path, &out);
-    if (done == SQLITE_OK) {
-        sqlite3_exec(out, "PRAGMA synchronous = OFF", NULL, NULL, NULL);
-        b = sqlite3_backup_init(out, "main", in.sqlite, "main");
-        done = b != NULL ? sqlite3_backup_step(b, -1) : sqlite3_errcode(out);
-        sqlite3_backup_finish(b);
-    }
-    if (done != SQLITE_DONE) {
-        rc = err_set(err, done == SQLITE_FULL ? ERR_FULL : ERR_IO, "%s: %s",
-                     c->out_path, sqlite3_errmsg(out));
-    }
-    sqlite3_close(out);
-    meta_db_close(&in);
-    return rc;
-}
-
 static int make_source(struct meta_copy *c, struct err *err)
 {
     struct source s = {.fd = -1, .made_ms = clock_mono_ms()};
     int rc;
 
     forget_source(c);
-    rc = back_up(c, err);
+    rc = meta_backup_copy(c->m->db_path, c->out_path, err);
     if (rc == 0) {
-        rc = applied_of(c->out_path, &s.applied, err);
+        rc = meta_backup_applied(c->out_path, &s.applied, err);
     }
     if (rc == 0) {
         s.fd = open(c->out_path, O_RDONLY | O_CLOEXEC);
@@ -348,7 +300,7 @@ static int fetch(struct meta_copy *c, uint64_t *out_applied, struct err *err)
     }
     close(fd);
     if (rc == 0) {
-        rc = applied_of(c->in_path, &applied, err);
+        rc = meta_backup_applied(c->in_path, &applied, err);
     }
     if (rc == 0 && (applied != s.applied || applied < c->index)) {
         rc = err_set(err, ERR_CORRUPT, "its index is not what was said");
