@@ -9,6 +9,7 @@
 #include "base/latch.h"
 #include "base/mem.h"
 #include "meta/meta_core.h"
+#include "meta/meta_era.h"
 #include "meta/meta_internal.h"
 
 #define DB_FILE "catalogue.db"
@@ -93,6 +94,7 @@ static void meta_free(struct meta *m)
 
 int meta_open_database(struct meta *m, struct err *err)
 {
+    uint64_t era = 0;
     int rc = meta_db_open(&m->db, m->db_path, META_DB_WRITER, err);
 
     if (rc == 0) {
@@ -102,6 +104,13 @@ int meta_open_database(struct meta *m, struct err *err)
         rc = meta_db_open(&m->checkpoint_db, m->db_path, META_DB_READER, err);
     }
     if (rc == 0) {
+        rc = meta_era_get(m->db.sqlite, &era, err);
+    }
+    if (rc == 0) {
+        atomic_store(&m->db_era, era);
+        atomic_store(&m->era, m->join && m->apply.state.applied == 0
+                                  ? META_ERA_NONE
+                                  : era);
         sqlite3_wal_hook(m->db.sqlite, meta_on_wal, m);
         m->shown = m->apply.state;
         m->applied = m->apply.state.applied;

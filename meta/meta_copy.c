@@ -207,14 +207,18 @@ static int ask(struct meta_copy *c, struct net_call *call, uint8_t type,
                const void *head, size_t len, uint64_t timeout_ms,
                struct err *err)
 {
+    struct buf whole = {0};
     int rc;
 
+    put_u64(&whole, atomic_load(&c->m->era));
+    put_bytes(&whole, head, len);
     *call = (struct net_call){.service = NET_META,
                               .type = type,
-                              .head = head,
-                              .head_len = len,
+                              .head = whole.data,
+                              .head_len = whole.len,
                               .timeout_ms = timeout_ms};
     rc = net_call_wait(c->m->net, c->from, call);
+    buf_free(&whole);
     if (rc != 0) {
         err_set(err, rc, "%s", call->err.text);
     }

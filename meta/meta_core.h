@@ -63,6 +63,8 @@ struct meta {
     uint32_t server;
     char *address;
     bool join;
+    /* meta_era.h; what we say to others, and what the database is of. */
+    atomic_uint_least64_t era, db_era;
 
     /* Any thread, under queue_mutex. */
     pthread_mutex_t queue_mutex;

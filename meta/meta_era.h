@@ -18,6 +18,9 @@
 struct err;
 struct sqlite3;
 
+/* Of who has nothing yet and takes what it is given. */
+#define META_ERA_NONE UINT64_MAX
+
 int meta_era_get(struct sqlite3 *db, uint64_t *out, struct err *err);
 int meta_era_set(struct sqlite3 *db, uint64_t era, struct err *err);
 

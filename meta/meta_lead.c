@@ -403,6 +403,9 @@ void meta_on_tick(void *arg)
     check_state(m);
     meta_check_space(m);
     if (m->net != NULL) {
+        if (raft_last_index(&m->raft) > 0) {
+            atomic_store(&m->era, atomic_load(&m->db_era));
+        }
         meta_show_members(m);
         refuse_late(m);
         meta_net_applied(m->net_calls);

@@ -1,19 +1,25 @@
 #include "meta/meta_net.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wire.h"
 #include "meta/command.h"
+#include "meta/meta_era.h"
 #include "meta/meta_net_internal.h"
+#include "meta/meta_stop.h"
 
 #define PROPOSE_TIMEOUT_MS 15000
 #define HEAD_BYTES \
-    ((size_t)65536) /* of libraft's messages; others are bodies */
+    ((size_t)65536)           /* of libraft's messages; others are bodies */
+#define ERA_BYTES ((size_t)8) /* in front of each head */
+#define ERA_SAY_AGAIN_MS 10000
 
 /* A frame that came, on its way to the loop. */
 struct inbound {
@@ -51,6 +57,7 @@ struct call *meta_call_new(struct meta_net *n, uint8_t type,
     c->call.type = type;
     c->call.timeout_ms = timeout_ms;
     c->call.done = call_back;
+    put_u64(&c->head, atomic_load(&n->m->era));
     return c;
 }
 
@@ -93,22 +100,28 @@ void meta_net_send(void *arg, raft_id to, const char *address,
 {
     struct meta *m = arg;
 
+    struct buf head = {0};
+
     (void)address; /* net knows where each server is */
-    if (len <= HEAD_BYTES) {
-        net_send(m->net_calls->net, (uint32_t)to, NET_RAFT, 0, message, len,
-                 NULL, 0);
+    put_u64(&head, atomic_load(&m->era));
+    if (len + ERA_BYTES <= HEAD_BYTES) {
+        put_bytes(&head, message, len);
+        net_send(m->net_calls->net, (uint32_t)to, NET_RAFT, 0, head.data,
+                 head.len, NULL, 0);
     } else {
-        net_send(m->net_calls->net, (uint32_t)to, NET_RAFT, 0, NULL, 0, message,
-                 len);
+        net_send(m->net_calls->net, (uint32_t)to, NET_RAFT, 0, head.data,
+                 head.len, message, len);
     }
+    buf_free(&head);
 }
 
 static void take_message(struct meta_net *n, struct net_request *r)
 {
     bool bulk = r->head_len == 0;
+    bool notice = bulk && r->body_len == 0; /* same_era has looked at it */
     struct err err;
 
-    if (!n->m->raft_closed &&
+    if (!n->m->raft_closed && !notice &&
         raft_io_receive(n->m->disk, r->server, "", bulk ? r->body : r->head,
                         bulk ? r->body_len : r->head_len, &err) != 0) {
         log_errf(LOG_WARN, "raft: message refused", "server %u: %s", r->server,
@@ -314,6 +327,43 @@ static void serve_confirm(struct meta_net *n, struct net_request *r)
     net_reply(n->net, r, 0, NULL, head, sizeof head, NULL, 0, NULL, NULL);
 }
 
+/* Are we and who asks of one line of log? Who is of an earlier one ends, lest
+ * two catalogues be led in one cluster. */
+static bool same_era(struct meta_net *n, struct net_request *r)
+{
+    uint64_t ours = atomic_load(&n->m->era), theirs = META_ERA_NONE;
+    uint64_t now = clock_mono_ms();
+    uint8_t head[ERA_BYTES];
+
+    if (r->head_len >= ERA_BYTES) {
+        theirs = load_u64(r->head);
+        r->head += ERA_BYTES;
+        r->head_len -= ERA_BYTES;
+    }
+    if (theirs == ours || theirs == META_ERA_NONE || ours == META_ERA_NONE) {
+        return true;
+    }
+    if (theirs > ours) {
+        char text[200];
+        snprintf(
+            text, sizeof text,
+            "server %u has one that was restored or recovered since; put "
+            "this copy aside by \"godwit catalogue rejoin --data DIR\" and "
+            "start again",
+            r->server);
+        meta_stop("an earlier catalogue", text);
+    }
+    store_u64(head, ours); /* it is to know that, and end */
+    net_send(n->net, r->server, NET_RAFT, 0, head, sizeof head, NULL, 0);
+    if (now - n->era_said_ms > ERA_SAY_AGAIN_MS || n->era_said_ms == 0) {
+        n->era_said_ms = now;
+        log_errf(LOG_WARN, "catalogue: a member of an earlier era",
+                 "server %u: it ends; godwit catalogue rejoin is for it",
+                 r->server);
+    }
+    return false;
+}
+
 static void on_inbound(struct loop_call *call)
 {
     struct inbound *in = LIST_OF(call, struct inbound, call);
@@ -321,7 +371,10 @@ static void on_inbound(struct loop_call *call)
     struct net_request *r = in->request;
 
     free(in);
-    if (r->service == NET_RAFT) {
+    if (!same_era(n, r)) {
+        refuse_request(n, r, ERR_UNAVAILABLE,
+                       "the catalogue is of a later era than the asker's");
+    } else if (r->service == NET_RAFT) {
         take_message(n, r);
     } else if (n->m->raft_closed) {
         refuse_request(n, r, ERR_UNAVAILABLE, "closing");

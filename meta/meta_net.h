@@ -14,6 +14,9 @@
  *
  *     NET_META   4, 5                  meta_copy.h
  *
+ * Each head begins with the u64 era of who sends it (meta/meta_era.h). A
+ * NET_RAFT frame of the era alone is a notice to a member of an earlier one.
+ *
  * ERR_UNAVAILABLE as an answer means: not the leader, nothing was done.
  *
  * Threads: as each says.

@@ -65,6 +65,7 @@ struct meta_net {
     struct round *round;         /* in flight */
     struct reader_list applying; /* wait for libraft to apply their index */
     unsigned forwards;
+    uint64_t era_said_ms; /* clock_mono_ms */
 };
 
 /* A call of ours in flight, and its way back to the loop. */

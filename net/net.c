@@ -83,7 +83,8 @@ void net_incoming(struct link *l, const struct frame *f, uint8_t *head,
                              .body = body,
                              .body_len = f->body_len};
     atomic_fetch_add(&l->refs, 1);
-    l->unanswered_bytes += f->head_len + f->body_len;
+    in->bytes = (size_t)f->head_len + f->body_len;
+    l->unanswered_bytes += in->bytes;
     if (l->server == 0 && f->service != NET_JOIN) {
         atomic_fetch_add(&n->refused, 1);
         net_reply(n, &in->request, ERR_DENIED, "only members may ask that",
@@ -103,14 +104,13 @@ static void on_answered(struct loop_call *call)
 {
     struct incoming *in = LIST_OF(call, struct incoming, call);
     struct link *l = in->link;
-    size_t bytes = in->request.head_len + in->request.body_len;
 
     if (l->state == LINK_OPEN && in->reply != NULL) {
         link_send(l, in->reply);
     } else if (in->reply != NULL) {
         out_frame_free(in->reply);
     }
-    link_answered(l, bytes);
+    link_answered(l, in->bytes);
     incoming_free(in);
     link_unref(l);
 }

@@ -131,7 +131,8 @@ struct net_request {
     size_t body_len;
 };
 
-/* @fn gets each frame of @service, and must net_reply to each, once. */
+/* @fn gets each frame of @service, and must net_reply to each, once. It may
+ * step head and head_len over what it has read. */
 void net_serve(struct net *n, enum net_service service,
                void (*fn)(void *arg, struct net_request *r), void *arg);
 /* Answer and free @r. @status 0 or an ERR_*, with a text that says why (may be

@@ -93,6 +93,7 @@ struct incoming {
     struct link *link;
     uint64_t id;
     uint8_t *head, *body;
+    size_t bytes;          /* of both; a handler may step over its head */
     struct loop_call call; /* the answer's way to the loop */
     struct out_frame *reply;
 };
