@@ -166,6 +166,7 @@ int cli_open(const struct cli_options *o, struct s3_client **out,
         .endpoint = cli_endpoint(o),
         .ca_file = either(o->ca, variable("GODWIT_CA_BUNDLE")),
         .insecure = o->insecure,
+        .io_timeout_ms = o->answer_timeout_ms,
     };
     int rc = cli_credentials(o, &keys, err);
 
@@ -187,6 +188,7 @@ int cli_open_admin(const struct cli_options *o, const char *data,
     struct s3_client_options options = {
         .ca_file = either(o->ca, variable("GODWIT_CA_BUNDLE")),
         .insecure = o->insecure,
+        .io_timeout_ms = o->answer_timeout_ms,
     };
     char *path;
     int rc;

@@ -49,6 +49,7 @@ extern const struct cli_command cli_token;
 extern const struct cli_command cli_node;
 extern const struct cli_command cli_drive;
 extern const struct cli_command cli_explain;
+extern const struct cli_command cli_catalogue;
 
 /* ---- options ---- */
 
@@ -59,6 +60,7 @@ struct cli_options {
     char *profile;
     char *ca;
     bool insecure;
+    uint64_t answer_timeout_ms; /* 0: 60 s */
 };
 
 #define CLI_ROW(type, key, kind, field, deflt, min, max, arg, help)           \
@@ -82,7 +84,11 @@ struct cli_options {
             "Trust the certificates in FILE (PEM) and no others. Default: "   \
             "$GODWIT_CA_BUNDLE, or else the system's."),                      \
         CLI_ROW(type, "insecure", BOOL, common.insecure, NULL, 0, 0, NULL,    \
-                "Do not check the server's certificate.")
+                "Do not check the server's certificate."),                    \
+        CLI_ROW(type, "answer-timeout", DURATION, common.answer_timeout_ms,   \
+                NULL, 0, 86400000, "TIME",                                    \
+                "Wait so long for the next bytes of an answer. Default: "     \
+                "60s; catalogue backup: an hour.")
 
 /* Of commands for operators; @type has `char *data`. */
 #define CLI_ROW_DATA(type)                                                   \

@@ -219,4 +219,10 @@ int s3_client_abort_upload(struct s3_client *c,
 int s3_client_ask(struct s3_client *c, const char *method, const char *path,
                   const char *const *pairs, struct buf *out, struct err *err);
 
+/* The same, GET and once: bytes go to @sink as they come. */
+int s3_client_fetch(struct s3_client *c, const char *path,
+                    int (*sink)(void *arg, const void *p, size_t len,
+                                struct err *err),
+                    void *arg, struct err *err);
+
 #endif

@@ -444,3 +444,37 @@ int s3_client_ask(struct s3_client *c, const char *method, const char *path,
     }
     return rc;
 }
+
+struct fetch {
+    int (*sink)(void *arg, const void *p, size_t len, struct err *err);
+    void *arg;
+};
+
+static int on_fetched(void *arg, const struct http_response *r, const void *p,
+                      size_t len, struct err *err)
+{
+    const struct fetch *f = arg;
+
+    (void)r;
+    return f->sink(f->arg, p, len, err);
+}
+
+int s3_client_fetch(struct s3_client *c, const char *path,
+                    int (*sink)(void *arg, const void *p, size_t len,
+                                struct err *err),
+                    void *arg, struct err *err)
+{
+    struct fetch f = {sink, arg};
+    struct s3_call k = {.method = "GET",
+                        .path = path,
+                        .sink = on_fetched,
+                        .sink_arg = &f,
+                        .once = true};
+    struct http_response r = {0};
+    int rc = s3_call(c, &k, &r, err);
+
+    if (rc == 0) {
+        http_response_free(&r);
+    }
+    return rc;
+}

@@ -75,4 +75,19 @@ int gateway_verify(const struct server_options *options, bool repair,
                    void (*report)(void *arg, const char *line), void *arg,
                    uint64_t *defects, struct err *err);
 
+/* ---- the catalogue of a stopped server: `godwit catalogue` ----
+ * ERR_LOCKED: the server runs. Others as meta/meta_rebuild.h has them. */
+
+struct meta_backup_info;
+struct meta_rebuild;
+
+int gateway_catalogue_backup(const char *data, const char *output,
+                             struct meta_backup_info *info, struct err *err);
+/* From @r's backup, or, when that is NULL, from what this server has. from and
+ * replace are the caller's; gives log_unread, applied, made_ms and aside. */
+int gateway_catalogue_rebuild(const char *data, struct meta_rebuild *r,
+                              struct err *err);
+/* Set the catalogue aside: the server takes a copy of the others'. */
+int gateway_catalogue_rejoin(const char *data, char **aside, struct err *err);
+
 #endif

@@ -157,6 +157,12 @@ void control_remove(struct gateway *g);
 
 /* ---- store.c ---- */
 
+/* Take the lock of DATA, made when missing. ERR_LOCKED. */
+int store_lock(struct gateway *g, struct err *err);
+/* DATA/cluster: "godwit 1" and the id in hex, a line each. ERR_NOT_FOUND: a
+ * new folder. */
+int store_read_cluster(struct gateway *g, struct err *err);
+int store_write_cluster(const struct gateway *g, struct err *err);
 /* Everything but HTTP. On failure store_close undoes what was done. */
 int store_open_alone(struct gateway *g, struct err *err);
 /* In a cluster: all that needs no other server. Joins when that is asked. */

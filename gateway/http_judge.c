@@ -238,6 +238,7 @@ static bool parse_admin(struct request *r)
         {"GET", "/-/metrics", S3_OP_Metrics},
         {"GET", "/-/status", S3_OP_Status},
         {"GET", "/-/explain", S3_OP_AdminExplain},
+        {"GET", "/-/catalogue", S3_OP_AdminCatalogue},
         {"GET", "/-/tokens", S3_OP_AdminTokens},
         {"POST", "/-/tokens", S3_OP_AdminTokenCreate},
         {"DELETE", "/-/tokens", S3_OP_AdminTokenRevoke},

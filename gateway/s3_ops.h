@@ -49,6 +49,7 @@
     X(Metrics, NONE, admin_metrics)                        \
     X(Status, NONE, admin_status)                          \
     X(AdminExplain, NONE, admin_explain)                   \
+    X(AdminCatalogue, NONE, admin_catalogue)               \
     X(AdminTokens, NONE, admin_tokens)                     \
     X(AdminTokenCreate, NONE, admin_token_create)          \
     X(AdminTokenRevoke, NONE, admin_token_revoke)          \

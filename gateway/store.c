@@ -38,7 +38,7 @@
 
 /* ---- the folder ---- */
 
-static int lock_data(struct gateway *g, struct err *err)
+int store_lock(struct gateway *g, struct err *err)
 {
     const char *data = g->options->data;
     char *path = mem_printf("%s/lock", data);
@@ -55,9 +55,7 @@ static int lock_data(struct gateway *g, struct err *err)
     return rc;
 }
 
-/* DATA/cluster: "godwit 1" and the id in hex, a line each. ERR_NOT_FOUND: a
- * new folder. */
-static int read_cluster(struct gateway *g, struct err *err)
+int store_read_cluster(struct gateway *g, struct err *err)
 {
     char *path = mem_printf("%s/cluster", g->options->data);
     struct buf text = {0};
@@ -79,7 +77,7 @@ static int read_cluster(struct gateway *g, struct err *err)
     return rc;
 }
 
-static int write_cluster(const struct gateway *g, struct err *err)
+int store_write_cluster(const struct gateway *g, struct err *err)
 {
     char *path = mem_printf("%s/cluster", g->options->data);
     struct buf text = {0};
@@ -96,11 +94,11 @@ static int write_cluster(const struct gateway *g, struct err *err)
 
 static int load_cluster(struct gateway *g, struct err *err)
 {
-    int rc = read_cluster(g, err);
+    int rc = store_read_cluster(g, err);
 
     if (rc == ERR_NOT_FOUND) {
         rng_bytes(g->cluster_id, sizeof g->cluster_id);
-        rc = write_cluster(g, err);
+        rc = store_write_cluster(g, err);
     }
     return rc;
 }
@@ -304,7 +302,7 @@ int store_open_alone(struct gateway *g, struct err *err)
                        "with --cluster ADDR:PORT",
                        o->data);
     }
-    if ((rc = choose_policy(g, err)) != 0 || (rc = lock_data(g, err)) != 0 ||
+    if ((rc = choose_policy(g, err)) != 0 || (rc = store_lock(g, err)) != 0 ||
         (rc = load_cluster(g, err)) != 0) {
         return rc;
     }
@@ -336,7 +334,7 @@ static int open_cluster(struct gateway *g, struct err *err)
                                  .policy = g->policy,
                                  .repair_after_ms = o->repair_after_ms,
                                  .drive_count = p.count};
-    bool own = read_cluster(g, NULL) == 0;
+    bool own = store_read_cluster(g, NULL) == 0;
     int rc = 0;
 
     if (p.count > CLUSTER_DRIVES_MAX) {
@@ -357,7 +355,7 @@ static int open_cluster(struct gateway *g, struct err *err)
     }
     if (rc == 0 && !own) {
         memcpy(g->cluster_id, cluster_id(g->cluster), sizeof g->cluster_id);
-        rc = write_cluster(g, err);
+        rc = store_write_cluster(g, err);
     } else if (rc == 0 && memcmp(g->cluster_id, cluster_id(g->cluster),
                                  sizeof g->cluster_id) != 0) {
         rc = err_set(err, ERR_MISMATCH,
@@ -375,7 +373,7 @@ int store_open_member(struct gateway *g, struct err *err)
     int rc = cluster_roles_parse(o->roles, &g->roles, err);
 
     if (rc != 0 || (rc = choose_policy(g, err)) != 0 ||
-        (rc = lock_data(g, err)) != 0 || (rc = open_cluster(g, err)) != 0) {
+        (rc = store_lock(g, err)) != 0 || (rc = open_cluster(g, err)) != 0) {
         return rc;
     }
     g->pool = pool_new(o->memory_bytes);

@@ -11,11 +11,14 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/wire.h"
 #include "crypto/digest.h"
+#include "meta/meta_core.h"
 #include "meta/meta_db.h"
 #include "meta/meta_era.h"
+#include "meta/meta_internal.h"
 
 #define HEAD_MAGIC "GWCATBAK"
 #define TAIL_MAGIC "GWCATEND"
@@ -33,22 +36,18 @@ struct meta_backup {
 
 /* ---- databases ---- */
 
-int meta_backup_copy(const char *from, const char *to, struct err *err)
+static int copy_from(struct meta_db *in, const char *to, struct err *err)
 {
     sqlite3 *out = NULL;
     sqlite3_backup *b = NULL;
-    struct meta_db in;
-    int rc = meta_db_open(&in, from, META_DB_READER, err);
+    int rc = 0;
     int done;
 
-    if (rc != 0) {
-        return rc;
-    }
     unlink(to);
     done = sqlite3_open(to, &out);
     if (done == SQLITE_OK) {
         sqlite3_exec(out, "PRAGMA synchronous = OFF", NULL, NULL, NULL);
-        b = sqlite3_backup_init(out, "main", in.sqlite, "main");
+        b = sqlite3_backup_init(out, "main", in->sqlite, "main");
         done = b != NULL ? sqlite3_backup_step(b, -1) : sqlite3_errcode(out);
         sqlite3_backup_finish(b);
     }
@@ -57,7 +56,18 @@ int meta_backup_copy(const char *from, const char *to, struct err *err)
                      sqlite3_errmsg(out));
     }
     sqlite3_close(out);
-    meta_db_close(&in);
+    return rc;
+}
+
+int meta_backup_copy(const char *from, const char *to, struct err *err)
+{
+    struct meta_db in;
+    int rc = meta_db_open(&in, from, META_DB_READER, err);
+
+    if (rc == 0) {
+        rc = copy_from(&in, to, err);
+        meta_db_close(&in);
+    }
     return rc;
 }
 
@@ -117,7 +127,7 @@ static void encode_tail(struct digest *d, uint8_t *p)
     store_u32(p + META_BACKUP_TAIL - 4, crc32c(0, p, META_BACKUP_TAIL - 4));
 }
 
-int meta_backup_open(const char *db_path, const char *temp_path,
+int meta_backup_open(struct meta_db *db, const char *temp_path,
                      const struct meta_backup_info *who,
                      struct meta_backup **out, struct err *err)
 {
@@ -129,7 +139,7 @@ int meta_backup_open(const char *db_path, const char *temp_path,
     b->info = *who;
     b->info.format = META_FORMAT;
     b->info.made_ms = clock_real_ms();
-    rc = meta_backup_copy(db_path, temp_path, err);
+    rc = copy_from(db, temp_path, err);
     if (rc == 0) {
         rc = look_at(temp_path, &b->info.applied, &b->info.era, err);
     }
@@ -149,6 +159,41 @@ int meta_backup_open(const char *db_path, const char *temp_path,
     digest_init(&b->digest, DIGEST_SHA256);
     *out = b;
     return 0;
+}
+
+int meta_backup_now(struct meta *m, const uint8_t cluster[16],
+                    struct meta_backup **out, struct err *err)
+{
+    struct meta_backup_info who = {.server = m->server};
+    char *temp = mem_printf("%s/backup.out", m->dir);
+    uint64_t free_bytes, size_bytes;
+    struct meta_stats stats;
+    struct meta_db *db = NULL;
+    int rc = 0;
+
+    CHECK_OBJ(m, META_MAGIC);
+    memcpy(who.cluster, cluster, sizeof who.cluster);
+    meta_stats(m, &stats);
+    if (atomic_exchange(&m->backing_up, true)) {
+        free(temp);
+        return err_set(err, ERR_BUSY, "another backup is being made");
+    }
+    if (fs_space(m->dir, &free_bytes, &size_bytes, NULL) == 0 &&
+        free_bytes < stats.database_bytes + m->reserve_bytes) {
+        rc = err_set(err, ERR_FULL,
+                     "%s: %llu MiB free: no room for a copy of the catalogue",
+                     m->dir, (unsigned long long)free_bytes >> 20);
+    }
+    if (rc == 0) {
+        rc = meta_read_begin(m, &db, err);
+    }
+    if (rc == 0) {
+        rc = meta_backup_open(db, temp, &who, out, err);
+    }
+    meta_read_end(m, db);
+    atomic_store(&m->backing_up, false);
+    free(temp);
+    return rc;
 }
 
 uint64_t meta_backup_bytes(const struct meta_backup *b)

@@ -33,7 +33,9 @@
 #include <stdint.h>
 
 struct err;
+struct meta;
 struct meta_backup;
+struct meta_db;
 
 #define META_BACKUP_VERSION 1
 #define META_BACKUP_HEAD 128
@@ -55,12 +57,17 @@ int meta_backup_copy(const char *from, const char *to, struct err *err);
 /* The applied index that the database file at @path holds. */
 int meta_backup_applied(const char *path, uint64_t *out, struct err *err);
 
-/* Begin to read out a backup of the database at @db_path: copies it to
- * @temp_path, which is unlinked before this returns. Of @who cluster and server
- * are used. */
-int meta_backup_open(const char *db_path, const char *temp_path,
+/* Begin to read out a backup of @db, which may be in a read transaction: copies
+ * it to @temp_path, which is unlinked before this returns. Of @who cluster and
+ * server are used. */
+int meta_backup_open(struct meta_db *db, const char *temp_path,
                      const struct meta_backup_info *who,
                      struct meta_backup **out, struct err *err);
+/* The same of an open catalogue, with all that was acknowledged before.
+ * ERR_BUSY: another is being made; ERR_FULL: no room for a copy beside it;
+ * ERR_UNAVAILABLE. */
+int meta_backup_now(struct meta *m, const uint8_t cluster[16],
+                    struct meta_backup **out, struct err *err);
 uint64_t meta_backup_bytes(const struct meta_backup *b); /* of the whole file */
 const struct meta_backup_info *meta_backup_info(const struct meta_backup *b);
 /* The next up to @size bytes; *@n is 0 at the end. ERR_IO. */

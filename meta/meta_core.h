@@ -73,6 +73,7 @@ struct meta {
     bool closing;
     struct loop_call pump_call;
     atomic_bool full;
+    atomic_bool backing_up;
 
     /* The loop's. */
     struct loop *loop;

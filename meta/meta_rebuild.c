@@ -111,6 +111,14 @@ static int replay(const char *path, const char *dir, uint64_t *entries,
 
 /* ---- the new folder ---- */
 
+static bool has_registry(struct meta_db *db)
+{
+    bool has = sqlite3_step(meta_db_stmt(db, STMT_CLUSTER_GET)) == SQLITE_ROW;
+
+    meta_db_done(db, STMT_CLUSTER_GET);
+    return has;
+}
+
 /* The database becomes one of a new era, and knows its server. */
 static int prepare_database(struct meta_rebuild *r, const char *path,
                             char **address, struct err *err)
@@ -137,6 +145,11 @@ static int prepare_database(struct meta_rebuild *r, const char *path,
                          r->server);
         }
         meta_db_done(&db, STMT_SERVER_GET);
+    }
+    if (rc == 0 && !r->member && has_registry(&db)) {
+        rc = err_set(err, ERR_PRECONDITION,
+                     "this catalogue is of a cluster of servers: restore it in "
+                     "the folder of one of them, which has its identity");
     }
     if (rc == 0 && (rc = meta_apply_begin(&apply, err)) == 0) {
         /* A snapshot is never of index 0. */
@@ -244,12 +257,14 @@ static int sync_parent(const char *dir, struct err *err)
     return rc;
 }
 
-int meta_set_aside(const char *dir, char **aside, struct err *err)
+/* @from becomes @dir's .aside-N. */
+static int set_aside(const char *from, const char *dir, char **aside,
+                     struct err *err)
 {
     char *to = aside_name(dir);
 
-    if (rename(dir, to) != 0) {
-        int rc = err_errno(err, "%s: rename", dir);
+    if (rename(from, to) != 0) {
+        int rc = err_errno(err, "%s: rename", from);
         free(to);
         return rc;
     }
@@ -257,17 +272,22 @@ int meta_set_aside(const char *dir, char **aside, struct err *err)
     return sync_parent(to, err);
 }
 
+int meta_set_aside(const char *dir, char **aside, struct err *err)
+{
+    return set_aside(dir, dir, aside, err);
+}
+
 /* What a cut off run left stays, under another name. */
-static int make_folder(const char *dir, struct err *err)
+static int make_folder(const char *made, const char *dir, struct err *err)
 {
     char *aside = NULL;
     int rc = 0;
 
-    if (access(dir, F_OK) == 0) {
-        rc = meta_set_aside(dir, &aside, err);
+    if (access(made, F_OK) == 0) {
+        rc = set_aside(made, dir, &aside, err);
         free(aside);
     }
-    return rc == 0 ? fs_mkdirs(dir, err) : rc;
+    return rc == 0 ? fs_mkdirs(made, err) : rc;
 }
 
 /* @made takes the place of @dir at once: no power cut leaves neither. */
@@ -281,7 +301,7 @@ static int exchange(const char *made, const char *dir, char **aside,
         return sync_parent(dir, err);
     }
     if (renameat2(AT_FDCWD, made, AT_FDCWD, dir, RENAME_EXCHANGE) == 0) {
-        return meta_set_aside(made, aside, err);
+        return set_aside(made, dir, aside, err);
     }
     if (errno != EINVAL && errno != ENOSYS) {
         return err_errno(err, "%s: rename", made);
@@ -386,7 +406,7 @@ int meta_rebuild(struct meta_rebuild *r, struct err *err)
         rc = err_set(err, ERR_EXISTS, "%s: has a catalogue", r->dir);
     }
     if (rc == 0) {
-        rc = make_folder(made, err);
+        rc = make_folder(made, r->dir, err);
     }
     if (rc == 0) {
         rc = build(r, made, err);
@@ -408,6 +428,7 @@ int meta_rebuild_backup(const char *dir, const struct meta_backup_info *who,
     char *db = mem_printf("%s/" DB_FILE, dir);
     char *full = mem_printf("%s/backup.db", dir);
     char *temp = mem_printf("%s/backup.out", dir);
+    struct meta_db in;
     uint64_t entries;
     int rc = 0;
 
@@ -421,7 +442,11 @@ int meta_rebuild_backup(const char *dir, const struct meta_backup_info *who,
         rc = replay(full, dir, &entries, err);
     }
     if (rc == 0) {
-        rc = meta_backup_open(log ? full : db, temp, who, out, err);
+        rc = meta_db_open(&in, log ? full : db, META_DB_READER, err);
+    }
+    if (rc == 0) {
+        rc = meta_backup_open(&in, temp, who, out, err);
+        meta_db_close(&in);
     }
     unlink(full);
     free(temp);

@@ -70,12 +70,23 @@ static int tear_down(void **state)
     return 0;
 }
 
+static int begin(struct world *w, struct meta_backup **b, struct err *err)
+{
+    struct meta_db db;
+    int rc;
+
+    assert_int_equal(meta_db_open(&db, w->db, META_DB_READER, err), 0);
+    rc = meta_backup_open(&db, w->temp, &who, b, err);
+    meta_db_close(&db);
+    return rc;
+}
+
 static void must_save(struct world *w)
 {
     struct meta_backup *b = NULL;
     struct err err = {0};
 
-    assert_int_equal(meta_backup_open(w->db, w->temp, &who, &b, &err), 0);
+    assert_int_equal(begin(w, &b, &err), 0);
     assert_int_equal(meta_backup_save(b, w->file, &err), 0);
     meta_backup_free(b);
 }
@@ -110,7 +121,7 @@ static void a_backup_holds_every_row_of_its_moment(void **state)
     struct err err = {0};
 
     dump(w->db, &before);
-    assert_int_equal(meta_backup_open(w->db, w->temp, &who, &b, &err), 0);
+    assert_int_equal(begin(w, &b, &err), 0);
     put(w->m, "later", "not in it");
     assert_int_equal(meta_backup_save(b, w->file, &err), 0);
     assert_int_equal(access(w->temp, F_OK), -1);
@@ -132,6 +143,25 @@ static void a_backup_holds_every_row_of_its_moment(void **state)
     buf_free(&after);
 }
 
+static void an_open_catalogue_gives_all_that_was_acknowledged(void **state)
+{
+    struct world *w = *state;
+    struct meta_backup *b = NULL;
+    struct meta_backup_info info;
+    struct meta_stats stats;
+    struct err err = {0};
+
+    put(w->m, "more", "1");
+    meta_stats(w->m, &stats);
+    assert_int_equal(meta_backup_now(w->m, who.cluster, &b, &err), 0);
+    assert_int_equal(meta_backup_save(b, w->file, &err), 0);
+    assert_int_equal(meta_backup_check(w->file, &info, &err), 0);
+    assert_int_equal(info.applied, stats.applied_index);
+    assert_int_equal(info.server, 1);
+    assert_memory_equal(info.cluster, who.cluster, 16);
+    meta_backup_free(b);
+}
+
 static void pieces_of_any_size_make_the_same_file(void **state)
 {
     struct world *w = *state;
@@ -141,7 +171,7 @@ static void pieces_of_any_size_make_the_same_file(void **state)
     uint8_t piece[4099];
     size_t size = 1, n = 1;
 
-    assert_int_equal(meta_backup_open(w->db, w->temp, &who, &b, &err), 0);
+    assert_int_equal(begin(w, &b, &err), 0);
     while (n > 0) {
         assert_int_equal(meta_backup_read(b, piece, size, &n, &err), 0);
         buf_append(&all, piece, n);
@@ -161,7 +191,7 @@ static void a_file_that_is_there_is_not_written_over(void **state)
     struct err err = {0};
 
     must_save(w);
-    assert_int_equal(meta_backup_open(w->db, w->temp, &who, &b, &err), 0);
+    assert_int_equal(begin(w, &b, &err), 0);
     assert_int_equal(meta_backup_save(b, w->file, &err), ERR_EXISTS);
     assert_int_equal(meta_backup_check(w->file, NULL, &err), 0);
     meta_backup_free(b);
@@ -238,8 +268,9 @@ static void what_cannot_be_opened_says_so(void **state)
     struct err err = {0};
 
     assert_int_equal(meta_backup_check(w->file, NULL, &err), ERR_NOT_FOUND);
-    assert_int_equal(meta_backup_open(w->file, w->temp, &who, &b, &err),
-                     ERR_IO);
+    free(w->temp);
+    w->temp = mem_printf("%s/none/backup.out", w->dir);
+    assert_int_equal(begin(w, &b, &err), ERR_IO);
     assert_null(b);
 }
 
@@ -269,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_backup_holds_every_row_of_its_moment),
+        WORLD_TEST(an_open_catalogue_gives_all_that_was_acknowledged),
         WORLD_TEST(pieces_of_any_size_make_the_same_file),
         WORLD_TEST(a_file_that_is_there_is_not_written_over),
         WORLD_TEST(a_torn_file_is_refused_wherever_it_ends),
