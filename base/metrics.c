@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum kind { COUNTER, GAUGE, GAUGE_FN, HISTOGRAM };
+enum kind { COUNTER, COUNTER_FN, GAUGE, GAUGE_FN, HISTOGRAM };
 
 /* One name and its labels; also the head of every kind. */
 struct entry {
@@ -27,7 +27,7 @@ struct metric {
     _Atomic uint64_t value; /* a gauge's is an int64_t */
 };
 
-struct gauge_fn {
+struct read_fn {
     struct entry entry;
     double (*fn)(void *arg);
     void *arg;
@@ -61,6 +61,7 @@ static const char *type_of(enum kind kind)
 {
     switch (kind) {
         case COUNTER:
+        case COUNTER_FN:
             return "counter";
         case GAUGE:
         case GAUGE_FN:
@@ -145,16 +146,28 @@ struct metric_histogram *metric_histogram(const char *name, const char *labels,
                           sizeof(struct metric_histogram));
 }
 
+static void register_fn(enum kind kind, const char *name, const char *labels,
+                        const char *help, double (*fn)(void *arg), void *arg)
+{
+    struct read_fn *r;
+
+    pthread_mutex_lock(&all.mutex);
+    r = register_locked(kind, name, labels, help, sizeof *r);
+    r->fn = fn;
+    r->arg = arg;
+    pthread_mutex_unlock(&all.mutex);
+}
+
 void metric_gauge_fn(const char *name, const char *labels, const char *help,
                      double (*fn)(void *arg), void *arg)
 {
-    struct gauge_fn *g;
+    register_fn(GAUGE_FN, name, labels, help, fn, arg);
+}
 
-    pthread_mutex_lock(&all.mutex);
-    g = register_locked(GAUGE_FN, name, labels, help, sizeof *g);
-    g->fn = fn;
-    g->arg = arg;
-    pthread_mutex_unlock(&all.mutex);
+void metric_counter_fn(const char *name, const char *labels, const char *help,
+                       double (*fn)(void *arg), void *arg)
+{
+    register_fn(COUNTER_FN, name, labels, help, fn, arg);
 }
 
 void metric_add(struct metric *m, uint64_t n)
@@ -229,7 +242,7 @@ static void print_histogram(struct buf *out, const struct metric_histogram *h)
 
 static void print_entry(struct buf *out, const struct entry *e)
 {
-    const struct gauge_fn *g;
+    const struct read_fn *r;
     uint64_t v;
 
     switch (e->kind) {
@@ -243,11 +256,12 @@ static void print_entry(struct buf *out, const struct entry *e)
             print_name(out, e);
             buf_printf(out, "%lld\n", (long long)v);
             break;
+        case COUNTER_FN:
         case GAUGE_FN:
-            g = (const struct gauge_fn *)e;
-            if (g->fn != NULL) {
+            r = (const struct read_fn *)e;
+            if (r->fn != NULL) {
                 print_name(out, e);
-                print_double(out, g->fn(g->arg));
+                print_double(out, r->fn(r->arg));
             }
             break;
         case HISTOGRAM:

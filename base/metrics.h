@@ -30,6 +30,9 @@ struct metric_histogram *metric_histogram(const char *name, const char *labels,
  * with the registry locked: it registers nothing. */
 void metric_gauge_fn(const char *name, const char *labels, const char *help,
                      double (*fn)(void *arg), void *arg);
+/* The same, of what only grows. */
+void metric_counter_fn(const char *name, const char *labels, const char *help,
+                       double (*fn)(void *arg), void *arg);
 
 void metric_add(struct metric *m, uint64_t n);
 void metric_set(struct metric *m, int64_t v);

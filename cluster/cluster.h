@@ -107,6 +107,9 @@ uint32_t cluster_epoch(struct cluster *c);
 /* Has @server answered within the last seconds? */
 bool cluster_hears(struct cluster *c, uint32_t server);
 
+/* How many other servers there are, and how many of them are not heard. */
+void cluster_count(struct cluster *c, size_t *servers, size_t *silent);
+
 /* Is a put of this run (chunk id with the low 24 bits of @lo clear) in flight
  * at another server, or may it be, as one does not answer? Blocks. */
 bool cluster_put_in_flight(struct cluster *c, uint64_t hi, uint64_t lo);

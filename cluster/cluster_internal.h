@@ -23,7 +23,7 @@ struct peer {
     struct cluster *cluster;
     uint32_t id;
     char address[META_ADDRESS_MAX + 1];
-    bool removed;
+    bool removed;                   /* the keeper sets it under the mutex */
     atomic_uint_least64_t heard_ms; /* clock_mono_ms of its last answer */
     atomic_bool asked;              /* a ping is on its way */
     struct net_call ping;

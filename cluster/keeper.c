@@ -148,6 +148,20 @@ bool cluster_hears(struct cluster *c, uint32_t server)
     return heard;
 }
 
+void cluster_count(struct cluster *c, size_t *servers, size_t *silent)
+{
+    uint64_t now = clock_mono_ms();
+
+    *servers = 0;
+    *silent = 0;
+    pthread_mutex_lock(&c->mutex);
+    for (const struct peer *p = c->peers; p != NULL; p = p->next) {
+        *servers += !p->removed;
+        *silent += !p->removed && !is_heard(p, now);
+    }
+    pthread_mutex_unlock(&c->mutex);
+}
+
 void cluster_free_peers(struct cluster *c)
 {
     while (c->peers != NULL) {
@@ -179,7 +193,9 @@ static void take_server(struct cluster *c, const struct meta_server *s)
     if (s->state != META_SERVER_REMOVED) {
         cluster_meet(c, s->id, s->address);
     } else if (!p->removed) {
+        pthread_mutex_lock(&c->mutex);
         p->removed = true;
+        pthread_mutex_unlock(&c->mutex);
         net_forbid(c->net, s->id);
     }
 }

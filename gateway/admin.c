@@ -3,7 +3,6 @@
  * three shows names or keys, so they need no signature. status does.
  */
 #include "base/clock.h"
-#include "base/mem.h"
 #include "base/metrics.h"
 #include "base/pool.h"
 #include "erasure/geometry.h"
@@ -37,110 +36,6 @@ void admin_metrics(struct request *r)
     reply(r, 200);
     reply_header(r, "Content-Type", "text/plain; version=0.0.4");
     metrics_print(&r->reply_body);
-}
-
-/* ---- gauges ---- */
-
-static double pool_used_bytes(void *arg)
-{
-    const struct gateway *g = arg;
-
-    return (double)pool_used(g->pool);
-}
-
-struct drive_gauge {
-    struct gateway *gateway;
-    size_t drive;
-    double (*value)(const struct shard_store_stats *s);
-};
-
-static double drive_value(void *arg)
-{
-    const struct drive_gauge *d = arg;
-    struct shard_store_stats s;
-
-    drives_stats(d->gateway->drives, d->drive, &s);
-    return d->value(&s);
-}
-
-#define DRIVE_GAUGES(X)                                                     \
-    X(up, "1 when the drive is up, else 0.", s->state == DRIVE_UP)          \
-    X(shards, "Shards on the drive.", s->shards)                            \
-    X(live_bytes, "Bytes of shards on the drive.", s->live_bytes)           \
-    X(used_bytes, "Bytes of segments in use.", s->used_bytes)               \
-    X(free_bytes, "Bytes free on the drive's disk.", s->free_bytes)         \
-    X(corrupt_blocks, "Blocks found bad since the start.", s->corrupt)      \
-    X(scrubbed_bytes, "Bytes scrubbed since the start.", s->scrubbed_bytes) \
-    X(compacted_bytes, "Bytes moved by compaction since the start.",        \
-      s->compacted_bytes)
-
-#define X(name, help, expression)                                 \
-    static double drive_##name(const struct shard_store_stats *s) \
-    {                                                             \
-        return (double)(expression);                              \
-    }
-DRIVE_GAUGES(X)
-#undef X
-
-struct object_gauge {
-    struct gateway *gateway;
-    double (*value)(const struct object_store_stats *s);
-};
-
-static double object_value(void *arg)
-{
-    const struct object_gauge *o = arg;
-    struct object_store_stats s = {0};
-
-    if (atomic_load(&o->gateway->ready)) {
-        object_store_stats(o->gateway->objects, &s);
-    }
-    return o->value(&s);
-}
-
-#define OBJECT_GAUGES(X)                                                      \
-    X(reads_degraded, "Reads that had to be decoded.", s->reads_degraded)     \
-    X(reads_hedged, "Reads that asked one more drive.", s->reads_hedged)      \
-    X(shards_repaired, "Shards rebuilt since the start.", s->shards_repaired) \
-    X(repairs_waiting, "Shards waiting to be rebuilt.", s->repairs_waiting)
-
-#define X(name, help, expression)                                   \
-    static double object_##name(const struct object_store_stats *s) \
-    {                                                               \
-        return (double)(expression);                                \
-    }
-OBJECT_GAUGES(X)
-#undef X
-
-/* Metrics live for ever, and so do their arguments. */
-static void register_drive(struct gateway *g, size_t drive)
-{
-    const char *labels = mem_printf("drive=\"%zu\"", drive);
-    struct drive_gauge *d;
-
-#define X(name, help, expression)                      \
-    d = mem_alloc(sizeof *d);                          \
-    *d = (struct drive_gauge){g, drive, drive_##name}; \
-    metric_gauge_fn("godwit_drive_" #name, labels, help, drive_value, d);
-    DRIVE_GAUGES(X)
-#undef X
-}
-
-void admin_register_metrics(struct gateway *g)
-{
-    struct object_gauge *o;
-
-    metric_gauge_fn("godwit_pool_used_bytes", NULL,
-                    "Bytes of bodies in flight.", pool_used_bytes, g);
-    for (size_t i = 0; i < drives_count(g->drives); i++) {
-        register_drive(g, i);
-    }
-#define X(name, help, expression)                 \
-    o = mem_alloc(sizeof *o);                     \
-    *o = (struct object_gauge){g, object_##name}; \
-    metric_gauge_fn("godwit_" #name, NULL, help, object_value, o);
-    OBJECT_GAUGES(X)
-#undef X
 }
 
 /* ---- status ---- */

@@ -68,6 +68,7 @@ struct gateway {
 /* ---- admin.c ---- */
 
 /* Gauges of memory, drives and repair, read when /-/metrics is. */
+/* admin_metrics.c: what Prometheus is told beside counts of requests. */
 void admin_register_metrics(struct gateway *g);
 
 /* ---- admin_cluster.c ---- */
