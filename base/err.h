@@ -18,35 +18,40 @@
 #define ERR_TEXT_SIZE 320
 
 /* X(name, wire value, text) */
-#define ERR_TABLE(X)                                          \
-    X(NOMEM, 1, "out of memory")                              \
-    X(IO, 2, "input/output error")                            \
-    X(CORRUPT, 3, "stored bytes do not match their checksum") \
-    X(BAD_INPUT, 4, "bad input")                              \
-    X(NOT_FOUND, 5, "not found")                              \
-    X(EXISTS, 6, "already exists")                            \
-    X(BUSY, 7, "too busy, try again")                         \
-    X(FULL, 8, "no space left")                               \
-    X(TIMEOUT, 9, "timed out")                                \
-    X(UNAVAILABLE, 10, "not enough drives or members")        \
-    X(UNKNOWN, 11, "outcome unknown")                         \
-    X(PRECONDITION, 12, "a condition does not hold")          \
-    X(DENIED, 13, "access denied")                            \
-    X(CLOSED, 14, "closed")                                   \
-    X(LIMIT, 15, "over a limit")                              \
-    X(RANGE, 16, "range not satisfiable")                     \
-    X(UNSUPPORTED, 17, "not supported")                       \
-    X(LOCKED, 18, "in use by another process")                \
-    X(VERSION, 19, "unknown format version")                  \
-    X(MISMATCH, 20, "digest does not match")                  \
-    X(NO_BUCKET, 32, "no such bucket")                        \
-    X(NO_KEY, 33, "no such key")                              \
-    X(NO_UPLOAD, 34, "no such upload")                        \
-    X(BUCKET_EXISTS, 35, "bucket already exists")             \
-    X(BUCKET_NOT_EMPTY, 36, "bucket is not empty")            \
-    X(BAD_PART, 37, "a part is missing or differs")           \
-    X(PART_ORDER, 38, "parts are not in ascending order")     \
-    X(PART_TOO_SMALL, 39, "a part but the last is under 5 MiB")
+#define ERR_TABLE(X)                                            \
+    X(NOMEM, 1, "out of memory")                                \
+    X(IO, 2, "input/output error")                              \
+    X(CORRUPT, 3, "stored bytes do not match their checksum")   \
+    X(BAD_INPUT, 4, "bad input")                                \
+    X(NOT_FOUND, 5, "not found")                                \
+    X(EXISTS, 6, "already exists")                              \
+    X(BUSY, 7, "too busy, try again")                           \
+    X(FULL, 8, "no space left")                                 \
+    X(TIMEOUT, 9, "timed out")                                  \
+    X(UNAVAILABLE, 10, "not enough drives or members")          \
+    X(UNKNOWN, 11, "outcome unknown")                           \
+    X(PRECONDITION, 12, "a condition does not hold")            \
+    X(DENIED, 13, "access denied")                              \
+    X(CLOSED, 14, "closed")                                     \
+    X(LIMIT, 15, "over a limit")                                \
+    X(RANGE, 16, "range not satisfiable")                       \
+    X(UNSUPPORTED, 17, "not supported")                         \
+    X(LOCKED, 18, "in use by another process")                  \
+    X(VERSION, 19, "unknown format version")                    \
+    X(MISMATCH, 20, "digest does not match")                    \
+    X(NO_BUCKET, 32, "no such bucket")                          \
+    X(NO_KEY, 33, "no such key")                                \
+    X(NO_UPLOAD, 34, "no such upload")                          \
+    X(BUCKET_EXISTS, 35, "bucket already exists")               \
+    X(BUCKET_NOT_EMPTY, 36, "bucket is not empty")              \
+    X(BAD_PART, 37, "a part is missing or differs")             \
+    X(PART_ORDER, 38, "parts are not in ascending order")       \
+    X(PART_TOO_SMALL, 39, "a part but the last is under 5 MiB") \
+    X(NO_VERSION, 48, "no such version")                        \
+    X(IS_MARKER, 49, "the version is a delete marker")          \
+    X(NO_LOCK, 50, "the bucket has no Object Lock")             \
+    X(RETAINED, 51, "the version is retained or held")          \
+    X(BUCKET_STATE, 52, "the bucket's state does not allow it")
 
 enum err_code {
 #define X(name, value, text) ERR_##name = value,

@@ -1,10 +1,14 @@
 #include "base/err.h"
+#include "base/mem.h"
+#include "base/wire.h"
 #include "meta/apply_step.h"
 
 /* ---- buckets ---- */
 
 int apply_bucket_create(struct step *s)
 {
+    static const uint8_t enabled[1] = {META_VERSIONING_ENABLED};
+    static const uint8_t no_default[META_LOCK_CONFIG];
     uint64_t id;
     sqlite3_stmt *q;
     int rc = step_bucket(s, &s->c->bucket, &id);
@@ -22,8 +26,18 @@ int apply_bucket_create(struct step *s)
     bind_text(q, 2, s->c->bucket.p, s->c->bucket.len);
     bind_text(q, 3, s->c->owner.p, s->c->owner.len);
     bind_u64(q, 4, s->c->time_ms);
+    bind_u64(q, 5, s->c->locked ? BUCKET_VERSIONED | BUCKET_LOCKED : 0);
     s->a->state.buckets++;
-    return step_run(s, STMT_BUCKET_INSERT, q);
+    rc = step_run(s, STMT_BUCKET_INSERT, q);
+    if (rc == 0 && s->c->locked) {
+        rc = version_config_put(s, s->id, META_CONFIG_VERSIONING, enabled,
+                                sizeof enabled);
+    }
+    if (rc == 0 && s->c->locked) {
+        rc = version_config_put(s, s->id, META_CONFIG_OBJECT_LOCK, no_default,
+                                sizeof no_default);
+    }
+    return rc;
 }
 
 static int bucket_has(struct step *s, enum meta_statement name, uint64_t id,
@@ -49,6 +63,9 @@ int apply_bucket_delete(struct step *s)
         return rc;
     }
     rc = bucket_has(s, STMT_BUCKET_HAS_VERSION, id, &has);
+    if (rc == 0 && !has) {
+        rc = bucket_has(s, STMT_BUCKET_HAS_HISTORY, id, &has);
+    }
     if (rc == 0 && !has) {
         rc = bucket_has(s, STMT_BUCKET_HAS_UPLOAD, id, &has);
     }
@@ -79,6 +96,9 @@ int apply_bucket_config(struct step *s)
     uint64_t id;
     int rc = step_bucket(s, &s->c->bucket, &id);
 
+    if (rc == 0 && s->status == 0) {
+        rc = version_config(s, id);
+    }
     if (rc != 0 || s->status != 0) {
         return rc;
     }
@@ -116,49 +136,122 @@ int apply_object_put(struct step *s)
     return rc;
 }
 
-int apply_object_delete(struct step *s)
+/* One key or version; *@code is what becomes of it. */
+static int delete_one(struct step *s, uint64_t bucket,
+                      const struct command_bytes *key, uint64_t which,
+                      const struct command_bytes *if_match,
+                      const struct command_bytes *if_none_match, uint32_t i)
 {
-    uint64_t bucket;
-    struct version_row old;
-    int rc = step_place(s, &bucket, &old);
+    struct version_row v;
+    int rc = version_find(s, bucket, key, which, &v);
 
-    if (rc != 0 || s->status != 0 || !old.there) {
+    if (rc != 0) {
         return rc;
     }
-    return step_version_remove(s, bucket, &s->c->key, &old);
+    s->status = step_judge(if_match, if_none_match, &v);
+    if (s->status == 0 && which == META_VERSION_CURRENT) {
+        rc = version_judge_delete(s, bucket, key, &v);
+    } else if (s->status == 0) {
+        version_judge_retained(s, &v, s->c->bypass);
+    }
+    if (rc != 0 || s->status != 0) {
+        return rc;
+    }
+    if (which == META_VERSION_CURRENT) {
+        return version_delete_newest(s, bucket, key, &v, i);
+    }
+    s->version = which;
+    if (!v.there) {
+        return 0;
+    }
+    if ((v.flags & VERSION_IS_MARKER) != 0) {
+        s->version |= META_VERSION_MARKER;
+    }
+    return version_remove(s, bucket, key, &v);
+}
+
+int apply_object_delete(struct step *s)
+{
+    const struct command *c = s->c;
+    uint64_t bucket;
+    int rc = step_bucket(s, &c->bucket, &bucket);
+
+    if (rc != 0 || s->status != 0) {
+        return rc;
+    }
+    return delete_one(s, bucket, &c->key, c->version, &c->if_match,
+                      &c->if_none_match, 0);
+}
+
+/* What the answer has of one of many. */
+static uint8_t code_of(const struct step *s, uint64_t which)
+{
+    bool marker = s->status == 0 && (s->version & META_VERSION_MARKER) != 0;
+
+    if (!marker) {
+        return (uint8_t)s->status;
+    }
+    return which == META_VERSION_CURRENT ? META_CODE_MADE_MARKER
+                                         : META_CODE_WAS_MARKER;
 }
 
 int apply_objects_delete(struct step *s)
 {
     static const struct command_bytes none = {0};
+    const struct command *c = s->c;
     uint64_t bucket;
     size_t at = 0;
-    int rc = step_bucket(s, &s->c->bucket, &bucket);
+    int rc = step_bucket(s, &c->bucket, &bucket);
 
     if (rc != 0 || s->status != 0) {
         return rc;
     }
-    for (uint32_t i = 0; i < s->c->count; i++) {
+    for (uint32_t i = 0; i < c->count && rc == 0; i++) {
         struct command_item item;
-        struct version_row old;
-        int code;
-        command_item(s->c, &at, &item);
-        rc = step_version(s, bucket, &item.key, &old);
-        if (rc != 0) {
-            return rc;
+        uint64_t which = META_VERSION_CURRENT;
+        command_item(c, &at, &item);
+        if (c->versions.p != NULL) {
+            which = load_u64(c->versions.p + i * sizeof which);
         }
-        code = step_judge(&item.etag, &none, &old);
-        if (code == 0 && old.there) {
-            rc = step_version_remove(s, bucket, &item.key, &old);
-            if (rc != 0) {
-                return rc;
-            }
+        s->version = 0;
+        rc = delete_one(s, bucket, &item.key, which, &item.etag, &none, i);
+        if (rc == 0 && s->codes != NULL) {
+            s->codes[i] = code_of(s, which);
         }
-        if (s->codes != NULL) {
-            s->codes[i] = (uint8_t)code;
-        }
+        s->status = 0;
     }
-    return 0;
+    s->version = (s->bucket_flags & BUCKET_VERSIONED) != 0
+                     ? version_number(s, 0)
+                     : META_VERSION_NULL;
+    return rc;
+}
+
+/* The copy has the tags of its source. */
+static int copy_tags(struct step *s, uint64_t bucket,
+                     const struct version_row *src)
+{
+    enum meta_statement name =
+        src->in_history ? STMT_HISTORY_GET : STMT_VERSION_GET;
+    sqlite3_stmt *q = meta_db_stmt(s->db, name);
+    bool found;
+    int rc;
+
+    bind_u64(q, 1, bucket);
+    bind_bytes(q, 2, s->c->src_key.p, s->c->src_key.len);
+    if (src->in_history) {
+        bind_u64(q, 3, src->seq);
+    }
+    rc = step_find(s, q, &found);
+    if (rc == 0 && found) {
+        s->made.tags_len = (size_t)sqlite3_column_bytes(q, VERSION_COLUMN_TAGS);
+        s->made.tags =
+            s->made.tags_len > 0
+                ? mem_dup(sqlite3_column_blob(q, VERSION_COLUMN_TAGS),
+                          s->made.tags_len)
+                : NULL;
+    }
+    meta_db_done(s->db, name);
+    return rc;
 }
 
 int apply_object_copy(struct step *s)
@@ -170,12 +263,13 @@ int apply_object_copy(struct step *s)
     if (rc != 0 || s->status != 0) {
         return rc;
     }
-    rc = step_version(s, src_bucket, &s->c->src_key, &src);
+    rc = version_find(s, src_bucket, &s->c->src_key, s->c->version, &src);
     if (rc != 0) {
         return rc;
     }
-    if (!src.there) {
-        s->status = ERR_NO_KEY;
+    if (!src.there || (src.flags & VERSION_IS_MARKER) != 0) {
+        s->status =
+            s->c->version == META_VERSION_CURRENT ? ERR_NO_KEY : ERR_NO_VERSION;
         return 0;
     }
     rc = step_place(s, &bucket, &old);
@@ -186,7 +280,12 @@ int apply_object_copy(struct step *s)
         s->status = ERR_PRECONDITION;
         return 0;
     }
-    rc = apply_body_refs(s, src.body, 1);
+    if (s->c->tags.p == NULL) {
+        rc = copy_tags(s, src_bucket, &src);
+    }
+    if (rc == 0) {
+        rc = apply_body_refs(s, src.body, 1);
+    }
     if (rc == 0) {
         rc = step_version_put(s, bucket, &old, src.size_bytes, src.body,
                               &s->c->attrs);

@@ -41,6 +41,7 @@ int step_bucket(struct step *s, const struct command_bytes *name, uint64_t *id)
     }
     if (found) {
         *id = column_u64(q, 0);
+        s->bucket_flags = column_u64(q, 1);
     } else {
         s->status = ERR_NO_BUCKET;
     }
@@ -48,30 +49,41 @@ int step_bucket(struct step *s, const struct command_bytes *name, uint64_t *id)
     return 0;
 }
 
+void step_version_row(sqlite3_stmt *q, struct version_row *v)
+{
+    v->etag_len = (size_t)sqlite3_column_bytes(q, VERSION_COLUMN_ETAG);
+    if (v->etag_len > sizeof v->etag) {
+        v->etag_len = sizeof v->etag;
+    }
+    if (v->etag_len > 0) {
+        memcpy(v->etag, sqlite3_column_text(q, VERSION_COLUMN_ETAG),
+               v->etag_len);
+    }
+    v->body = column_u64(q, VERSION_COLUMN_BODY);
+    v->size_bytes = column_u64(q, VERSION_COLUMN_SIZE);
+    v->seq = column_u64(q, VERSION_COLUMN_SEQ);
+    v->flags = column_u64(q, VERSION_COLUMN_FLAGS);
+    v->lock = (uint8_t)sqlite3_column_int(q, VERSION_COLUMN_LOCK);
+    v->retain_ms = column_u64(q, VERSION_COLUMN_RETAIN);
+}
+
 int step_version(struct step *s, uint64_t bucket,
                  const struct command_bytes *key, struct version_row *v)
 {
-    sqlite3_stmt *q = meta_db_stmt(s->db, STMT_VERSION_HEAD);
+    sqlite3_stmt *q = meta_db_stmt(s->db, STMT_VERSION_GET);
     int rc;
 
     bind_u64(q, 1, bucket);
     bind_bytes(q, 2, key->p, key->len);
+    v->in_history = false;
     rc = step_find(s, q, &v->there);
     if (rc != 0) {
         return rc;
     }
     if (v->there) {
-        v->etag_len = (size_t)sqlite3_column_bytes(q, 0);
-        if (v->etag_len > sizeof v->etag) {
-            v->etag_len = sizeof v->etag;
-        }
-        if (v->etag_len > 0) {
-            memcpy(v->etag, sqlite3_column_text(q, 0), v->etag_len);
-        }
-        v->body = column_u64(q, 1);
-        v->size_bytes = column_u64(q, 2);
+        step_version_row(q, v);
     }
-    meta_db_done(s->db, STMT_VERSION_HEAD);
+    meta_db_done(s->db, STMT_VERSION_GET);
     return 0;
 }
 
@@ -114,6 +126,9 @@ int step_place(struct step *s, uint64_t *bucket, struct version_row *old)
     if (rc == 0) {
         s->status = step_judge(&s->c->if_match, &s->c->if_none_match, old);
     }
+    if (rc == 0 && s->status == 0) {
+        rc = version_judge_put(s, *bucket, old);
+    }
     return rc;
 }
 
@@ -121,41 +136,49 @@ int step_version_put(struct step *s, uint64_t bucket,
                      const struct version_row *old, uint64_t size_bytes,
                      uint64_t body, const struct command_bytes *attrs)
 {
-    sqlite3_stmt *q = meta_db_stmt(s->db, STMT_VERSION_PUT);
-    int rc;
+    const struct command *c = s->c;
+    bool keeps = (s->bucket_flags & BUCKET_VERSIONED) != 0;
+    bool hold = s->made.given ? s->made.hold : c->hold;
+    const void *tags = s->made.tags != NULL ? s->made.tags : c->tags.p;
+    size_t tags_len = s->made.tags != NULL ? s->made.tags_len : c->tags.len;
+    sqlite3_stmt *q;
+    uint8_t lock;
+    uint64_t retain_ms;
+    bool kept;
+    int rc = version_retention(s, bucket, &lock, &retain_ms);
 
+    if (rc == 0) {
+        rc = version_make_room(s, bucket, &c->key, old, &kept);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    q = meta_db_stmt(s->db, STMT_VERSION_PUT);
     bind_u64(q, 1, bucket);
-    bind_bytes(q, 2, s->c->key.p, s->c->key.len);
-    bind_u64(q, 3, size_bytes);
-    bind_text(q, 4, s->c->etag.p, s->c->etag.len);
-    bind_u64(q, 5, s->c->time_ms);
-    bind_u64(q, 6, body);
-    bind_bytes(q, 7, attrs->p, attrs->len);
+    bind_bytes(q, 2, c->key.p, c->key.len);
+    bind_u64(q, 3, version_number(s, 0));
+    bind_u64(q, 4, size_bytes);
+    bind_text(q, 5, c->etag.p, c->etag.len);
+    bind_u64(q, 6, c->time_ms);
+    bind_u64(q, 7, body);
+    bind_bytes(q, 8, attrs->p, attrs->len);
+    bind_u64(q, 9, (keeps ? 0 : VERSION_IS_NULL) | (hold ? VERSION_HELD : 0));
+    bind_u64(q, 10, lock);
+    bind_u64(q, 11, retain_ms);
+    bind_bytes(q, 12, tags, tags_len);
     rc = step_run(s, STMT_VERSION_PUT, q);
     if (rc != 0) {
         return rc;
     }
     s->body = body;
-    if (old->there) {
+    if (keeps) {
+        s->version = version_number(s, 0);
+    } else if ((s->bucket_flags & BUCKET_SUSPENDED) != 0) {
+        s->version = META_VERSION_NULL;
+    }
+    if (old->there && !kept) {
         return apply_body_release(s, old->body);
     }
     s->a->state.objects++;
     return 0;
-}
-
-int step_version_remove(struct step *s, uint64_t bucket,
-                        const struct command_bytes *key,
-                        const struct version_row *old)
-{
-    sqlite3_stmt *q = meta_db_stmt(s->db, STMT_VERSION_REMOVE);
-    int rc;
-
-    bind_u64(q, 1, bucket);
-    bind_bytes(q, 2, key->p, key->len);
-    rc = step_run(s, STMT_VERSION_REMOVE, q);
-    if (rc != 0) {
-        return rc;
-    }
-    s->a->state.objects--;
-    return apply_body_release(s, old->body);
 }

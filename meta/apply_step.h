@@ -28,7 +28,18 @@ struct step {
     int status;
     uint64_t body;    /* what it gives */
     uint64_t refusal; /* enum command_refusal, with a status */
+    uint64_t version; /* of META_VERSION_*: what was made or removed */
     uint8_t *codes;
+    uint64_t bucket_flags; /* of step_bucket: the bucket's */
+    /* Of the version that is made; from the command, unless it is set. */
+    struct {
+        bool given; /* lock, retain_ms and hold are not the command's */
+        uint8_t lock;
+        uint64_t retain_ms;
+        bool hold;
+        uint8_t *tags; /* not NULL: instead of the command's; owned */
+        size_t tags_len;
+    } made;
     struct err *err;
 };
 
@@ -49,7 +60,15 @@ struct version_row {
     size_t etag_len;
     uint64_t body;
     uint64_t size_bytes;
+    uint64_t seq;
+    uint64_t flags; /* VERSION_* */
+    uint8_t lock;
+    uint64_t retain_ms;
+    bool in_history;
 };
+/* From a row of VERSION_COLUMN_*; sets neither there nor in_history. */
+void step_version_row(sqlite3_stmt *q, struct version_row *v);
+/* What the key names now. */
 int step_version(struct step *s, uint64_t bucket,
                  const struct command_bytes *key, struct version_row *v);
 /* 0, ERR_NO_KEY or ERR_PRECONDITION. */
@@ -64,9 +83,47 @@ int step_place(struct step *s, uint64_t *bucket, struct version_row *old);
 int step_version_put(struct step *s, uint64_t bucket,
                      const struct version_row *old, uint64_t size_bytes,
                      uint64_t body, const struct command_bytes *attrs);
-int step_version_remove(struct step *s, uint64_t bucket,
-                        const struct command_bytes *key,
-                        const struct version_row *old);
+
+/* ---- apply_version.c: versions of a key ---- */
+
+/* The version that META_VERSION_* or a number names. */
+int version_find(struct step *s, uint64_t bucket,
+                 const struct command_bytes *key, uint64_t which,
+                 struct version_row *v);
+/* Status ERR_RETAINED when @v must stay; @bypass as in the command. */
+void version_judge_retained(struct step *s, const struct version_row *v,
+                            bool bypass);
+/* Judge what a put, or a delete without a version, would replace. */
+int version_judge_delete(struct step *s, uint64_t bucket,
+                         const struct command_bytes *key,
+                         const struct version_row *old);
+/* ... and what a put asks for. */
+int version_judge_put(struct step *s, uint64_t bucket,
+                      const struct version_row *old);
+/* Keep in the history what the key names now, if its bucket keeps versions, and
+ * remove the null version from there if a new one comes. *@kept: @old is not to
+ * be released. */
+int version_make_room(struct step *s, uint64_t bucket,
+                      const struct command_bytes *key,
+                      const struct version_row *old, bool *kept);
+/* Delete what the key names, as its bucket has it: for good, or by a marker,
+ * the @i-th that the command makes. Sets s->version. */
+int version_delete_newest(struct step *s, uint64_t bucket,
+                          const struct command_bytes *key,
+                          const struct version_row *v, uint32_t i);
+/* Delete one version for good; what is newest then is what the key names. */
+int version_remove(struct step *s, uint64_t bucket,
+                   const struct command_bytes *key,
+                   const struct version_row *v);
+/* Until when and how strictly a new version is retained. */
+int version_retention(struct step *s, uint64_t bucket, uint8_t *lock,
+                      uint64_t *retain_ms);
+uint64_t version_number(const struct step *s, uint32_t i);
+/* What BUCKET_CONFIG of VERSIONING and OBJECT_LOCK means for the bucket. */
+int version_config(struct step *s, uint64_t bucket);
+int version_config_put(struct step *s, uint64_t bucket,
+                       enum meta_config_kind kind, const void *value,
+                       size_t len);
 
 /* ---- apply_body.c: bytes, and who names them ---- */
 
@@ -95,6 +152,7 @@ int apply_object_put(struct step *s);
 int apply_object_delete(struct step *s);
 int apply_objects_delete(struct step *s);
 int apply_object_copy(struct step *s);
+int apply_object_set(struct step *s);
 int apply_upload_create(struct step *s);
 int apply_part_put(struct step *s);
 int apply_upload_complete(struct step *s);

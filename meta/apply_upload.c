@@ -13,6 +13,19 @@ struct upload_row {
     uint64_t body;
 };
 
+/* What was said when the upload was created is of the object. */
+static void take_made(struct step *s, sqlite3_stmt *q)
+{
+    s->made.given = true;
+    s->made.hold = (column_u64(q, 4) & VERSION_HELD) != 0;
+    s->made.lock = (uint8_t)sqlite3_column_int(q, 5);
+    s->made.retain_ms = column_u64(q, 6);
+    s->made.tags_len = (size_t)sqlite3_column_bytes(q, 7);
+    if (s->made.tags_len > 0) {
+        s->made.tags = mem_dup(sqlite3_column_blob(q, 7), s->made.tags_len);
+    }
+}
+
 /* The upload, or status ERR_NO_UPLOAD; with @named also when the command's
  * bucket or key are not the upload's. */
 static int upload_find(struct step *s, bool named, struct upload_row *u)
@@ -42,6 +55,9 @@ static int upload_find(struct step *s, bool named, struct upload_row *u)
     if (found) {
         u->bucket = column_u64(q, 0);
         u->body = column_u64(q, 2);
+        if (s->c->type == COMMAND_UPLOAD_COMPLETE) {
+            take_made(s, q);
+        }
     } else {
         s->status = ERR_NO_UPLOAD;
     }
@@ -78,6 +94,11 @@ int apply_upload_create(struct step *s)
         return 0;
     }
     s->status = 0;
+    if ((s->c->lock != META_LOCK_NONE || s->c->hold) &&
+        (s->bucket_flags & BUCKET_LOCKED) == 0) {
+        s->status = ERR_NO_LOCK;
+        return 0;
+    }
     q = meta_db_stmt(s->db, STMT_UPLOAD_INSERT);
     bind_bytes(q, 1, s->c->upload, META_UPLOAD_ID);
     bind_u64(q, 2, bucket);
@@ -85,6 +106,10 @@ int apply_upload_create(struct step *s)
     bind_u64(q, 4, s->c->time_ms);
     bind_u64(q, 5, s->id);
     bind_bytes(q, 6, s->c->attrs.p, s->c->attrs.len);
+    bind_u64(q, 7, s->c->hold ? VERSION_HELD : 0);
+    bind_u64(q, 8, s->c->lock);
+    bind_u64(q, 9, s->c->retain_ms);
+    bind_bytes(q, 10, s->c->tags.p, s->c->tags.len);
     s->a->state.uploads++;
     return step_run(s, STMT_UPLOAD_INSERT, q);
 }

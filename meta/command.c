@@ -7,9 +7,22 @@
 #include "base/err.h"
 
 #define COMMAND_VERSION 1
+#define COMMAND_VERSION_MORE 2  /* as 1, and options behind */
 #define BATCH_MAGIC 0x31424d43u /* "CMB1" */
 #define BATCH_HEAD 8
 #define NULL_LENGTH 0xffffffffu
+
+/* An option: u8 of these, blob. They stand in this order. */
+enum option {
+    OPTION_VERSION = 1, /* u64 */
+    OPTION_VERSIONS,    /* u64 for each item */
+    OPTION_TAGS,
+    OPTION_LOCK, /* u8 mode, u64 until */
+    OPTION_HOLD, /* empty, as what follows */
+    OPTION_BYPASS,
+    OPTION_LOCKED,
+    OPTION_END
+};
 
 _Static_assert(COMMAND_BATCH_MAX < 1024, "ids are index * 1024 + position");
 
@@ -45,6 +58,66 @@ static void put_content(struct buf *out, const struct meta_content *c)
         put_u64(out, 0);
         put_blob(out, NULL, 0);
     }
+}
+
+static void put_option(struct buf *out, enum option o, const void *p, size_t n)
+{
+    put_u8(out, (uint8_t)o);
+    put_blob(out, p, n);
+}
+
+static void put_lock(struct buf *out, const struct command_more *more)
+{
+    uint8_t lock[1 + sizeof(uint64_t)] = {(uint8_t)more->lock};
+
+    store_u64(lock + 1, more->retain_ms);
+    put_option(out, OPTION_LOCK, lock, sizeof lock);
+}
+
+/* @count: of items. */
+static void add_more(struct buf *out, size_t start,
+                     const struct command_more *more, size_t count)
+{
+    uint8_t number[sizeof(uint64_t)];
+
+    CHECK(out->data[start + 1] == COMMAND_VERSION);
+    out->data[start + 1] = COMMAND_VERSION_MORE;
+    if (more->version != META_VERSION_CURRENT) {
+        store_u64(number, more->version);
+        put_option(out, OPTION_VERSION, number, sizeof number);
+    }
+    if (more->versions != NULL && count > 0) {
+        put_u8(out, OPTION_VERSIONS);
+        put_u32(out, (uint32_t)(count * sizeof(uint64_t)));
+        for (size_t i = 0; i < count; i++) {
+            put_u64(out, more->versions[i]);
+        }
+    }
+    if (more->tags != NULL) {
+        CHECK(more->tags_len <= META_TAGS_MAX);
+        put_option(out, OPTION_TAGS, more->tags, more->tags_len);
+    }
+    if (more->lock != META_LOCK_NONE) {
+        put_lock(out, more);
+    }
+    if (more->hold) {
+        put_option(out, OPTION_HOLD, NULL, 0);
+    }
+    if (more->bypass) {
+        put_option(out, OPTION_BYPASS, NULL, 0);
+    }
+    if (more->locked) {
+        put_option(out, OPTION_LOCKED, NULL, 0);
+    }
+}
+
+void command_add_more(struct buf *out, size_t start,
+                      const struct command_more *more)
+{
+    struct command c;
+
+    CHECK(command_decode(out->data + start, out->len - start, &c, NULL) == 0);
+    add_more(out, start, more, c.count);
 }
 
 void command_bucket_create(struct buf *out, const char *bucket,
@@ -131,6 +204,19 @@ void command_object_copy(struct buf *out, const char *src_bucket,
     put_text(out, etag);
     put_blob(out, attrs, attrs_len);
     put_u64(out, time_ms);
+}
+
+void command_object_set(struct buf *out, enum command_type type,
+                        const char *bucket, const char *key,
+                        const struct command_more *more, uint64_t time_ms)
+{
+    size_t start = out->len;
+
+    command_put_head(out, type);
+    put_text(out, bucket);
+    put_text(out, key);
+    put_u64(out, time_ms);
+    add_more(out, start, more, 0);
 }
 
 void command_upload_create(struct buf *out, const char *bucket, const char *key,
@@ -423,6 +509,83 @@ static void take_bucket_config(struct decoder *d, struct command *c)
     c->content = decode_blob(d, "value", META_CONFIG_MAX);
 }
 
+/* Fails unless the option has @len bytes. */
+static bool sized(struct decoder *d, const struct command_bytes *value,
+                  size_t len)
+{
+    if (value->p == NULL || value->len != len) {
+        wire_fail(&d->r);
+        return false;
+    }
+    return true;
+}
+
+static void take_lock(struct decoder *d, struct command *c,
+                      const struct command_bytes *value)
+{
+    if (!sized(d, value, 1 + sizeof(uint64_t))) {
+        return;
+    }
+    c->lock = value->p[0];
+    c->retain_ms = load_u64(value->p + 1);
+    if (c->lock < META_LOCK_GOVERNANCE || c->lock > META_LOCK_COMPLIANCE ||
+        c->retain_ms > (uint64_t)INT64_MAX) {
+        wire_fail(&d->r);
+    }
+}
+
+static void take_option(struct decoder *d, struct command *c, unsigned option)
+{
+    struct command_bytes value = decode_blob(d, "option", META_TAGS_MAX);
+
+    switch (option) {
+        case OPTION_VERSION:
+            if (sized(d, &value, sizeof(uint64_t))) {
+                c->version = load_u64(value.p);
+            }
+            break;
+        case OPTION_VERSIONS:
+            if (sized(d, &value, c->count * sizeof(uint64_t))) {
+                c->versions = value;
+            }
+            break;
+        case OPTION_TAGS:
+            c->tags = value;
+            break;
+        case OPTION_LOCK:
+            take_lock(d, c, &value);
+            break;
+        case OPTION_HOLD:
+            c->hold = sized(d, &value, 0);
+            break;
+        case OPTION_BYPASS:
+            c->bypass = sized(d, &value, 0);
+            break;
+        case OPTION_LOCKED:
+            c->locked = sized(d, &value, 0);
+            break;
+        default:
+            wire_fail(&d->r);
+    }
+}
+
+static void take_more(struct decoder *d, struct command *c)
+{
+    unsigned last = 0;
+
+    while (wire_ok(&d->r) && d->r.left > 0) {
+        unsigned option;
+        decode_note(d, "option");
+        option = get_u8(&d->r);
+        if (option <= last) {
+            wire_fail(&d->r);
+        } else {
+            take_option(d, c, option);
+        }
+        last = option;
+    }
+}
+
 static void take_fields(struct decoder *d, struct command *c)
 {
     switch (c->type) {
@@ -443,6 +606,12 @@ static void take_fields(struct decoder *d, struct command *c)
         case COMMAND_OBJECT_DELETE:
             take_name(d, c);
             take_condition(d, c);
+            decode_time(d, c);
+            break;
+        case COMMAND_OBJECT_TAGS:
+        case COMMAND_OBJECT_RETAIN:
+        case COMMAND_OBJECT_HOLD:
+            take_name(d, c);
             decode_time(d, c);
             break;
         case COMMAND_OBJECTS_DELETE:
@@ -489,6 +658,7 @@ int command_decode(const void *p, size_t len, struct command *out,
     struct decoder d = {.field = "type"};
     struct command c = {0};
     const uint8_t *start = p;
+    unsigned version;
 
     if (len > META_COMMAND_MAX) {
         return err_set(err, ERR_BAD_INPUT, "command: %zu bytes, at most %d",
@@ -497,12 +667,16 @@ int command_decode(const void *p, size_t len, struct command *out,
     wire_init(&d.r, p, len);
     c.type = get_u8(&d.r);
     decode_note(&d, "version");
-    if (get_u8(&d.r) != COMMAND_VERSION) {
+    version = get_u8(&d.r);
+    if (version != COMMAND_VERSION && version != COMMAND_VERSION_MORE) {
         wire_fail(&d.r);
     }
     if (wire_ok(&d.r)) {
         d.field = "type";
         take_fields(&d, &c);
+    }
+    if (version == COMMAND_VERSION_MORE) {
+        take_more(&d, &c);
     }
     if (!wire_ok(&d.r)) {
         return err_set(err, ERR_BAD_INPUT, "command %s: bad %s near byte %zu",
@@ -552,6 +726,7 @@ bool command_adds(int type)
         case COMMAND_BUCKET_CREATE:
         case COMMAND_BUCKET_CONFIG:
         case COMMAND_OBJECT_PUT:
+        case COMMAND_OBJECT_TAGS:
         case COMMAND_OBJECT_COPY:
         case COMMAND_UPLOAD_CREATE:
         case COMMAND_PART_PUT:

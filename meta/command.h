@@ -32,6 +32,7 @@ struct err;
 #define META_COMMAND_MAX (16 << 20)
 #define META_CONFIG_MAX (64 << 10) /* of one kind, of a bucket */
 #define META_UPLOAD_ID 16          /* bytes */
+#define META_TAGS_MAX (16 << 10)   /* of one object, in the gateway's coding */
 
 /* Of the registry; sizes of ids and digests in bytes. */
 #define META_CLUSTER_ID 16
@@ -76,7 +77,10 @@ struct err;
     X(DRIVE_STATE, 21)    \
     X(DRIVE_WEIGHT, 22)   \
     X(LAYOUT_CHANGE, 23)  \
-    X(BUCKET_CONFIG, 24)
+    X(BUCKET_CONFIG, 24)  \
+    X(OBJECT_TAGS, 25)    \
+    X(OBJECT_RETAIN, 26)  \
+    X(OBJECT_HOLD, 27)
 
 enum command_type {
 #define X(name, value) COMMAND_##name = value,
@@ -92,6 +96,19 @@ struct meta_condition {
     const char *if_none_match;
 };
 
+/* A version of an object is named by a number. Those that are kept beside each
+ * other have one of their own, which grows with time; the null version of a key
+ * is the one that was made while its bucket did not keep versions. */
+#define META_VERSION_CURRENT 0 /* whichever is newest */
+#define META_VERSION_NULL 1
+#define META_VERSION_MARKER ((uint64_t)1 << 63) /* in answers: a marker */
+
+enum meta_lock_mode {
+    META_LOCK_NONE,
+    META_LOCK_GOVERNANCE,
+    META_LOCK_COMPLIANCE,
+};
+
 /* Bytes of an object or part: exactly one of inline bytes and a manifest
  * (both NULL with size 0: an empty object). */
 struct meta_content {
@@ -101,6 +118,26 @@ struct meta_content {
     size_t manifest_len;
 };
 
+/* What a command may say beside its fields; zeroed: nothing. */
+struct command_more {
+    uint64_t version;         /* OBJECT_DELETE, OBJECT_TAGS, OBJECT_RETAIN,
+                                 OBJECT_HOLD; OBJECT_COPY: the source's */
+    const uint64_t *versions; /* OBJECTS_DELETE: one for each key, or NULL */
+    /* Of what a put, a copy or an upload makes; OBJECT_TAGS, OBJECT_RETAIN and
+     * OBJECT_HOLD: of what is there. */
+    const void *tags; /* not NULL: these (OBJECT_COPY: else the source's) */
+    size_t tags_len;
+    enum meta_lock_mode lock; /* NONE: the bucket's default */
+    uint64_t retain_ms;       /* until when */
+    bool hold;
+    bool bypass; /* GOVERNANCE does not hold: the one who asks may do that */
+    bool locked; /* BUCKET_CREATE: with Object Lock, and versions kept */
+};
+/* Say it of the command that was begun at byte @start of @out and ends there.
+ * Once for a command. */
+void command_add_more(struct buf *out, size_t start,
+                      const struct command_more *more);
+
 /* ERR_BUCKET_EXISTS. */
 void command_bucket_create(struct buf *out, const char *bucket,
                            const char *owner, uint64_t time_ms);
@@ -108,7 +145,10 @@ void command_bucket_create(struct buf *out, const char *bucket,
 void command_bucket_delete(struct buf *out, const char *bucket);
 
 /* What a bucket is told to be, a kind each: X(name, wire value). Values are the
- * gateway's own bytes but for those that apply itself obeys, which say so. */
+ * gateway's own bytes but for those that apply itself obeys: VERSIONING is one
+ * byte, 1 enabled or 2 suspended; OBJECT_LOCK is META_LOCK_CONFIG bytes: u8
+ * mode of the default retention (0: none), u8 unit (1 days, 2 years), u16 zero,
+ * u32 how many. */
 #define META_CONFIG_TABLE(X) \
     X(VERSIONING, 1)         \
     X(OBJECT_LOCK, 2)        \
@@ -133,22 +173,39 @@ enum meta_config_kind {
         META_CONFIG_END
 };
 
-/* ERR_NO_BUCKET. @len 0: as if it was never set. */
+#define META_VERSIONING_ENABLED 1
+#define META_VERSIONING_SUSPENDED 2
+#define META_LOCK_CONFIG 8
+#define META_LOCK_DAYS 1
+#define META_LOCK_YEARS 2
+#define META_LOCK_COUNT_MAX 36500 /* AWS: days of a default retention */
+
+/* ERR_NO_BUCKET. @len 0: as if it was never set; VERSIONING and OBJECT_LOCK,
+ * once set, cannot be so. ERR_BUCKET_STATE: Object Lock where versions are not
+ * kept, or the other way round. */
 void command_bucket_config(struct buf *out, const char *bucket,
                            enum meta_config_kind kind, const void *value,
                            size_t len);
-/* ERR_NO_BUCKET, ERR_PRECONDITION, ERR_NO_KEY. Replaces what the key named;
- * its bytes become garbage when nothing else refers to them. */
+/* ERR_NO_BUCKET, ERR_PRECONDITION, ERR_NO_KEY. Replaces what the key named,
+ * whose bytes become garbage when nothing else refers to them, unless its
+ * bucket keeps versions. ERR_NO_LOCK: it asks for what only a bucket with
+ * Object Lock has; ERR_RETAINED: what it would replace is. */
 void command_object_put(struct buf *out, const char *bucket, const char *key,
                         const struct meta_condition *condition,
                         const struct meta_content *content, const char *etag,
                         const void *attrs, size_t attrs_len, uint64_t time_ms);
-/* A missing key is no error (unless if_match). ERR_NO_BUCKET. */
+/* A missing key or version is no error (unless if_match). Without a version in
+ * a bucket that keeps them: makes a delete marker. ERR_NO_BUCKET,
+ * ERR_RETAINED. */
 void command_object_delete(struct buf *out, const char *bucket, const char *key,
                            const struct meta_condition *condition,
                            uint64_t time_ms);
 /* Up to META_DELETE_MAX keys; @etags[i] is a condition or NULL; the result
- * has a code for each. */
+ * has a code for each, to which these are added: */
+#define META_CODE_MADE_MARKER 0x80 /* the answer's version + i; or it is null \
+                                    */
+#define META_CODE_WAS_MARKER 0x40  /* the version that was removed */
+#define META_CODE_STATUS 0x3f
 void command_objects_delete(struct buf *out, const char *bucket,
                             const char *const *keys, const char *const *etags,
                             size_t count, uint64_t time_ms);
@@ -161,6 +218,13 @@ void command_object_copy(struct buf *out, const char *src_bucket,
                          const struct meta_condition *condition,
                          const char *etag, const void *attrs, size_t attrs_len,
                          uint64_t time_ms);
+/* Set what @type says (OBJECT_TAGS, OBJECT_RETAIN, OBJECT_HOLD) of a version,
+ * as in @more. ERR_NO_BUCKET, ERR_NO_KEY, ERR_NO_VERSION, ERR_IS_MARKER,
+ * ERR_NO_LOCK, ERR_RETAINED: it would be held shorter or less strictly than it
+ * is, and must not; ERR_BAD_INPUT: until a time that is past. */
+void command_object_set(struct buf *out, enum command_type type,
+                        const char *bucket, const char *key,
+                        const struct command_more *more, uint64_t time_ms);
 /* ERR_NO_BUCKET. */
 void command_upload_create(struct buf *out, const char *bucket, const char *key,
                            const uint8_t upload[META_UPLOAD_ID],
@@ -389,6 +453,13 @@ struct command {
     uint8_t state; /* enum meta_server_state or meta_drive_state */
     bool force;
     enum meta_config_kind config; /* BUCKET_CONFIG; its value is content */
+    /* struct command_more */
+    uint64_t version;
+    struct command_bytes versions; /* u64 each; NULL: all current */
+    struct command_bytes tags;     /* NULL: not said */
+    enum meta_lock_mode lock;
+    uint64_t retain_ms;
+    bool hold, bypass, locked;
 };
 
 struct command_item {

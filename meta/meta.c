@@ -305,6 +305,7 @@ void meta_propose(struct meta *m, struct meta_proposal *p)
     p->queued_ms = m->net != NULL ? clock_mono_ms() : 0;
     p->status = 0;
     p->body = 0;
+    p->version = 0;
     p->err.text[0] = '\0';
     rc = admit(m, p);
     if (rc == 0) {
@@ -361,6 +362,7 @@ int meta_propose_wait(struct meta *m, const struct buf *command,
         p->status = w.proposal.status;
         p->err = w.proposal.err;
         p->body = w.proposal.body;
+        p->version = w.proposal.version;
     }
     if (w.proposal.status != 0) {
         err_set(err, w.proposal.status, "%s", w.proposal.err.text);

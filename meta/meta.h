@@ -58,6 +58,9 @@ struct meta_proposal {
                    happened */
     struct err err;
     uint64_t body;      /* of OBJECT_PUT, OBJECT_COPY, UPLOAD_COMPLETE */
+    uint64_t version;   /* META_VERSION_* or a number: what was made, or with
+                           META_VERSION_MARKER added, a marker that was made or
+                           removed; 0 in a bucket that never kept versions */
     uint8_t *codes;     /* of OBJECTS_DELETE: one for each key; the caller's,
                            META_DELETE_MAX bytes, or NULL */
     void *owner;        /* the caller's */
@@ -129,11 +132,25 @@ struct meta_object {
     uint8_t *inline_bytes; /* NULL unless kept in the row and asked for */
     uint8_t *manifest;     /* NULL when inline, empty or multipart */
     size_t manifest_len;
+    uint64_t version; /* META_VERSION_NULL or a number; 0 in a bucket that never
+                         kept versions */
+    bool is_marker;   /* a delete marker: has a version and a time only */
+    bool hold;
+    enum meta_lock_mode lock;
+    uint64_t retain_ms;
+    uint8_t *tags; /* as OBJECT_TAGS gave them; NULL for none */
+    size_t tags_len;
 };
 /* @with_content: read inline bytes and manifest too. */
 int meta_object_get(struct meta *m, const char *bucket, const char *key,
                     bool with_content, struct meta_object *out,
                     struct err *err);
+/* As meta_object_get of the version @which: META_VERSION_* or a number. Gives
+ * delete markers too, whichever is named; META_VERSION_CURRENT gives the marker
+ * that hides the key. ERR_NO_VERSION for one that is not there. */
+int meta_version_get(struct meta *m, const char *bucket, const char *key,
+                     uint64_t which, bool with_content, struct meta_object *out,
+                     struct err *err);
 void meta_object_free(struct meta_object *o);
 
 struct meta_part {

@@ -1,5 +1,6 @@
 #include "meta/meta_apply.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -114,6 +115,10 @@ static int apply_command(struct step *s)
             return apply_objects_delete(s);
         case COMMAND_OBJECT_COPY:
             return apply_object_copy(s);
+        case COMMAND_OBJECT_TAGS:
+        case COMMAND_OBJECT_RETAIN:
+        case COMMAND_OBJECT_HOLD:
+            return apply_object_set(s);
         case COMMAND_UPLOAD_CREATE:
             return apply_upload_create(s);
         case COMMAND_PART_PUT:
@@ -219,6 +224,7 @@ static int apply_one(struct meta_apply *a, uint64_t id,
     if (s.status == 0) {
         s.codes = result != NULL ? result->codes : NULL;
         rc = apply_command(&s);
+        free(s.made.tags);
         if (rc != 0) {
             return err_wrap(err, rc, "apply %s", command_name((int)c.type));
         }
@@ -227,6 +233,7 @@ static int apply_one(struct meta_apply *a, uint64_t id,
     if (result != NULL) {
         result->status = s.status;
         result->body = s.status == 0 ? s.body : s.refusal;
+        result->version = s.status == 0 ? s.version : 0;
     }
     return 0;
 }

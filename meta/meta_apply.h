@@ -28,10 +28,12 @@ struct meta_apply {
 };
 
 struct meta_result {
-    int status;     /* 0 or what meta/command.h names for the command */
-    uint64_t body;  /* of OBJECT_PUT, OBJECT_COPY, UPLOAD_COMPLETE; the id that
-                       the registry gives; with a refusal, its reason */
-    uint8_t *codes; /* in: room for META_DELETE_MAX codes or NULL */
+    int status;    /* 0 or what meta/command.h names for the command */
+    uint64_t body; /* of OBJECT_PUT, OBJECT_COPY, UPLOAD_COMPLETE; the id that
+                      the registry gives; with a refusal, its reason */
+    uint64_t version; /* of META_VERSION_*: what a put made, what a delete made
+                         (with META_VERSION_MARKER) or removed */
+    uint8_t *codes;   /* in: room for META_DELETE_MAX codes or NULL */
 };
 
 /* Read the state; @db is kept. */

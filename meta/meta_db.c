@@ -108,16 +108,52 @@ static const char *const bucket_config =
     " value BLOB NOT NULL, PRIMARY KEY (bucket, kind))"
     " STRICT, WITHOUT ROWID;";
 
+/* Table version has the current version of each key, unless that is a delete
+ * marker; all others stand in history, newest first, so that what comes after
+ * the newest is one seek. Flags: VERSION_* in meta_core.h. */
+static const char *const versions =
+    "ALTER TABLE bucket ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;"
+
+    "ALTER TABLE version ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE version ADD COLUMN flags INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE version ADD COLUMN lock INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE version ADD COLUMN retain INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE version ADD COLUMN tags BLOB NOT NULL DEFAULT x'';"
+
+    "CREATE TABLE history ("
+    " bucket INTEGER NOT NULL, key BLOB NOT NULL,"
+    " seq INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " etag TEXT NOT NULL, modified INTEGER NOT NULL,"
+    " body INTEGER NOT NULL, attrs BLOB NOT NULL,"
+    " flags INTEGER NOT NULL, lock INTEGER NOT NULL,"
+    " retain INTEGER NOT NULL, tags BLOB NOT NULL,"
+    " PRIMARY KEY (bucket, key, seq DESC)) STRICT, WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX history_null ON history (bucket, key)"
+    " WHERE (flags & 1) <> 0;"
+
+    "ALTER TABLE upload ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE upload ADD COLUMN lock INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE upload ADD COLUMN retain INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE upload ADD COLUMN tags BLOB NOT NULL DEFAULT x'';";
+
 #define STEP_MAX 8
 static const char *const *const steps[META_FORMAT][STEP_MAX] = {
-    {&tables}, {&registry}, {&bucket_config}};
+    {&tables}, {&registry}, {&bucket_config, &versions}};
+
+/* Of a version, in both tables: what moves between them. */
+#define VERSION_COLUMNS                             \
+    "bucket, key, seq, size, etag, modified, body," \
+    " attrs, flags, lock, retain, tags"
+#define VERSION_GET                                         \
+    "SELECT size, etag, modified, body, attrs, seq, flags," \
+    " lock, retain, tags FROM "
 
 #define SERVER_COLUMNS                                            \
     "SELECT s.id, s.name, s.address, s.endpoint, z.name, s.zone," \
     " s.roles, s.state, s.joined, s.fingerprint, s.format"        \
     " FROM server s JOIN zone z ON z.id = s.zone"
 
-/* Objects have version 0 until buckets can keep versions. */
+/* Column version of table version is 0: of the time before history. */
 static const char *const sql[STMT_COUNT] = {
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
     [STMT_COMMIT] = "COMMIT",
@@ -129,14 +165,20 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_STATE_SET] =
         "UPDATE state SET applied = ?1, buckets = ?2,"
         " objects = ?3, uploads = ?4, garbage = ?5",
-    [STMT_BUCKET_ID] = "SELECT id FROM bucket WHERE name = ?1",
+    [STMT_BUCKET_ID] = "SELECT id, flags FROM bucket WHERE name = ?1",
+    [STMT_BUCKET_FLAGS] = "UPDATE bucket SET flags = ?2 WHERE id = ?1",
+    [STMT_BUCKET_HAS_HISTORY] =
+        "SELECT 1 FROM history WHERE bucket = ?1"
+        " LIMIT 1",
     [STMT_BUCKET_GET] =
         "SELECT name, owner, created, id FROM bucket"
         " WHERE name = ?1",
     [STMT_BUCKET_LIST] =
         "SELECT name, owner, created FROM bucket"
         " WHERE name > ?1 ORDER BY name LIMIT ?2",
-    [STMT_BUCKET_INSERT] = "INSERT INTO bucket VALUES (?1, ?2, ?3, ?4)",
+    [STMT_BUCKET_INSERT] =
+        "INSERT INTO bucket (id, name, owner, created, flags)"
+        " VALUES (?1, ?2, ?3, ?4, ?5)",
     [STMT_BUCKET_REMOVE] = "DELETE FROM bucket WHERE id = ?1",
     [STMT_BUCKET_HAS_VERSION] =
         "SELECT 1 FROM version WHERE bucket = ?1"
@@ -147,21 +189,55 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_CONFIG_LIST] =
         "SELECT kind, value FROM bucket_config"
         " WHERE bucket = ?1 AND kind >= ?2 AND kind <= ?3",
+    [STMT_CONFIG_GET] =
+        "SELECT value FROM bucket_config WHERE bucket = ?1 AND kind = ?2",
     [STMT_CONFIG_PUT] =
         "INSERT OR REPLACE INTO bucket_config VALUES (?1, ?2, ?3)",
     [STMT_CONFIG_REMOVE] =
         "DELETE FROM bucket_config WHERE bucket = ?1 AND kind = ?2",
     [STMT_CONFIG_CLEAR] = "DELETE FROM bucket_config WHERE bucket = ?1",
-    [STMT_VERSION_HEAD] =
-        "SELECT etag, body, size FROM version"
-        " WHERE bucket = ?1 AND key = ?2 AND version = 0",
-    [STMT_VERSION_GET] =
-        "SELECT size, etag, modified, body, attrs"
-        " FROM version"
-        " WHERE bucket = ?1 AND key = ?2 AND version = 0",
+    [STMT_HISTORY_GET] =
+        VERSION_GET "history WHERE bucket = ?1 AND key = ?2 AND seq = ?3",
+    [STMT_HISTORY_GET_NULL] = VERSION_GET
+    "history WHERE bucket = ?1 AND key = ?2"
+    " AND (flags & 1) <> 0",
+    [STMT_HISTORY_NEWEST] = VERSION_GET
+    "history WHERE bucket = ?1 AND key = ?2"
+    " ORDER BY seq DESC LIMIT 1",
+    [STMT_HISTORY_PUT] = "INSERT INTO history (" VERSION_COLUMNS
+                         ") VALUES (?1, ?2, ?3, 0, '', ?4, 0, x'', ?5, 0, 0,"
+                         " x'')",
+    /* From version to history, and back. */
+    [STMT_HISTORY_TAKE] =
+        "INSERT INTO history (" VERSION_COLUMNS ") SELECT " VERSION_COLUMNS
+        " FROM version WHERE bucket = ?1 AND key = ?2 AND version = 0",
+    [STMT_HISTORY_GIVE] =
+        "INSERT INTO version (version, " VERSION_COLUMNS
+        ") SELECT 0, " VERSION_COLUMNS
+        " FROM history WHERE bucket = ?1 AND key = ?2 AND seq = ?3",
+    [STMT_HISTORY_REMOVE] =
+        "DELETE FROM history"
+        " WHERE bucket = ?1 AND key = ?2 AND seq = ?3",
+    [STMT_HISTORY_SET] =
+        "UPDATE history SET flags = ?4, lock = ?5, retain = ?6,"
+        " tags = ifnull(?7, tags)"
+        " WHERE bucket = ?1 AND key = ?2 AND seq = ?3",
+    [STMT_HISTORY_NAMES] =
+        "SELECT h.bucket, b.name, h.key, h.body, h.seq"
+        " FROM history h JOIN bucket b ON b.id = h.bucket"
+        " WHERE (h.bucket, h.key) >= (?1, ?2)"
+        " AND ((h.bucket, h.key) > (?1, ?2) OR h.seq < ?3)"
+        " ORDER BY h.bucket, h.key, h.seq DESC LIMIT ?4",
+    [STMT_VERSION_SET] =
+        "UPDATE version SET flags = ?4, lock = ?5, retain = ?6,"
+        " tags = ifnull(?7, tags)"
+        " WHERE bucket = ?1 AND key = ?2 AND version = 0 AND seq = ?3",
+    [STMT_VERSION_GET] = VERSION_GET
+    "version"
+    " WHERE bucket = ?1 AND key = ?2 AND version = 0",
     [STMT_VERSION_PUT] =
-        "INSERT OR REPLACE INTO version"
-        " VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT OR REPLACE INTO version (version, " VERSION_COLUMNS
+        ") VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     [STMT_VERSION_REMOVE] =
         "DELETE FROM version"
         " WHERE bucket = ?1 AND key = ?2 AND version = 0",
@@ -209,15 +285,17 @@ static const char *const sql[STMT_COUNT] = {
         " WHERE body = ?1 AND number > ?2 ORDER BY number"
         " LIMIT ?3",
     [STMT_UPLOAD_HEAD] =
-        "SELECT bucket, key, body, created FROM upload"
+        "SELECT bucket, key, body, created, flags, lock, retain, tags"
+        " FROM upload"
         " WHERE id = ?1",
     [STMT_UPLOAD_GET] =
         "SELECT u.id, b.name, u.key, u.created, u.attrs"
         " FROM upload u JOIN bucket b ON b.id = u.bucket"
         " WHERE u.id = ?1",
     [STMT_UPLOAD_INSERT] =
-        "INSERT INTO upload"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO upload (id, bucket, key, created, body, attrs,"
+        " flags, lock, retain, tags)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     [STMT_UPLOAD_REMOVE] = "DELETE FROM upload WHERE id = ?1",
     [STMT_UPLOAD_FROM] =
         "SELECT key, created, id, attrs FROM upload"

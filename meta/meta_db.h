@@ -39,7 +39,19 @@ struct err;
     X(CONFIG_PUT)          \
     X(CONFIG_REMOVE)       \
     X(CONFIG_CLEAR)        \
-    X(VERSION_HEAD)        \
+    X(BUCKET_FLAGS)        \
+    X(BUCKET_HAS_HISTORY)  \
+    X(CONFIG_GET)          \
+    X(HISTORY_GET)         \
+    X(HISTORY_GET_NULL)    \
+    X(HISTORY_NEWEST)      \
+    X(HISTORY_PUT)         \
+    X(HISTORY_TAKE)        \
+    X(HISTORY_GIVE)        \
+    X(HISTORY_REMOVE)      \
+    X(HISTORY_SET)         \
+    X(HISTORY_NAMES)       \
+    X(VERSION_SET)         \
     X(VERSION_GET)         \
     X(VERSION_PUT)         \
     X(VERSION_REMOVE)      \
@@ -116,6 +128,34 @@ enum meta_statement {
     META_STATEMENTS(X)
 #undef X
         STMT_COUNT
+};
+
+/* Of column flags of version and history. */
+enum {
+    VERSION_IS_NULL = 1, /* in the text of a partial index, too */
+    VERSION_IS_MARKER = 2,
+    VERSION_HELD = 4,
+};
+
+/* Of column flags of bucket; none of the first two: never kept versions. */
+enum {
+    BUCKET_VERSIONED = 1,
+    BUCKET_SUSPENDED = 2,
+    BUCKET_LOCKED = 4,
+};
+
+/* Columns that VERSION_GET and HISTORY_GET* give. */
+enum {
+    VERSION_COLUMN_SIZE,
+    VERSION_COLUMN_ETAG,
+    VERSION_COLUMN_MODIFIED,
+    VERSION_COLUMN_BODY,
+    VERSION_COLUMN_ATTRS,
+    VERSION_COLUMN_SEQ,
+    VERSION_COLUMN_FLAGS,
+    VERSION_COLUMN_LOCK,
+    VERSION_COLUMN_RETAIN,
+    VERSION_COLUMN_TAGS,
 };
 
 struct meta_db {

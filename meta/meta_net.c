@@ -171,6 +171,11 @@ static bool take_answers(struct meta_entry *e, const struct buf *head)
             err_set(&p->err, p->status, "%s", err_text(p->status));
         }
     }
+    if (r.left > 0) {
+        for (struct meta_proposal *p = e->proposals; p != NULL; p = p->next) {
+            p->version = get_u64(&r);
+        }
+    }
     return wire_done(&r);
 }
 
@@ -256,6 +261,7 @@ static void foreign_done(struct meta_proposal *p)
 {
     struct foreign *f = p->owner;
     struct buf head = {0};
+    bool versions = false;
     bool last;
 
     pthread_mutex_lock(&f->mutex);
@@ -270,6 +276,10 @@ static void foreign_done(struct meta_proposal *p)
         put_u8(&head, (uint8_t)q->status);
         put_u64(&head, q->body);
         put_blob(&head, q->codes, q->codes != NULL ? META_DELETE_MAX : 0);
+        versions = versions || q->version != 0;
+    }
+    for (size_t i = 0; versions && i < f->count; i++) {
+        put_u64(&head, f->proposals[i].version);
     }
     net_reply(f->n->net, f->request, 0, NULL, head.data, head.len, NULL, 0,
               NULL, NULL);

@@ -8,7 +8,8 @@
  *     NET_RAFT   0 message             one message of libraft
  * (meta/raft_wire.h) NET_META   1 PROPOSE             body: a log entry
  * (command_batch_*) answer              u32 count, then for each: u8 status,
- *                                      u64 body, blob codes
+ *                                      u64 body, blob codes; and when one is
+ *                                      not 0, for each: u64 version
  *     NET_META   2 READ_INDEX          answer: u64 index
  *     NET_META   3 CONFIRM             u64 term; answer: u64 its own term
  *

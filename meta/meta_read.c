@@ -286,8 +286,9 @@ static int one_row(struct meta_db *db, sqlite3_stmt *s, int missing,
     }
 }
 
-int meta_read_bucket(struct meta_db *db, const char *bucket, uint64_t *id,
-                     struct err *err)
+/* *@versioned: it keeps versions, or did. */
+static int read_bucket(struct meta_db *db, const char *bucket, uint64_t *id,
+                       bool *versioned, struct err *err)
 {
     sqlite3_stmt *s = meta_db_stmt(db, STMT_BUCKET_ID);
     int rc;
@@ -296,9 +297,19 @@ int meta_read_bucket(struct meta_db *db, const char *bucket, uint64_t *id,
     rc = one_row(db, s, ERR_NO_BUCKET, err);
     if (rc == 0) {
         *id = column_u64(s, 0);
+        *versioned =
+            (column_u64(s, 1) & (BUCKET_VERSIONED | BUCKET_SUSPENDED)) != 0;
     }
     meta_db_done(db, STMT_BUCKET_ID);
     return rc;
+}
+
+int meta_read_bucket(struct meta_db *db, const char *bucket, uint64_t *id,
+                     struct err *err)
+{
+    bool versioned;
+
+    return read_bucket(db, bucket, id, &versioned, err);
 }
 
 /* A list that grows while rows are stepped. */
@@ -440,10 +451,81 @@ static int object_content(struct meta_db *db, bool with_content,
     return 0;
 }
 
-int meta_object_get(struct meta *m, const char *bucket, const char *key,
-                    bool with_content, struct meta_object *out, struct err *err)
+static void object_row(sqlite3_stmt *s, bool versioned, struct meta_object *o)
 {
+    uint64_t flags = column_u64(s, VERSION_COLUMN_FLAGS);
+
+    o->size_bytes = column_u64(s, VERSION_COLUMN_SIZE);
+    meta_column_etag(s, VERSION_COLUMN_ETAG, o->etag);
+    o->modified_ms = column_u64(s, VERSION_COLUMN_MODIFIED);
+    o->body = column_u64(s, VERSION_COLUMN_BODY);
+    o->attrs = meta_column_bytes(s, VERSION_COLUMN_ATTRS, &o->attrs_len);
+    o->is_marker = (flags & VERSION_IS_MARKER) != 0;
+    o->hold = (flags & VERSION_HELD) != 0;
+    o->lock = (enum meta_lock_mode)sqlite3_column_int(s, VERSION_COLUMN_LOCK);
+    o->retain_ms = column_u64(s, VERSION_COLUMN_RETAIN);
+    o->tags = meta_column_bytes(s, VERSION_COLUMN_TAGS, &o->tags_len);
+    if ((flags & VERSION_IS_NULL) == 0) {
+        o->version = column_u64(s, VERSION_COLUMN_SEQ);
+    } else if (versioned) {
+        o->version = META_VERSION_NULL;
+    }
+}
+
+/* Is the row of the statement, if any, the one that @which names? */
+static bool row_is(sqlite3_stmt *s, uint64_t which)
+{
+    bool null = (column_u64(s, VERSION_COLUMN_FLAGS) & VERSION_IS_NULL) != 0;
+
+    switch (which) {
+        case META_VERSION_CURRENT:
+            return true;
+        case META_VERSION_NULL:
+            return null;
+        default:
+            return !null && column_u64(s, VERSION_COLUMN_SEQ) == which;
+    }
+}
+
+/* 1: the row of *@out is it; 0: there is none; -1: *@rc. */
+static int find_version(struct meta_db *db, uint64_t bucket, const char *key,
+                        uint64_t which, bool versioned, sqlite3_stmt **out,
+                        int *rc, struct err *err)
+{
+    static const enum meta_statement others[] = {
+        STMT_HISTORY_NEWEST, STMT_HISTORY_GET_NULL, STMT_HISTORY_GET};
+    sqlite3_stmt *s = meta_db_stmt(db, STMT_VERSION_GET);
+    int step;
+
+    bind_u64(s, 1, bucket);
+    bind_bytes(s, 2, key, strlen(key));
+    step = meta_read_step(db, s, rc, err);
+    if (step == 0 || (step == 1 && !row_is(s, which))) {
+        if (!versioned) {
+            return 0;
+        }
+        s = meta_db_stmt(db, others[which < 2 ? which : 2]);
+        bind_u64(s, 1, bucket);
+        bind_bytes(s, 2, key, strlen(key));
+        if (which > META_VERSION_NULL) {
+            bind_u64(s, 3, which);
+        }
+        step = meta_read_step(db, s, rc, err);
+        if (step == 1 && !row_is(s, which)) {
+            step = 0;
+        }
+    }
+    *out = s;
+    return step;
+}
+
+int meta_version_get(struct meta *m, const char *bucket, const char *key,
+                     uint64_t which, bool with_content, struct meta_object *out,
+                     struct err *err)
+{
+    int missing = which == META_VERSION_CURRENT ? ERR_NO_KEY : ERR_NO_VERSION;
     struct meta_object o = {0};
+    bool versioned = false;
     struct meta_db *db;
     sqlite3_stmt *s;
     uint64_t id;
@@ -452,20 +534,20 @@ int meta_object_get(struct meta *m, const char *bucket, const char *key,
     if (rc != 0) {
         return rc;
     }
-    rc = meta_read_bucket(db, bucket, &id, err);
+    rc = read_bucket(db, bucket, &id, &versioned, err);
     if (rc == 0) {
-        s = meta_db_stmt(db, STMT_VERSION_GET);
-        bind_u64(s, 1, id);
-        bind_bytes(s, 2, key, strlen(key));
-        rc = one_row(db, s, ERR_NO_KEY, err);
-    }
-    if (rc == 0) {
-        o.size_bytes = column_u64(s, 0);
-        meta_column_etag(s, 1, o.etag);
-        o.modified_ms = column_u64(s, 2);
-        o.body = column_u64(s, 3);
-        o.attrs = meta_column_bytes(s, 4, &o.attrs_len);
-        rc = object_content(db, with_content, &o, err);
+        switch (find_version(db, id, key, which, versioned, &s, &rc, err)) {
+            case 1:
+                object_row(s, versioned, &o);
+                rc =
+                    o.is_marker ? 0 : object_content(db, with_content, &o, err);
+                break;
+            case 0:
+                rc = err_set(err, missing, "%s", err_text(missing));
+                break;
+            default:
+                break;
+        }
     }
     meta_read_end(m, db);
     if (rc != 0) {
@@ -476,11 +558,29 @@ int meta_object_get(struct meta *m, const char *bucket, const char *key,
     return 0;
 }
 
+int meta_object_get(struct meta *m, const char *bucket, const char *key,
+                    bool with_content, struct meta_object *out, struct err *err)
+{
+    struct meta_object o;
+    int rc = meta_version_get(m, bucket, key, META_VERSION_CURRENT,
+                              with_content, &o, err);
+
+    if (rc == 0 && o.is_marker) {
+        meta_object_free(&o);
+        return err_set(err, ERR_NO_KEY, "%s", err_text(ERR_NO_KEY));
+    }
+    if (rc == 0) {
+        *out = o;
+    }
+    return rc;
+}
+
 void meta_object_free(struct meta_object *o)
 {
     free(o->attrs);
     free(o->inline_bytes);
     free(o->manifest);
+    free(o->tags);
     memset(o, 0, sizeof *o);
 }
 

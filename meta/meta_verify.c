@@ -22,6 +22,7 @@ struct name {
     char *key;
     uint64_t body;
     uint64_t bucket_id;
+    uint64_t seq; /* of a version that is not current */
     uint8_t upload[META_UPLOAD_ID];
 };
 
@@ -137,6 +138,35 @@ static int object_names(struct each *e, const struct name *from,
     return rc;
 }
 
+/* ... of versions that are not current. Markers have no body. */
+static int history_names(struct each *e, const struct name *from,
+                         struct name *out, size_t *count)
+{
+    struct meta_db *db;
+    sqlite3_stmt *s;
+    int rc = meta_read_begin(e->m, &db, e->err);
+
+    *count = 0;
+    if (rc != 0) {
+        return rc;
+    }
+    s = meta_db_stmt(db, STMT_HISTORY_NAMES);
+    bind_u64(s, 1, from->bucket_id);
+    bind_bytes(s, 2, from->key, from->key != NULL ? strlen(from->key) : 0);
+    bind_u64(s, 3, from->seq);
+    bind_u64(s, 4, STEP);
+    while (meta_read_step(db, s, &rc, e->err) == 1) {
+        struct name *n = &out[(*count)++];
+        n->bucket_id = column_u64(s, 0);
+        n->bucket = meta_column_text(s, 1);
+        n->key = meta_column_text(s, 2);
+        n->body = column_u64(s, 3);
+        n->seq = column_u64(s, 4);
+    }
+    meta_read_end(e->m, db);
+    return rc;
+}
+
 /* ... of uploads in progress, in order of id. */
 static int upload_names(struct each *e, const struct name *from,
                         struct name *out, size_t *count)
@@ -197,6 +227,11 @@ int meta_each_manifest(struct meta *m, manifest_fn fn, void *arg,
     struct each e = {.m = m, .fn = fn, .arg = arg, .err = err};
     int rc = each_name(&e, object_names, each_body);
 
+    /* One that moves between the two walks may be met twice, or, promoted
+     * meanwhile, not at all: as if it had been put after the walk. */
+    if (rc == 0) {
+        rc = each_name(&e, history_names, each_body);
+    }
     return rc == 0 ? each_name(&e, upload_names, each_part) : rc;
 }
 
@@ -207,6 +242,7 @@ static const char *const dumps[] = {
     "SELECT 'bucket', * FROM bucket ORDER BY id",
     "SELECT 'bucket_config', * FROM bucket_config ORDER BY bucket, kind",
     "SELECT 'version', * FROM version ORDER BY bucket, key, version",
+    "SELECT 'history', * FROM history ORDER BY bucket, key, seq DESC",
     "SELECT 'body', * FROM body ORDER BY id",
     "SELECT 'part', * FROM part ORDER BY body, number",
     "SELECT 'upload', * FROM upload ORDER BY id",
@@ -357,24 +393,50 @@ static void run_lo(sqlite3_context *c, int argc, sqlite3_value **argv)
     "  WHERE kind = 2 UNION ALL SELECT run_hi(content), run_lo(content)"  \
     "  FROM part WHERE kind = 2) GROUP BY hi, lo)"
 
+/* Versions with bytes, current or not. */
+#define NAMES                                                              \
+    "WITH names AS (SELECT bucket, key, size, body FROM version UNION ALL" \
+    " SELECT bucket, key, size, body FROM history WHERE (flags & 2) = 0) "
+
 static const struct {
     const char *what;
     const char *sql;
 } checks[] = {
     {"object without a bucket:",
      "SELECT bucket, hex(key) AS key FROM version"
+     " WHERE bucket NOT IN (SELECT id FROM bucket) UNION ALL"
+     " SELECT bucket, hex(key) FROM history"
      " WHERE bucket NOT IN (SELECT id FROM bucket)"},
+    {"history in a bucket that never kept versions:",
+     "SELECT bucket, hex(key) AS key FROM history WHERE bucket IN"
+     " (SELECT id FROM bucket WHERE (flags & 3) = 0)"},
+    {"current version that is a marker, or not the newest:",
+     "SELECT v.bucket, hex(v.key) AS key FROM version v"
+     " WHERE (v.flags & 2) <> 0 OR EXISTS (SELECT 1 FROM history h"
+     "  WHERE h.bucket = v.bucket AND h.key = v.key AND h.seq >= v.seq)"},
+    {"hidden key without a marker:",
+     "SELECT h.bucket, hex(h.key) AS key FROM history h"
+     " WHERE (h.flags & 2) = 0 AND NOT EXISTS (SELECT 1 FROM version v"
+     "  WHERE v.bucket = h.bucket AND v.key = h.key)"
+     " AND NOT EXISTS (SELECT 1 FROM history n WHERE n.bucket = h.bucket"
+     "  AND n.key = h.key AND n.seq > h.seq)"},
+    {"two null versions of a key:",
+     "SELECT v.bucket, hex(v.key) AS key FROM version v JOIN history h"
+     " ON h.bucket = v.bucket AND h.key = v.key"
+     " WHERE (v.flags & 1) <> 0 AND (h.flags & 1) <> 0"},
+    {"bucket with Object Lock that does not keep versions:",
+     "SELECT id AS bucket, flags FROM bucket WHERE flags NOT IN (0, 1, 2, 5)"},
     {"upload without a bucket:",
      "SELECT bucket, hex(id) AS upload FROM upload"
      " WHERE bucket NOT IN (SELECT id FROM bucket)"},
     {"object without a body:",
-     "SELECT bucket, hex(key) AS key, body FROM version"
-     " WHERE body NOT IN (SELECT id FROM body)"},
+     NAMES "SELECT bucket, hex(key) AS key, body FROM names"
+           " WHERE body NOT IN (SELECT id FROM body)"},
     {"body counted wrong:",
-     "SELECT b.id AS body, b.refs AS counted, ifnull(v.n, 0) AS named"
-     " FROM body b LEFT JOIN"
-     " (SELECT body, count(*) AS n FROM version GROUP BY body) v"
-     " ON v.body = b.id WHERE b.refs IS NOT ifnull(v.n, 0)"},
+     NAMES "SELECT b.id AS body, b.refs AS counted, ifnull(v.n, 0) AS named"
+           " FROM body b LEFT JOIN"
+           " (SELECT body, count(*) AS n FROM names GROUP BY body) v"
+           " ON v.body = b.id WHERE b.refs IS NOT ifnull(v.n, 0)"},
     {"part without an object or upload:",
      "SELECT DISTINCT body FROM part WHERE"
      " body NOT IN (SELECT id FROM body WHERE kind = 3)"
@@ -385,10 +447,10 @@ static const struct {
      " LEFT JOIN part p ON p.body = b.id WHERE b.kind = 3 GROUP BY b.id"
      " HAVING b.parts <> count(p.number) OR max(p.number) <> b.parts"},
     {"object with another size than its parts:",
-     "SELECT v.bucket, hex(v.key) AS key, v.size, p.size AS parts"
-     " FROM version v JOIN body b ON b.id = v.body AND b.kind = 3"
-     " JOIN (SELECT body, sum(size) AS size FROM part GROUP BY body) p"
-     " ON p.body = v.body WHERE v.size <> p.size"},
+     NAMES "SELECT v.bucket, hex(v.key) AS key, v.size, p.size AS parts"
+           " FROM names v JOIN body b ON b.id = v.body AND b.kind = 3"
+           " JOIN (SELECT body, sum(size) AS size FROM part GROUP BY body) p"
+           " ON p.body = v.body WHERE v.size <> p.size"},
     {"part at a wrong offset:",
      "SELECT p.body, p.number, p.offset FROM part p"
      " JOIN body b ON b.id = p.body AND b.kind = 3"

@@ -97,6 +97,7 @@ static void apply_one(struct meta *m, struct meta_entry *e, struct err *err)
     for (p = e->proposals; p != NULL; p = p->next, i++) {
         p->status = m->results[i].status;
         p->body = m->results[i].body;
+        p->version = m->results[i].version;
         if (p->status != 0) {
             err_set(&p->err, p->status, "%s", err_text(p->status));
         }

@@ -25,6 +25,7 @@ struct base {
     uint64_t next;
     struct buf command;
     uint64_t body; /* what the last one gave */
+    uint64_t version;
     uint8_t codes[META_DELETE_MAX];
 };
 
@@ -84,6 +85,7 @@ static inline int go(struct base *b)
     free(p);
     buf_clear(&b->command);
     b->body = r.body;
+    b->version = r.version;
     return r.status;
 }
 

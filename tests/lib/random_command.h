@@ -114,6 +114,89 @@ static inline const char *random_etag(struct random_command *r, char *out)
 
 static const char *const random_buckets[] = {"one", "two", "three"};
 
+/* Versions kept or not, in buckets of one kind each: "one" never keeps
+ * any, Object Lock is of "three" alone. */
+static inline void random_config(struct random_command *r, struct buf *out)
+{
+    uint8_t lock[META_LOCK_CONFIG] = {(uint8_t)random_draw(r, 3),
+                                      META_LOCK_DAYS};
+    uint8_t state = META_VERSIONING_ENABLED;
+    const char *bucket = random_draw(r, 3) == 0 ? "three" : "two";
+
+    if (random_draw(r, 3) == 0 && strcmp(bucket, "three") == 0) {
+        lock[4] = lock[0] != META_LOCK_NONE;
+        lock[1] = lock[4];
+        command_bucket_config(out, bucket, META_CONFIG_OBJECT_LOCK, lock,
+                              random_draw(r, 9) == 0 ? 0 : sizeof lock);
+        return;
+    }
+    if (random_draw(r, 3) == 0) {
+        state = META_VERSIONING_SUSPENDED;
+    }
+    command_bucket_config(out, bucket, META_CONFIG_VERSIONING, &state,
+                          random_draw(r, 9) == 0 ? 0 : 1);
+}
+
+/* What a command may say beside its fields; often of a version that was made.
+ */
+static inline void random_more(struct random_command *r,
+                               struct command_more *more, const char **bucket,
+                               char *key)
+{
+    const struct random_put *from = &r->recent[random_draw(r, RANDOM_RECENT)];
+
+    *more = (struct command_more){.tags = NULL};
+    if (random_draw(r, 3) == 0) {
+        more->version = META_VERSION_NULL;
+    } else if (from->bucket != NULL) {
+        more->version = from->body * 1024;
+        *bucket = from->bucket;
+        snprintf(key, 32, "%s", from->key);
+    }
+    if (random_draw(r, 2) == 0) {
+        more->tags = "tags";
+        more->tags_len = random_draw(r, 5);
+    }
+    if (random_draw(r, 3) == 0) {
+        more->lock = 1 + (enum meta_lock_mode)random_draw(r, 2);
+        more->retain_ms = r->time_ms - 20 + random_draw(r, 120);
+    }
+    more->hold = random_draw(r, 5) == 0;
+    more->bypass = random_draw(r, 3) == 0;
+}
+
+/* Of a version: delete it, or say something of it. */
+static inline void random_version(struct random_command *r, const char *bucket,
+                                  char *key, struct buf *out)
+{
+    static const enum command_type types[] = {
+        COMMAND_OBJECT_TAGS, COMMAND_OBJECT_RETAIN, COMMAND_OBJECT_HOLD};
+    struct command_more more;
+    uint64_t versions[3];
+    const char *keys[3] = {key, key, key};
+    size_t start = out->len;
+
+    random_more(r, &more, &bucket, key);
+    switch (random_draw(r, 4)) {
+        case 0:
+            command_object_set(out, types[random_draw(r, 3)], bucket, key,
+                               &more, r->time_ms);
+            break;
+        case 1:
+            versions[0] = more.version;
+            versions[1] = META_VERSION_CURRENT;
+            versions[2] = META_VERSION_NULL;
+            more.versions = versions;
+            more.version = 0;
+            command_objects_delete(out, bucket, keys, NULL, 3, r->time_ms);
+            command_add_more(out, start, &more);
+            break;
+        default:
+            command_object_delete(out, bucket, key, NULL, r->time_ms);
+            command_add_more(out, start, &more);
+    }
+}
+
 /* An upload, and mostly the bucket and key that it is always made for. */
 static inline void random_upload(struct random_command *r, uint8_t *out,
                                  const char **bucket, char *key)
@@ -272,6 +355,19 @@ static inline void random_registry(struct random_command *r, struct buf *out)
     }
 }
 
+/* The put that was begun at @start, with more. */
+static inline void random_tagged(struct random_command *r, size_t start,
+                                 struct buf *out)
+{
+    struct command_more more;
+    const char *bucket;
+    char key[32];
+
+    random_more(r, &more, &bucket, key);
+    more.version = 0;
+    command_add_more(out, start, &more);
+}
+
 /* Append the next command. */
 static inline void random_command_next(struct random_command *r,
                                        struct buf *out)
@@ -298,7 +394,7 @@ static inline void random_command_next(struct random_command *r,
         condition.if_none_match =
             random_draw(r, 2) == 0 ? "*" : random_etag(r, if_none);
     }
-    switch (random_draw(r, 30)) {
+    switch (random_draw(r, 36)) {
         case 0:
             command_bucket_create(out, bucket, "owner", r->time_ms);
             break;
@@ -363,10 +459,21 @@ static inline void random_command_next(struct random_command *r,
         case 23:
             random_registry(r, out);
             break;
+        case 24:
+            random_config(r, out);
+            break;
+        case 25:
+        case 26:
+        case 27:
+            random_version(r, bucket, key, out);
+            break;
         default:
             random_content(r, &content, bytes);
             command_object_put(out, bucket, key, &condition, &content, etag,
                                "attrs", 5, r->time_ms);
+            if (random_draw(r, 4) == 0) {
+                random_tagged(r, start, out);
+            }
             to = &r->recent[r->puts++ % RANDOM_RECENT];
             to->bucket = bucket;
             snprintf(to->key, sizeof to->key, "%s", key);

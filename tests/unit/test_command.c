@@ -713,6 +713,58 @@ static void the_golden_files_are_written_and_read_the_same(void **state)
     assert_golden(GOLDEN_CLUSTER, FIRST_CLUSTER, KINDS);
 }
 
+static void options_stand_behind_the_fields_of_any_command(void **state)
+{
+    static const uint64_t versions[] = {META_VERSION_NULL, 77};
+    const char *keys[] = {"a", "b"};
+    struct command_more more = {.version = 5,
+                                .versions = versions,
+                                .tags = "",
+                                .lock = META_LOCK_COMPLIANCE,
+                                .retain_ms = 9,
+                                .hold = true,
+                                .bypass = true,
+                                .locked = true};
+    struct buf b = {0};
+    struct command c;
+    size_t fields;
+
+    (void)state;
+    buf_str(&b, "before"); /* a command may be one of several in a buf */
+    command_objects_delete(&b, "bucket", keys, NULL, 2, 14);
+    fields = b.len - 6;
+    command_add_more(&b, 6, &more);
+    assert_int_equal(command_decode(b.data + 6, b.len - 6, &c, NULL), 0);
+    assert_int_equal(c.version, 5);
+    assert_int_equal(c.versions.len, sizeof versions);
+    assert_int_equal(load_u64(c.versions.p + 8), 77);
+    assert_non_null(c.tags.p);
+    assert_int_equal(c.tags.len, 0);
+    assert_int_equal(c.lock, META_LOCK_COMPLIANCE);
+    assert_int_equal(c.retain_ms, 9);
+    assert_true(c.hold && c.bypass && c.locked);
+    /* The first option has 1 + 4 + 8 bytes. */
+    for (size_t len = fields + 1; len < fields + 13; len++) {
+        assert_int_equal(command_decode(b.data + 6, len, &c, NULL),
+                         ERR_BAD_INPUT);
+    }
+    b.data[6 + fields + 13] = 1; /* the same option again */
+    assert_int_equal(command_decode(b.data + 6, b.len - 6, &c, NULL),
+                     ERR_BAD_INPUT);
+    b.data[6 + fields + 13] = 99;
+    assert_int_equal(command_decode(b.data + 6, b.len - 6, &c, NULL),
+                     ERR_BAD_INPUT);
+    buf_free(&b);
+
+    command_object_set(&b, COMMAND_OBJECT_RETAIN, "bucket", "key", &more, 8);
+    must_decode(&b, &c);
+    assert_int_equal(c.type, COMMAND_OBJECT_RETAIN);
+    assert_int_equal(c.time_ms, 8);
+    b.data[b.len - 5 - 5 - 5 - 9] = 3; /* the mode */
+    assert_int_equal(command_decode(b.data, b.len, &c, NULL), ERR_BAD_INPUT);
+    buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -731,6 +783,7 @@ int main(void)
         cmocka_unit_test(a_batch_gives_its_commands_in_order),
         cmocka_unit_test(a_damaged_batch_is_corrupt),
         cmocka_unit_test(the_golden_files_are_written_and_read_the_same),
+        cmocka_unit_test(options_stand_behind_the_fields_of_any_command),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

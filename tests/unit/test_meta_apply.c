@@ -603,7 +603,7 @@ static void random_histories_reach_every_kind_of_outcome(void **state)
         struct base b;
         random_command_init(&r, seed);
         base_init(&b);
-        for (int i = 0; i < 1500; i++) {
+        for (int i = 0; i < 2500; i++) {
             int status;
             r.index = b.next;
             random_command_next(&r, &b.command);
@@ -639,6 +639,10 @@ static void random_histories_reach_every_kind_of_outcome(void **state)
     assert_true(seen[ERR_BUCKET_EXISTS] > 0);
     assert_true(seen[ERR_BUCKET_NOT_EMPTY] > 0);
     assert_true(seen[ERR_BUSY] > 0);
+    assert_true(seen[ERR_NO_VERSION] > 0);
+    assert_true(seen[ERR_NO_LOCK] > 0);
+    assert_true(seen[ERR_RETAINED] > 0);
+    assert_true(seen[ERR_BUCKET_STATE] > 0);
     assert_int_equal(seen[ERR_CORRUPT], 0);
 }
 

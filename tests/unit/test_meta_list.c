@@ -34,11 +34,13 @@ static void world_init(struct world *w)
 {
     memset(w, 0, sizeof *w);
     assert_int_equal(meta_db_open(&w->db, ":memory:", META_DB_WRITER, NULL), 0);
-    assert_int_equal(meta_db_exec(&w->db,
-                                  "INSERT INTO bucket VALUES (6, 'a', '', 0),"
-                                  " (7, 'b', '', 0), (8, 'c', '', 0)",
-                                  NULL),
-                     0);
+    assert_int_equal(
+        meta_db_exec(&w->db,
+                     "INSERT INTO bucket (id, name, owner, created)"
+                     " VALUES (6, 'a', '', 0),"
+                     " (7, 'b', '', 0), (8, 'c', '', 0)",
+                     NULL),
+        0);
 }
 
 static void add_to(struct world *w, uint64_t bucket, const char *key)
@@ -47,11 +49,16 @@ static void add_to(struct world *w, uint64_t bucket, const char *key)
 
     bind_u64(s, 1, bucket);
     bind_bytes(s, 2, key, strlen(key));
-    bind_u64(s, 3, strlen(key));
-    bind_text(s, 4, "etag", 4);
-    bind_u64(s, 5, 55);
-    bind_u64(s, 6, 1);
-    bind_bytes(s, 7, "attr", 4);
+    bind_u64(s, 3, 1);
+    bind_u64(s, 4, strlen(key));
+    bind_text(s, 5, "etag", 4);
+    bind_u64(s, 6, 55);
+    bind_u64(s, 7, 1);
+    bind_bytes(s, 8, "attr", 4);
+    bind_u64(s, 9, VERSION_IS_NULL);
+    bind_u64(s, 10, META_LOCK_NONE);
+    bind_u64(s, 11, 0);
+    bind_bytes(s, 12, "", 0);
     assert_int_equal(sqlite3_step(s), SQLITE_DONE);
     meta_db_done(&w->db, STMT_VERSION_PUT);
 }
@@ -81,6 +88,10 @@ static void add_upload(struct world *w, const char *key, uint64_t created,
     bind_u64(s, 4, created);
     bind_u64(s, 5, id);
     bind_bytes(s, 6, "up", 2);
+    bind_u64(s, 7, 0);
+    bind_u64(s, 8, META_LOCK_NONE);
+    bind_u64(s, 9, 0);
+    bind_bytes(s, 10, "", 0);
     assert_int_equal(sqlite3_step(s), SQLITE_DONE);
     meta_db_done(&w->db, STMT_UPLOAD_INSERT);
 }

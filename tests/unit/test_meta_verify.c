@@ -42,10 +42,10 @@ static void fill(struct meta_db *db)
     struct meta_apply a;
     struct random_command r;
 
-    random_command_init(&r, 7);
+    random_command_init(&r, 8);
     assert_int_equal(meta_apply_init(&a, db, NULL), 0);
     assert_int_equal(meta_apply_begin(&a, NULL), 0);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 200; i++) {
         size_t len;
         uint8_t *p = random_entry(&r, 10, &len);
         assert_int_equal(
@@ -105,6 +105,37 @@ static void broken_registry(struct meta_db *db)
     broken(db, "UPDATE server SET state = 2", "no server keeps the catalogue");
 }
 
+static void broken_versions(struct meta_db *db)
+{
+    broken(db,
+           "DELETE FROM bucket WHERE id = (SELECT bucket FROM history LIMIT 1)",
+           "object without a bucket");
+    broken(db, "UPDATE bucket SET flags = 0",
+           "history in a bucket that never kept versions");
+    broken(db, "UPDATE bucket SET flags = 4",
+           "bucket with Object Lock that does not keep versions");
+    broken(db, "UPDATE version SET flags = flags | 2",
+           "current version that is a marker");
+    broken(db,
+           "UPDATE version SET seq = 0 WHERE (bucket, key) IN"
+           " (SELECT bucket, key FROM history)",
+           "current version that is a marker, or not the newest");
+    broken(db,
+           "DELETE FROM version WHERE (bucket, key) IN"
+           " (SELECT bucket, key FROM history WHERE flags <> 2)",
+           "hidden key without a marker");
+    broken(db,
+           "UPDATE version SET flags = 1 WHERE (bucket, key) IN"
+           " (SELECT bucket, key FROM history WHERE (flags & 1) <> 0)",
+           "two null versions of a key");
+    broken(db,
+           "DELETE FROM body WHERE id = (SELECT body FROM history"
+           " WHERE (flags & 2) = 0 LIMIT 1)",
+           "object without a body");
+    broken(db, "DELETE FROM history WHERE (flags & 2) = 0",
+           "body counted wrong");
+}
+
 static void every_broken_reference_is_reported(void **state)
 {
     struct meta_db db;
@@ -149,6 +180,7 @@ static void every_broken_reference_is_reported(void **state)
     broken(&db, "DELETE FROM run WHERE refs = 0", "garbage without a run");
     broken(&db, "DELETE FROM garbage", "not garbage");
     broken(&db, "UPDATE state SET objects = objects + 1", "rows counted wrong");
+    broken_versions(&db);
     broken_registry(&db);
     meta_db_close(&db);
 }
