@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "base/check.h"
@@ -38,8 +39,12 @@ static const struct clock_ops system_clock = {system_real_ms, system_mono_us,
                                               system_sleep_ms, NULL};
 static const struct clock_ops *current = &system_clock;
 
+/* Since 1970 at monotonic 0, as it was at the first call; 0 before. */
+static _Atomic uint64_t vouch_base_ms;
+
 void clock_use(const struct clock_ops *ops)
 {
+    atomic_store(&vouch_base_ms, 0);
     current = ops != NULL ? ops : &system_clock;
 }
 
@@ -56,6 +61,16 @@ uint64_t clock_mono_us(void)
 uint64_t clock_mono_ms(void)
 {
     return clock_mono_us() / 1000;
+}
+
+uint64_t clock_vouch_ms(void)
+{
+    uint64_t real = clock_real_ms(), mono = clock_mono_ms(), none = 0, most;
+
+    atomic_compare_exchange_strong(&vouch_base_ms, &none,
+                                   real > mono ? real - mono : 1);
+    most = atomic_load(&vouch_base_ms) + mono + CLOCK_VOUCH_SLACK_MS;
+    return real < most ? real : most;
 }
 
 void clock_sleep_ms(uint64_t ms)

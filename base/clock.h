@@ -28,6 +28,12 @@ uint64_t clock_mono_ms(void);
 uint64_t clock_mono_us(void);
 void clock_sleep_ms(uint64_t ms);
 
+/* The wall-clock time that this process can vouch for: never more than it had
+ * when it was first asked for, what has passed since, and CLOCK_VOUCH_SLACK_MS.
+ * A clock that is set ahead while the process runs is not followed. */
+#define CLOCK_VOUCH_SLACK_MS 60000
+uint64_t clock_vouch_ms(void);
+
 /* The absolute CLOCK_MONOTONIC time @ms from now, for
  * pthread_cond_timedwait on a condition made by clock_cond_init. */
 struct timespec clock_deadline(uint64_t ms);

@@ -25,6 +25,7 @@ struct peer {
     char address[META_ADDRESS_MAX + 1];
     bool removed;                   /* the keeper sets it under the mutex */
     atomic_uint_least64_t heard_ms; /* clock_mono_ms of its last answer */
+    atomic_uint_least64_t clock_ms; /* what its clock said then */
     atomic_bool asked;              /* a ping is on its way */
     struct net_call ping;
     struct peer *next;
@@ -64,7 +65,7 @@ struct cluster {
     struct peer *peers; /* it adds them under the mutex */
     uint64_t revision;  /* of the registry that was last looked at */
     struct buf ping;    /* what a ping says */
-    uint64_t pinged_ms;
+    uint64_t pinged_ms, voted_ms;
     bool tried; /* to found the cluster */
     struct renewal renewal;
 

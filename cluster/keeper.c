@@ -20,6 +20,7 @@
 #define FOUNDING_MS 20 /* between looks while there is no cluster yet */
 #define PING_TYPE 1
 #define PING_TIMEOUT_MS 2000
+#define CLOCK_EVERY_MS 15000
 #define HEARD_MS 5000 /* a server that answered within is heard */
 
 /* ---- pings ----
@@ -30,6 +31,7 @@
 static void on_ping(struct cluster *c, struct net_request *r)
 {
     struct wire_reader in;
+    uint8_t clock[sizeof(uint64_t)];
     char *address;
     int rc = 0;
 
@@ -41,7 +43,9 @@ static void on_ping(struct cluster *c, struct net_request *r)
         net_peer(c->net, r->server, address);
     }
     free(address);
-    net_reply(c->net, r, rc, err_text(rc), NULL, 0, NULL, 0, NULL, NULL);
+    store_u64(clock, clock_vouch_ms());
+    net_reply(c->net, r, rc, err_text(rc), clock, sizeof clock, NULL, 0, NULL,
+              NULL);
 }
 
 static void on_request(void *arg, struct net_request *r)
@@ -82,6 +86,9 @@ static void on_pong(struct net_call *call)
     if (call->status == 0) {
         uint64_t now = clock_mono_ms();
         uint64_t before = atomic_exchange(&p->heard_ms, now);
+        if (call->reply_head.len == sizeof(uint64_t)) {
+            atomic_store(&p->clock_ms, load_u64(call->reply_head.data));
+        }
         if (before == 0 || now - before >= HEARD_MS) {
             cluster_wake(c);
         }
@@ -308,6 +315,35 @@ static bool care_for_members(struct cluster *c, const struct meta_registry *r)
     return rc == 0;
 }
 
+/* ---- the time ---- */
+
+/* Where the catalogue is led: tell it what the clocks of those who keep it say
+ * (COMMAND_CLOCK_VOTE). */
+static void vote_on_time(struct cluster *c, const struct meta_registry *r)
+{
+    struct command_clock *votes =
+        mem_calloc(r->server_count + 1, sizeof *votes);
+    uint64_t now = clock_mono_ms();
+    struct buf command = {0};
+    size_t count = 0;
+
+    for (size_t i = 0; i < r->server_count; i++) {
+        const struct meta_server *s = &r->servers[i];
+        bool own = s->id == c->identity.server;
+        const struct peer *p = own ? NULL : peer_of(c, s->id);
+        if (s->state == META_SERVER_REMOVED ||
+            (s->roles & META_SERVER_META) == 0 || (!own && !is_heard(p, now))) {
+            continue;
+        }
+        votes[count++] = (struct command_clock){
+            s->id, own ? clock_vouch_ms() : atomic_load(&p->clock_ms)};
+    }
+    command_clock_vote(&command, votes, count);
+    c->voted_ms = now;
+    tell(c, &command, LOG_DEBUG, "time not told");
+    free(votes);
+}
+
 static bool founding(const struct cluster *c)
 {
     return c->identity.server == 1 && c->revision == 0;
@@ -349,6 +385,9 @@ static bool round_of(struct cluster *c)
         /* Who was not asked for long could not be heard. */
         if (stats.leader && c->pinged_ms - before < HEARD_MS / 2) {
             more = care_for_members(c, &r);
+            if (clock_mono_ms() - c->voted_ms >= CLOCK_EVERY_MS) {
+                vote_on_time(c, &r);
+            }
         }
     }
     meta_registry_free(&r);

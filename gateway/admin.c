@@ -91,6 +91,7 @@ static void catalogue_json(struct buf *b, struct meta *m)
     meta_stats(m, &s);
     buf_str(b, "\"catalogue\":{");
     put_json_u64(b, "applied_index", s.applied_index, false);
+    put_json_u64(b, "clock_ms", s.clock_ms, false);
     put_json_u64(b, "term", s.term, false);
     put_json_u64(b, "leader", s.leader_server, false);
     put_json_u64(b, "buckets", s.buckets, false);

@@ -30,6 +30,8 @@
 #define UPLOADS_EVERY_MS ((uint64_t)60000)
 #define STRAYS_EVERY_MS ((uint64_t)2000) /* while there are some */
 #define MEND_EVERY_MS ((uint64_t)500)    /* asking costs nothing */
+#define CLOCK_EVERY_MS ((uint64_t)15000)
+#define COMPLAIN_EVERY_MS ((uint64_t)86400000)
 
 struct janitor {
     struct gateway *gateway;
@@ -38,6 +40,7 @@ struct janitor {
     pthread_cond_t cond;
     bool stopping;
     uint64_t garbage_at_ms, orphans_at_ms, uploads_at_ms, strays_at_ms;
+    uint64_t clock_at_ms, complain_at_ms;
     uint32_t settled_epoch; /* of the layout that has no strays here */
     struct metric *garbage_runs, *uploads_aborted, *orphan_shards;
 };
@@ -190,6 +193,29 @@ static bool leads(const struct janitor *j)
     return stats.leader;
 }
 
+/* Alone: what time it is for retention; in a cluster the leader's keeper asks
+ * all (cluster/keeper.c). */
+static void tell_time(struct janitor *j, uint64_t now)
+{
+    struct command_clock vote = {.time_ms = clock_vouch_ms()};
+    uint64_t real = clock_real_ms();
+    struct buf command = {0};
+
+    if (j->gateway->cluster == NULL) {
+        command_clock_vote(&command, &vote, 1);
+        meta_propose_wait(j->gateway->meta, &command, NULL, NULL);
+        buf_free(&command);
+    }
+    if (real > vote.time_ms && now >= j->complain_at_ms) {
+        log_errf(LOG_WARN, "clock set ahead",
+                 "by %llu s since this server started; retention does not "
+                 "follow it before a restart",
+                 (unsigned long long)(real - vote.time_ms) / 1000);
+        j->complain_at_ms = now + COMPLAIN_EVERY_MS;
+    }
+    j->clock_at_ms = now + CLOCK_EVERY_MS;
+}
+
 static uint64_t at_most(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -201,6 +227,9 @@ static void round_of(struct janitor *j)
     uint64_t now = clock_mono_ms();
     bool leader = leads(j);
 
+    if (now >= j->clock_at_ms) {
+        tell_time(j, now);
+    }
     if (leader && now >= j->garbage_at_ms) {
         while (!stopping(j) && collect_batch(j) == BATCH) {
         }

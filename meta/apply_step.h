@@ -164,8 +164,10 @@ int apply_upload_abort(struct step *s);
 int apply_layout_epoch(struct step *s, uint64_t *epoch);
 int apply_layout_set(struct step *s);
 
-/* ---- apply_cluster.c, apply_drive.c: a command of the registry each ---- */
+/* ---- apply_cluster.c, apply_drive.c, apply_clock.c: a command of the registry
+ * each ---- */
 
+int apply_clock_vote(struct step *s);
 int apply_cluster_init(struct step *s);
 int apply_token_create(struct step *s);
 int apply_token_revoke(struct step *s);

@@ -102,12 +102,18 @@ int version_find(struct step *s, uint64_t bucket,
 
 /* ---- judging ---- */
 
+/* Does it go by the cluster's time? Nobody's clock alone ends a retention. */
+static bool is_retained(const struct step *s, const struct version_row *v)
+{
+    return v->retain_ms > s->a->state.clock_ms;
+}
+
 void version_judge_retained(struct step *s, const struct version_row *v,
                             bool bypass)
 {
-    bool retained = v->retain_ms > s->c->time_ms &&
-                    (v->lock == META_LOCK_COMPLIANCE ||
-                     (v->lock == META_LOCK_GOVERNANCE && !bypass));
+    bool retained =
+        is_retained(s, v) && (v->lock == META_LOCK_COMPLIANCE ||
+                              (v->lock == META_LOCK_GOVERNANCE && !bypass));
 
     if (v->there && (retained || (v->flags & VERSION_HELD) != 0)) {
         s->status = ERR_RETAINED;
@@ -357,11 +363,14 @@ static int default_retention(struct step *s, uint64_t bucket, uint8_t *lock,
     if (rc == 0 && found && sqlite3_column_bytes(q, 0) == META_LOCK_CONFIG) {
         const uint8_t *p = sqlite3_column_blob(q, 0);
         uint32_t count = load_u32(p + 4);
+        /* A gateway whose clock lags must not make it short. */
+        uint64_t now = s->c->time_ms > s->a->state.clock_ms
+                           ? s->c->time_ms
+                           : s->a->state.clock_ms;
         *lock = p[0];
         if (p[0] != META_LOCK_NONE) {
-            *retain_ms = p[1] == META_LOCK_YEARS
-                             ? add_years(s->c->time_ms, count)
-                             : s->c->time_ms + count * DAY_MS;
+            *retain_ms = p[1] == META_LOCK_YEARS ? add_years(now, count)
+                                                 : now + count * DAY_MS;
         }
     }
     meta_db_done(s->db, STMT_CONFIG_GET);
@@ -482,8 +491,8 @@ static void judge_retention(struct step *s, const struct version_row *v)
     if (c->lock == META_LOCK_NONE ? c->retain_ms != 0
                                   : c->retain_ms <= c->time_ms) {
         s->status = ERR_BAD_INPUT;
-    } else if (v->lock != META_LOCK_NONE && v->retain_ms > c->time_ms &&
-               weaker && (v->lock == META_LOCK_COMPLIANCE || !c->bypass)) {
+    } else if (v->lock != META_LOCK_NONE && is_retained(s, v) && weaker &&
+               (v->lock == META_LOCK_COMPLIANCE || !c->bypass)) {
         s->status = ERR_RETAINED;
     }
 }

@@ -427,6 +427,11 @@ static void take_one_item(struct decoder *d, enum command_type type,
         case COMMAND_SERVER_JOIN:
             decode_drive_item(d, out);
             break;
+        case COMMAND_CLOCK_VOTE:
+            decode_note(d, "clock");
+            out->number = get_u32(&d->r);
+            out->id = get_u64(&d->r);
+            break;
         default:
             decode_note(d, "garbage id");
             out->id = get_u64(&d->r);

@@ -80,7 +80,8 @@ struct err;
     X(BUCKET_CONFIG, 24)  \
     X(OBJECT_TAGS, 25)    \
     X(OBJECT_RETAIN, 26)  \
-    X(OBJECT_HOLD, 27)
+    X(OBJECT_HOLD, 27)    \
+    X(CLOCK_VOTE, 80)
 
 enum command_type {
 #define X(name, value) COMMAND_##name = value,
@@ -202,9 +203,10 @@ void command_object_delete(struct buf *out, const char *bucket, const char *key,
                            uint64_t time_ms);
 /* Up to META_DELETE_MAX keys; @etags[i] is a condition or NULL; the result
  * has a code for each, to which these are added: */
-#define META_CODE_MADE_MARKER 0x80 /* the answer's version + i; or it is null \
-                                    */
-#define META_CODE_WAS_MARKER 0x40  /* the version that was removed */
+#define META_CODE_MADE_MARKER                                                \
+    0x80                          /* the answer's version + i; or it is null \
+                                   */
+#define META_CODE_WAS_MARKER 0x40 /* the version that was removed */
 #define META_CODE_STATUS 0x3f
 void command_objects_delete(struct buf *out, const char *bucket,
                             const char *const *keys, const char *const *etags,
@@ -401,6 +403,16 @@ void command_drive_state(struct buf *out, uint16_t drive,
                          bool force);
 /* ERR_NOT_FOUND, ERR_PRECONDITION: it was removed. @weight > 0. */
 void command_drive_weight(struct buf *out, uint16_t drive, uint32_t weight);
+/* What the clocks of servers say, in order of their ids; alone one, of any id.
+ * The cluster's time becomes what a majority of the living servers that keep
+ * the catalogue have reached, if that is later. ERR_PRECONDITION: no majority
+ * of them is named. */
+struct command_clock {
+    uint32_t server;
+    uint64_t time_ms;
+};
+void command_clock_vote(struct buf *out, const struct command_clock *votes,
+                        size_t count);
 /* As LAYOUT_SET, of a layout that was planned for the registry of @revision;
  * ERR_PRECONDITION also when that has changed since: else a layout could name
  * a drive that was removed while it was planned. */
@@ -465,8 +477,8 @@ struct command {
 struct command_item {
     struct command_bytes key;  /* OBJECTS_DELETE */
     struct command_bytes etag; /* OBJECTS_DELETE, UPLOAD_COMPLETE */
-    uint32_t number;           /* UPLOAD_COMPLETE */
-    uint64_t id;               /* GARBAGE_DONE */
+    uint32_t number;           /* UPLOAD_COMPLETE; CLOCK_VOTE: server */
+    uint64_t id;               /* GARBAGE_DONE; CLOCK_VOTE: its time */
     uint32_t weight;           /* CLUSTER_INIT, SERVER_JOIN */
     const uint8_t *uuid;       /* CLUSTER_INIT, SERVER_JOIN */
 };

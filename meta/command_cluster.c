@@ -139,6 +139,18 @@ void command_drive_weight(struct buf *out, uint16_t drive, uint32_t weight)
     put_u32(out, weight);
 }
 
+void command_clock_vote(struct buf *out, const struct command_clock *votes,
+                        size_t count)
+{
+    CHECK(count <= META_SERVERS_MAX);
+    command_put_head(out, COMMAND_CLOCK_VOTE);
+    put_u32(out, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        put_u32(out, votes[i].server);
+        put_u64(out, votes[i].time_ms);
+    }
+}
+
 void command_layout_change(struct buf *out, uint32_t epoch, uint64_t revision,
                            const void *layout, size_t len)
 {
@@ -330,6 +342,21 @@ static void take_layout_change(struct decoder *d, struct command *c)
     c->content = decode_blob(d, "layout", META_COMMAND_MAX);
 }
 
+/* In order of the servers, so that none votes twice. */
+static void take_clock_vote(struct decoder *d, struct command *c)
+{
+    struct command_item vote;
+    int64_t last = -1;
+    size_t at = 0;
+
+    decode_items(d, c, META_SERVERS_MAX);
+    for (uint32_t i = 0; i < c->count && wire_ok(&d->r); i++) {
+        command_item(c, &at, &vote);
+        must(d, vote.number > last && vote.id <= (uint64_t)INT64_MAX);
+        last = vote.number;
+    }
+}
+
 void decode_cluster(struct decoder *d, struct command *c)
 {
     switch (c->type) {
@@ -372,6 +399,9 @@ void decode_cluster(struct decoder *d, struct command *c)
             break;
         case COMMAND_LAYOUT_CHANGE:
             take_layout_change(d, c);
+            break;
+        case COMMAND_CLOCK_VOTE:
+            take_clock_vote(d, c);
             break;
         default:
             wire_fail(&d->r);

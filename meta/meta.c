@@ -392,6 +392,7 @@ void meta_stats(struct meta *m, struct meta_stats *out)
                                .objects = m->shown.objects,
                                .uploads = m->shown.uploads,
                                .garbage = m->shown.garbage,
+                               .clock_ms = m->shown.clock_ms,
                                .commands = m->shown_commands,
                                .entries = m->shown_entries};
     pthread_mutex_unlock(&m->apply_mutex);

@@ -278,6 +278,7 @@ struct meta_stats {
     uint64_t commands;                           /* applied since start */
     uint64_t entries;                            /* log entries since start */
     uint64_t log_bytes, database_bytes;
+    uint64_t clock_ms; /* the cluster's time; 0: not told yet */
 };
 void meta_stats(struct meta *m, struct meta_stats *out);
 

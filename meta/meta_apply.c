@@ -153,6 +153,8 @@ static int apply_command(struct step *s)
             return apply_drive_weight(s);
         case COMMAND_LAYOUT_CHANGE:
             return apply_layout_change(s);
+        case COMMAND_CLOCK_VOTE:
+            return apply_clock_vote(s);
     }
     CHECK(false); /* a decoded command has a known type */
     return 0;

@@ -136,9 +136,13 @@ static const char *const versions =
     "ALTER TABLE upload ADD COLUMN retain INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE upload ADD COLUMN tags BLOB NOT NULL DEFAULT x'';";
 
+static const char *const clock_table =
+    "CREATE TABLE clock ("
+    " one INTEGER PRIMARY KEY CHECK (one = 1), ms INTEGER NOT NULL) STRICT;";
+
 #define STEP_MAX 8
 static const char *const *const steps[META_FORMAT][STEP_MAX] = {
-    {&tables}, {&registry}, {&bucket_config, &versions}};
+    {&tables}, {&registry}, {&bucket_config, &versions, &clock_table}};
 
 /* Of a version, in both tables: what moves between them. */
 #define VERSION_COLUMNS                             \
@@ -354,6 +358,10 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_SERVER_BY_ADDRESS] =
         "SELECT id FROM server WHERE address = ?1 AND state <> 2",
     [STMT_SERVER_COUNT] = "SELECT count(*) FROM server WHERE state <> 2",
+    [STMT_SERVER_META_COUNT] =
+        "SELECT count(*) FROM server WHERE state <> 2 AND (roles & 4) <> 0",
+    [STMT_CLOCK_GET] = "SELECT ms FROM clock",
+    [STMT_CLOCK_SET] = "INSERT OR REPLACE INTO clock VALUES (1, ?1)",
     [STMT_SERVER_OTHER_META] =
         "SELECT id FROM server WHERE id <> ?1 AND state <> 2"
         " AND (roles & 4) <> 0 LIMIT 1",
@@ -621,5 +629,8 @@ int meta_state_get(struct meta_db *db, struct meta_state *out, struct err *err)
     out->uploads = column_u64(s, 3);
     out->garbage = column_u64(s, 4);
     meta_db_done(db, STMT_STATE_GET);
+    s = meta_db_stmt(db, STMT_CLOCK_GET);
+    out->clock_ms = sqlite3_step(s) == SQLITE_ROW ? column_u64(s, 0) : 0;
+    meta_db_done(db, STMT_CLOCK_GET);
     return 0;
 }

@@ -102,6 +102,9 @@ struct err;
     X(SERVER_BY_NAME)      \
     X(SERVER_BY_ADDRESS)   \
     X(SERVER_COUNT)        \
+    X(SERVER_META_COUNT)   \
+    X(CLOCK_GET)           \
+    X(CLOCK_SET)           \
     X(SERVER_OTHER_META)   \
     X(SERVER_INSERT)       \
     X(SERVER_UPDATE)       \
@@ -191,10 +194,11 @@ void bind_bytes(sqlite3_stmt *s, int at, const void *p, size_t len);
 void bind_text(sqlite3_stmt *s, int at, const void *p, size_t len);
 uint64_t column_u64(sqlite3_stmt *s, int at);
 
-/* The single row of table state. */
+/* The single rows of tables state and clock. */
 struct meta_state {
     uint64_t applied; /* Raft index of the last entry applied */
     uint64_t buckets, objects, uploads, garbage; /* rows */
+    uint64_t clock_ms; /* of table clock; 0: it was never told */
 };
 int meta_state_get(struct meta_db *db, struct meta_state *out, struct err *err);
 

@@ -350,6 +350,26 @@ def test_servers_whose_clocks_differ(note, tmp_path):
         judged(note, load)
 
 
+def test_one_clock_far_ahead_does_not_make_the_time(note, tmp_path):
+    """Retention goes by what a majority has on its clocks."""
+    if wall_clock.why_not():
+        pytest.skip(wall_clock.why_not())
+    clocks = [wall_clock.WallClock(str(tmp_path)) for _ in range(3)]
+    clocks[1].set(800)
+    clocks[2].set(-400)
+    with Cluster(3, clocks=clocks) as c:
+        def latest():
+            return max(m.status()["catalogue"]["clock_ms"]
+                       for m in c.live()) / 1000
+
+        start = latest()
+        end = time.monotonic() + 60
+        while latest() < start + 5:
+            assert time.monotonic() < end, "it does not go on"
+            time.sleep(0.5)
+        assert abs(latest() - time.time()) < 120
+
+
 @pytest.mark.parametrize("how", (
     {"delay": 0.02, "jitter": 0.005}, {"delay": 0.002, "loss": 0.02}),
     ids=("far apart", "lossy"))

@@ -494,6 +494,15 @@ static void what_needs_object_lock_is_refused_without(void **state)
     base_close(&b);
 }
 
+/* The cluster's time becomes @now. */
+static void time_is(struct base *b, uint64_t now)
+{
+    struct command_clock vote = {.time_ms = now};
+
+    command_clock_vote(&b->command, &vote, 1);
+    assert_int_equal(go(b), 0);
+}
+
 /* Every command that removes a version is refused; those that do not, are not;
  * @bypass as it is given. */
 static void assert_stays(struct base *b, uint64_t version, bool bypass,
@@ -534,14 +543,18 @@ static void a_version_under_compliance_stays_whoever_asks(void **state)
     assert_int_equal(put_with(&b, "k", 1, NULL, &more, 5), 0);
     v = b.version;
     assert_stays(&b, v, true, 999);
+    assert_stays(&b, v, true, 10 * 365 * DAY); /* a gateway's clock alone */
+    time_is(&b, 999);
     assert_int_equal(retain(&b, "k", v, META_LOCK_COMPLIANCE, 999, true),
                      ERR_RETAINED);
     assert_int_equal(retain(&b, "k", v, META_LOCK_GOVERNANCE, 2000, true),
                      ERR_RETAINED);
     assert_int_equal(retain(&b, "k", v, META_LOCK_NONE, 0, true), ERR_RETAINED);
     assert_int_equal(retain(&b, "k", v, META_LOCK_COMPLIANCE, 2000, false), 0);
+    time_is(&b, 1999);
     assert_int_equal(delete_version(&b, "k", v, true, 1500), ERR_RETAINED);
-    assert_int_equal(delete_version(&b, "k", v, false, 2000), 0);
+    time_is(&b, 2000);
+    assert_int_equal(delete_version(&b, "k", v, false, 1), 0);
     base_close(&b);
 }
 
@@ -619,6 +632,10 @@ static void the_default_retention_is_of_each_new_version(void **state)
                      leap - 635 * DAY);
     assert_int_equal(put_with(&b, "k", 5, NULL, &more, leap), 0);
     assert_int_equal(number(&b, "SELECT retain FROM version"), leap + 5);
+    /* A gateway whose clock lags does not make it short. */
+    time_is(&b, leap);
+    assert_int_equal(put_with(&b, "k", 6, NULL, NULL, 5), 0);
+    assert_int_equal(number(&b, "SELECT retain FROM version"), after);
     base_close(&b);
 }
 

@@ -41,6 +41,8 @@ struct fake {
     uint64_t now_us;
 };
 
+static uint64_t set_ms; /* what somebody set a clock to */
+
 static uint64_t fake_real_ms(void *data)
 {
     struct fake *f = data;
@@ -51,6 +53,12 @@ static uint64_t fake_mono_us(void *data)
 {
     struct fake *f = data;
     return f->now_us;
+}
+
+static uint64_t set_real_ms(void *data)
+{
+    (void)data;
+    return set_ms;
 }
 
 static void fake_sleep_ms(void *data, uint64_t ms)
@@ -111,11 +119,34 @@ static void the_longest_deadline_does_not_overflow(void **state)
     assert_true(t.tv_nsec >= 0 && t.tv_nsec < 1000000000);
 }
 
+static void a_clock_that_is_set_ahead_is_not_vouched_for(void **state)
+{
+    struct fake f = {.now_us = 5000000};
+    struct clock_ops ops = {set_real_ms, fake_mono_us, fake_sleep_ms, &f};
+    const uint64_t start = 1700000000000;
+
+    (void)state;
+    set_ms = start;
+    clock_use(&ops);
+    assert_int_equal(clock_vouch_ms(), start);
+    set_ms = start + 3000;
+    f.now_us += 3000000;
+    assert_int_equal(clock_vouch_ms(), start + 3000);
+    set_ms = start + 365ull * 86400000;
+    assert_int_equal(clock_vouch_ms(), start + 3000 + CLOCK_VOUCH_SLACK_MS);
+    f.now_us += 9000000;
+    assert_int_equal(clock_vouch_ms(), start + 12000 + CLOCK_VOUCH_SLACK_MS);
+    set_ms = start - 5; /* back is believed */
+    assert_int_equal(clock_vouch_ms(), start - 5);
+    clock_use(NULL);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_system_clock_moves_on),
         cmocka_unit_test(real_time_is_this_century),
+        cmocka_unit_test(a_clock_that_is_set_ahead_is_not_vouched_for),
         cmocka_unit_test(a_fake_takes_its_place_and_leaves),
         cmocka_unit_test(a_deadline_is_absolute_and_normal),
         cmocka_unit_test(the_longest_deadline_does_not_overflow),

@@ -52,7 +52,12 @@ static void encode_cluster(int type, struct buf *out)
     struct command_server_update update = {
         .address = "host:1", .endpoint = "", .roles = META_SERVER_NODE};
 
+    static const struct command_clock votes[] = {{1, 7}, {5, 1ull << 40}};
+
     switch (type) {
+        case COMMAND_CLOCK_VOTE:
+            command_clock_vote(out, votes, 2);
+            break;
         case COMMAND_CLUSTER_INIT:
             command_cluster_init(out, cluster, &server, 20);
             break;
@@ -294,6 +299,8 @@ static void every_field_of_a_server_comes_back(void **state)
 static void every_field_of_tokens_drives_and_layouts_comes_back(void **state)
 {
     struct buf b = {0};
+    struct command_item item;
+    size_t at = 0;
     struct command c;
 
     (void)state;
@@ -318,6 +325,13 @@ static void every_field_of_tokens_drives_and_layouts_comes_back(void **state)
     decode_kind(COMMAND_DRIVE_WEIGHT, &b, &c);
     assert_int_equal(c.drive, 3);
     assert_int_equal(c.weight, 12);
+    decode_kind(COMMAND_CLOCK_VOTE, &b, &c);
+    assert_int_equal(c.count, 2);
+    command_item(&c, &at, &item);
+    command_item(&c, &at, &item);
+    assert_int_equal(item.number, 5);
+    assert_int_equal(item.id, 1ull << 40);
+
     decode_kind(COMMAND_LAYOUT_CHANGE, &b, &c);
     assert_int_equal(c.epoch, 5);
     assert_int_equal(c.revision, 1ull << 40);
