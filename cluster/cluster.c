@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "cluster/cluster_internal.h"
 #include "crypto/tls.h"
+#include "meta/meta.h"
 #include "node/peers.h"
 
 int cluster_roles_parse(const char *text, uint32_t *out, struct err *err)
@@ -245,6 +246,27 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
     c->started = true;
     CHECK(pthread_create(&c->keeper, NULL, cluster_keeper_main, c) == 0);
     CHECK(pthread_create(&c->mover, NULL, cluster_mover_main, c) == 0);
+}
+
+void cluster_hand_over(struct cluster *c)
+{
+    struct meta_member members[META_MEMBERS_MAX];
+    struct meta_stats stats;
+    size_t count;
+
+    if (c == NULL || !c->started) {
+        return;
+    }
+    meta_stats(c->meta, &stats);
+    count = stats.leader ? meta_members(c->meta, members) : 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t to = members[i].server;
+        if (members[i].role == META_VOTER && to != c->identity.server &&
+            cluster_hears(c, to) && meta_give_lead(c->meta, to)) {
+            log_errf(LOG_INFO, "catalogue: handed over", "server %u leads", to);
+            return;
+        }
+    }
 }
 
 void cluster_stop(struct cluster *c)

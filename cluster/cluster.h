@@ -98,6 +98,9 @@ void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
  * is open. ERR_NOT_FOUND: one of them came after the join, and the cluster has
  * not named it yet (its id is JOIN_NO_DRIVE). */
 int cluster_drive_ids(struct cluster *c, uint16_t *ids, struct err *err);
+/* Before this server ends: another voter that is heard leads the catalogue, if
+ * this one does. Nothing else has been stopped yet. */
+void cluster_hand_over(struct cluster *c);
 void cluster_stop(struct cluster *c);
 void cluster_close(struct cluster *c);
 

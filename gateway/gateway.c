@@ -174,6 +174,7 @@ void gateway_stop(struct gateway *g)
     }
     janitor_stop(g->janitor);
     sigv4_keys_free(g->keys);
+    cluster_hand_over(g->cluster);
     store_close(g);
     gateway_free(g);
 }

@@ -83,6 +83,7 @@ static void meta_free(struct meta *m)
     pthread_cond_destroy(&m->apply_more);
     pthread_mutex_destroy(&m->apply_mutex);
     pthread_mutex_destroy(&m->queue_mutex);
+    meta_free_handovers(m);
     meta_copy_free(m->copy);
     meta_net_free(m->net_calls);
     free(m->address);

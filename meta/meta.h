@@ -98,6 +98,11 @@ size_t meta_members(struct meta *m, struct meta_member out[META_MEMBERS_MAX]);
 int meta_member_change(struct meta *m, uint32_t server, const char *address,
                        enum meta_role role, bool remove, struct err *err);
 
+/* Leading: let the voter @server lead instead, before this one ends. True when
+ * it does, or this one did not; takes up to an election timeout (500 ms), in
+ * which what is proposed waits. */
+bool meta_give_lead(struct meta *m, uint32_t server);
+
 /* ---- reads ----
  * What is given is freed with the matching *_free, which takes zeroed or
  * freed structs too. Missing: ERR_NO_BUCKET, ERR_NO_KEY, ERR_NO_UPLOAD. */

@@ -93,6 +93,8 @@ struct meta {
     struct loop_timer close_timer;
     bool raft_closed;
     struct member_change *change; /* under way */
+    bool giving;                  /* the lead to another: nothing is proposed */
+    struct handover *handovers;   /* libraft may hold them until it is closed */
 
     /* The apply thread's. */
     pthread_t apply_thread;
@@ -174,5 +176,6 @@ int meta_open_raft(struct meta *m, struct err *err);
 
 /* The configuration as others see it. Loop. */
 void meta_show_members(struct meta *m);
+void meta_free_handovers(struct meta *m);
 
 #endif

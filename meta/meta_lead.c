@@ -201,7 +201,8 @@ static void pump(struct meta *m)
         forward(m);
         return;
     }
-    if (m->flight != NULL || m->nudge_out || m->raft_closed || far_behind(m)) {
+    if (m->flight != NULL || m->nudge_out || m->raft_closed || m->giving ||
+        far_behind(m)) {
         return; /* what is waited for posts it again */
     }
     e = take_queued(m);
@@ -234,7 +235,8 @@ void meta_raft_view(void *arg, struct raft_guard_view *out)
         .last_stored = m->raft.last_stored,
         .snapshot_index = m->raft.log.snapshot.last_index,
         .snapshot_term = m->raft.log.snapshot.last_term,
-        .cut = m->raft.log.offset};
+        .cut = m->raft.log.offset,
+        .voted_for = m->raft.voted_for};
 }
 
 /* ---- libraft's state machine: the loop ---- */
@@ -376,7 +378,7 @@ static void check_idle(struct meta *m)
          raft_last_applied(&m->raft) > raft_io_snapshot_index(m->disk) + 1);
 
     if (++m->idle_ticks < IDLE_TICKS || !many || m->nudge_out ||
-        m->flight != NULL || !raft_io_idle(m->disk)) {
+        m->flight != NULL || m->giving || !raft_io_idle(m->disk)) {
         return;
     }
     m->idle_ticks = 0;

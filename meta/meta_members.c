@@ -154,3 +154,92 @@ int meta_member_change(struct meta *m, uint32_t server, const char *address,
     free(c);
     return rc;
 }
+
+/* ---- handing over the lead ---- */
+
+/* What was logged last is stored by the others by then: who still writes cannot
+ * stand for election (B6), and would do it later by itself. */
+#define STORED_MS 20
+
+struct handover {
+    struct raft_transfer raft;
+    struct loop_call call;
+    struct loop_timer timer;
+    struct latch latch;
+    struct handover *next;
+    struct meta *m;
+    uint32_t server;
+    bool done; /* another leads */
+};
+
+static void hand_over_ends(struct handover *h)
+{
+    h->done = raft_state(&h->m->raft) != RAFT_LEADER;
+    h->m->giving = false;
+    meta_post_pump(h->m);
+    latch_signal(&h->latch);
+}
+
+static void on_handed_over(struct raft_transfer *raft)
+{
+    hand_over_ends(raft->data);
+}
+
+static void on_stored(struct loop_timer *t)
+{
+    struct handover *h = LIST_OF(t, struct handover, timer);
+    struct meta *m = h->m;
+
+    if (m->flight != NULL && m->leading) {
+        loop_timer_set(m->loop, &h->timer, STORED_MS);
+        return;
+    }
+    /* A barrier or a change that is out would be refused in the middle. */
+    if (m->raft_closed || m->barrier_out || m->change != NULL ||
+        raft_transfer(&m->raft, &h->raft, h->server, on_handed_over) != 0) {
+        hand_over_ends(h);
+    }
+}
+
+static void on_hand_over(struct loop_call *call)
+{
+    struct handover *h = LIST_OF(call, struct handover, call);
+    struct meta *m = h->m;
+
+    h->next = m->handovers;
+    m->handovers = h;
+    h->raft.data = h;
+    loop_timer_init(&h->timer, on_stored);
+    if (m->raft_closed || raft_state(&m->raft) != RAFT_LEADER) {
+        hand_over_ends(h);
+    } else {
+        m->giving = true; /* nothing more is proposed */
+        loop_timer_set(m->loop, &h->timer, STORED_MS);
+    }
+}
+
+bool meta_give_lead(struct meta *m, uint32_t server)
+{
+    struct handover *h = mem_alloc(sizeof *h);
+
+    CHECK_OBJ(m, META_MAGIC);
+    CHECK(m->net != NULL);
+    h->m = m;
+    h->server = server;
+    h->call.fn = on_hand_over;
+    latch_init(&h->latch);
+    loop_post(m->loop, &h->call);
+    while (!latch_wait(&h->latch, 1, UINT32_MAX)) { /* libraft answers */
+    }
+    latch_close(&h->latch);
+    return h->done;
+}
+
+void meta_free_handovers(struct meta *m)
+{
+    while (m->handovers != NULL) {
+        struct handover *h = m->handovers;
+        m->handovers = h->next;
+        free(h);
+    }
+}

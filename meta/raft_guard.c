@@ -102,6 +102,17 @@ void raft_guard_repair(const struct raft_guard *g, struct raft_message *m,
     }
 }
 
+static bool second_vote(const struct raft_message *m,
+                        const struct raft_guard_view *v)
+{
+    const struct raft_request_vote *q = &m->request_vote;
+
+    return m->type == RAFT_IO_REQUEST_VOTE && !q->pre_vote &&
+           q->term == v->term &&
+           (v->state == RAFT_LEADER ||
+            (v->voted_for != 0 && v->voted_for != q->candidate_id));
+}
+
 bool raft_guard_receive(struct raft_guard *g, const struct raft_message *m,
                         const struct raft_guard_view *v)
 {
@@ -125,8 +136,7 @@ bool raft_guard_receive(struct raft_guard *g, const struct raft_message *m,
     if (m->type == RAFT_IO_INSTALL_SNAPSHOT && v->last_stored < v->last_index) {
         return false; /* B13: it comes again */
     }
-    if (m->type == RAFT_IO_REQUEST_VOTE && v->state == RAFT_LEADER &&
-        m->request_vote.term == v->term && !m->request_vote.pre_vote) {
+    if (second_vote(m, v)) {
         return false; /* B5 */
     }
     g->receiving = term != 0;

@@ -7,8 +7,9 @@
  * B2  A leader counts results for entries of older terms (figure 8). Guard: it
  *     commits a barrier of its own first (meta_lead.c), and results are dropped
  *     until that is stored on its own disk.
- * B5  A leader may vote twice in a term. Guard: requests to vote that name a
- *     term in which this member leads are dropped.
+ * B5  A leader may vote twice in a term: for one to whom it hands over the lead
+ *     it forgets whom it voted for. Guard: requests to vote in a term in which
+ *     this member leads, or has voted for another, are dropped.
  * B6  A member stands for election with entries that are not on its disk, or
  *     while it installs a snapshot: then its log would go on at a wrong index.
  *     Guard: until all is stored it asks for no votes.
@@ -42,8 +43,8 @@
  * in raft_io.c, B7 and B10 (configurations, and who votes) in raft_conf.h. All
  * but B4 can be switched off in tests/sim (sim --without). 30,000 seeds do not
  * show B6, B13 and B14, which histories of nothing but slow disks and crashes
- * did before there was a guard, 2 to 13 in 100,000; nor B5, as nobody hands
- * over the lead.
+ * did before there was a guard, 2 to 13 in 100,000; nor B5, though in them the
+ * lead was handed over 24,667 times.
  *
  * Source: D. Ongaro, "Consensus: Bridging Theory and Practice", 3.6.2, 6.4.
  * Pure: no I/O. Threads: the loop.
@@ -72,7 +73,8 @@ struct raft_guard_view {
     int state; /* RAFT_LEADER, ... */
     uint64_t term, last_index, last_stored;
     uint64_t snapshot_index, snapshot_term;
-    uint64_t cut; /* the last index that the log has let go of */
+    uint64_t cut;       /* the last index that the log has let go of */
+    uint64_t voted_for; /* in this term; 0: nobody */
 };
 
 /* After each tick of libraft, before anything is proposed: since when does it

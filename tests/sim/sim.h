@@ -203,6 +203,8 @@ struct sim_member {
     struct list_node flights; /* one, but without B3 */
     struct raft_change change;
     bool change_out;
+    bool handing_over;
+    uint64_t stop_at; /* at the latest, cleanly; 0: it stays */
     /* For the checks. */
     uint64_t seen_commit, seen_lead_term;
 };
@@ -220,6 +222,7 @@ enum sim_event_kind {
     SIM_FAULT,
     SIM_CLIENT,
     SIM_CHANGE,
+    SIM_HAND_OVER,
 };
 
 struct sim_event {
@@ -269,7 +272,7 @@ struct sim_options {
 struct sim_knobs {
     unsigned voters, servers; /* the rest joins */
     bool real_state, fifo, members_change;
-    bool crash, torn, partition, one_way, pause, slow, full;
+    bool crash, torn, partition, one_way, pause, slow, full, hand_over;
     uint64_t loss_ppm, again_ppm, delay_min, delay_max, long_ppm;
     uint64_t write_min, write_max;
     uint64_t fault_every, client_every, change_every;
@@ -300,6 +303,7 @@ struct sim {
     char failure[SIM_FAILURE_MAX];
     /* What happened, for the curious. */
     uint64_t elections, crashes, snapshots, installs, changes, messages;
+    uint64_t handed_over;
 };
 
 /* One history. True: all held. Else @failure says what did not; what happened
@@ -340,6 +344,10 @@ void sim_lead_applied(struct sim_member *m, uint64_t index, const void *data,
                       size_t len);
 /* Add, promote, demote or remove some server. */
 void sim_lead_change(struct sim_member *m);
+/* Give the lead to another voter, and perhaps stop after that. */
+void sim_lead_hand_over(struct sim_member *m);
+/* What is to stop does, once it may. True: it is no more. */
+bool sim_lead_stopped(struct sim_member *m);
 
 /* ---- sim_io.c ---- */
 

@@ -600,3 +600,8 @@ void sim_io_open(struct sim_member *m)
                              .random = io_random,
                              .async_work = io_async_work};
 }
+
+bool sim_io_idle(const struct sim_member *m)
+{
+    return list_empty(&m->writer) && list_empty(&m->keeper);
+}

@@ -169,3 +169,48 @@ void sim_lead_change(struct sim_member *m)
                         : "assigns",
               id, role, rc == 0 ? "under way" : raft_strerror(rc));
 }
+
+/* ---- handing over ---- */
+
+static void on_handed_over(struct raft_transfer *t)
+{
+    struct sim_member *m = t->data;
+
+    m->handing_over = false;
+    m->s->handed_over += raft_state(&m->raft) != RAFT_LEADER;
+    sim_trace(m->s, m, "the lead is %s",
+              raft_state(&m->raft) == RAFT_LEADER ? "still its" : "another's");
+}
+
+void sim_lead_hand_over(struct sim_member *m)
+{
+    const struct raft_configuration *c = &m->raft.configuration;
+    unsigned at = (unsigned)sim_draw(m->s, c->n);
+    const struct raft_server *to = &c->servers[at];
+    struct raft_transfer *t;
+    int rc;
+
+    if (!m->leading || m->barrier_out || m->handing_over || m->change_out ||
+        to->id == m->id || to->role != RAFT_VOTER) {
+        return;
+    }
+    t = raft_calloc(1, sizeof *t); /* libraft may use it until the end */
+    t->data = m;
+    rc = raft_transfer(&m->raft, t, to->id, on_handed_over);
+    m->handing_over = rc == 0;
+    sim_trace(m->s, m, "hands over to %llu: %s", to->id,
+              rc == 0 ? "under way" : raft_strerror(rc));
+    if (rc == 0 && sim_draw(m->s, 2) == 0) {
+        m->stop_at = m->s->now + SIM_SECOND;
+    }
+}
+
+bool sim_lead_stopped(struct sim_member *m)
+{
+    if (m->stop_at == 0 || (m->handing_over && m->s->now < m->stop_at) ||
+        !sim_io_idle(m)) {
+        return false;
+    }
+    sim_member_crash(m, "stops");
+    return true;
+}

@@ -125,7 +125,8 @@ static int run_seeds(const struct plan *p, uint64_t first)
     printf(
         "sim: %llu seeds, %llu failed, %.1f s; %.0f virtual s, %llu "
         "messages, %llu acknowledged of %zu, %llu elections, %llu crashes, "
-        "%llu snapshots, %llu installed, %llu changes of members\n",
+        "%llu snapshots, %llu installed, %llu changes of members, "
+        "%llu handed over\n",
         (unsigned long long)done, (unsigned long long)failed,
         (double)(clock_mono_ms() - start) / 1000, (double)totals->now / 1e6,
         (unsigned long long)totals->messages, (unsigned long long)totals->acked,
@@ -133,7 +134,8 @@ static int run_seeds(const struct plan *p, uint64_t first)
         (unsigned long long)totals->crashes,
         (unsigned long long)totals->snapshots,
         (unsigned long long)totals->installs,
-        (unsigned long long)totals->changes);
+        (unsigned long long)totals->changes,
+        (unsigned long long)totals->handed_over);
     fflush(stdout);
     free(totals);
     return failed > 255 ? 255 : (int)failed;

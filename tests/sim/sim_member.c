@@ -32,7 +32,8 @@ void sim_member_view(struct sim_member *m, struct raft_guard_view *out)
                                  .last_stored = r->last_stored,
                                  .snapshot_index = r->log.snapshot.last_index,
                                  .snapshot_term = r->log.snapshot.last_term,
-                                 .cut = r->log.offset};
+                                 .cut = r->log.offset,
+                                 .voted_for = r->voted_for};
 }
 
 void sim_member_init(struct sim *s, struct sim_member *m, unsigned id)
@@ -362,6 +363,9 @@ void sim_member_event(struct sim_member *m, struct sim_event *e)
         case SIM_CHANGE:
             sim_lead_change(m);
             break;
+        case SIM_HAND_OVER:
+            sim_lead_hand_over(m);
+            break;
         case SIM_START:
         case SIM_HEAL:
         case SIM_FAULT:
@@ -369,6 +373,9 @@ void sim_member_event(struct sim_member *m, struct sim_event *e)
     }
     if (m->up) {
         settle(m);
+    }
+    if (m->up && sim_lead_stopped(m)) {
+        return;
     }
     if (m->up && raft_state(&m->raft) == RAFT_UNAVAILABLE) {
         sim_fail(m->s, "libraft of member %u gives up: %s", m->id,

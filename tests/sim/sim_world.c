@@ -243,6 +243,23 @@ static void change(struct sim *s)
     }
 }
 
+/* Somebody who leads is asked to hand over. */
+static void hand_over(struct sim *s)
+{
+    struct sim_event e = {.kind = SIM_HAND_OVER};
+
+    if (!s->faults_over) {
+        sim_at(s, around(s, s->knobs.change_every), SIM_HAND_OVER, NULL);
+        for (unsigned i = 1; i <= s->knobs.servers; i++) {
+            struct sim_member *m = &s->members[i];
+            if (m->up && m->leading && m->paused_until <= s->now) {
+                sim_member_event(m, &e);
+                return;
+            }
+        }
+    }
+}
+
 /* ---- faults ---- */
 
 static void cut(struct sim *s, unsigned from, unsigned to, bool both)
@@ -423,6 +440,11 @@ static void begin(struct sim *s, const struct sim_options *options)
     }
     sim_at(s, sim_draw(s, 3 * SIM_SECOND), SIM_FAULT, NULL);
     sim_at(s, SIM_SECOND, SIM_CLIENT, NULL);
+    /* No draw: the other histories stay what they were. */
+    s->knobs.hand_over = options->seed % 3 == 0;
+    if (s->knobs.hand_over) {
+        sim_at(s, 2 * SIM_SECOND, SIM_HAND_OVER, NULL);
+    }
     if (s->knobs.members_change) {
         sim_at(s, 2 * SIM_SECOND, SIM_CHANGE, NULL);
     }
@@ -443,6 +465,9 @@ static void world_event(struct sim *s, struct sim_event *e)
             break;
         case SIM_CHANGE:
             change(s);
+            break;
+        case SIM_HAND_OVER:
+            hand_over(s);
             break;
         default:
             CHECK(false);
@@ -562,6 +587,7 @@ static void add_totals(struct sim *totals, const struct sim *s)
     totals->installs += s->installs;
     totals->changes += s->changes;
     totals->messages += s->messages;
+    totals->handed_over += s->handed_over;
 }
 
 static void end(struct sim *s)

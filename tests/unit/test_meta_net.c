@@ -305,6 +305,45 @@ static void members_are_shown_with_their_roles(void **state)
                      ERR_UNAVAILABLE); /* not the leader */
 }
 
+static void a_leader_gives_its_lead_away_and_nothing_is_lost(void **state)
+{
+    struct world *w = *state;
+    char name[32];
+
+    for (int round = 0; round < 4; round++) {
+        uint32_t l = await_leader(w), to = l % MEMBERS + 1;
+        struct meta_stats s;
+        bool given = false;
+        snprintf(name, sizeof name, "before-%d", round);
+        must_make(w, l, name);
+        for (int i = 0; i < 20 && !given; i++) { /* it may have to catch up */
+            given = meta_give_lead(w->members[l].meta, to);
+        }
+        assert_true(given);
+        assert_true(meta_give_lead(w->members[l].meta, to)); /* not ours */
+        await_leader(w);
+        meta_stats(w->members[l].meta, &s);
+        assert_int_not_equal(s.leader_server, 0);
+        for (uint32_t on = 1; on <= MEMBERS; on++) {
+            assert_int_equal(see_bucket(w, on, name), 0);
+        }
+        snprintf(name, sizeof name, "after-%d", round);
+        must_make(w, l, name);
+    }
+}
+
+static void who_cannot_take_the_lead_does_not_get_it(void **state)
+{
+    struct world *w = *state;
+    uint32_t l = await_leader(w), to = l % MEMBERS + 1;
+
+    stop(w, to);
+    assert_false(meta_give_lead(w->members[l].meta, to));
+    assert_false(meta_give_lead(w->members[l].meta, 17));
+    must_make(w, l, "goes-on");
+    assert_int_equal(see_bucket(w, l, "goes-on"), 0);
+}
+
 /* Wait until @on shows the bucket. */
 static void must_see(struct world *w, uint32_t on, const char *name)
 {
@@ -365,6 +404,8 @@ int main(void)
         TEST(a_lost_leader_is_followed_by_another),
         TEST(without_a_majority_nothing_is_read_or_written),
         TEST(members_are_shown_with_their_roles),
+        TEST(a_leader_gives_its_lead_away_and_nothing_is_lost),
+        TEST(who_cannot_take_the_lead_does_not_get_it),
         cmocka_unit_test_setup_teardown(a_member_that_lags_takes_a_copy,
                                         setup_short, teardown),
     };

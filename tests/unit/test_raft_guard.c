@@ -156,6 +156,28 @@ static void a_leader_votes_for_nobody_in_its_term(void **state)
     assert_true(raft_guard_receive(&g, &m, &v));
 }
 
+/* B5 */
+static void who_has_voted_votes_for_no_other_in_that_term(void **state)
+{
+    struct raft_guard g = {0};
+    struct raft_guard_view v = follower(4, 9);
+    struct raft_message m = {
+        .type = RAFT_IO_REQUEST_VOTE,
+        .request_vote = {.term = 4, .candidate_id = 2, .disrupt_leader = true}};
+
+    (void)state;
+    assert_true(raft_guard_receive(&g, &m, &v));
+    v.voted_for = 2; /* its answer was lost */
+    assert_true(raft_guard_receive(&g, &m, &v));
+    v.voted_for = 3;
+    assert_false(raft_guard_receive(&g, &m, &v));
+    m.request_vote.pre_vote = true; /* binds nobody */
+    assert_true(raft_guard_receive(&g, &m, &v));
+    m.request_vote.pre_vote = false;
+    m.request_vote.term = 5;
+    assert_true(raft_guard_receive(&g, &m, &v));
+}
+
 /* B6 */
 static void who_has_not_stored_all_asks_for_no_votes(void **state)
 {
@@ -334,6 +356,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_vouches_for_what_it_holds),
         cmocka_unit_test(a_leader_counts_nothing_before_its_own_entry),
         cmocka_unit_test(a_leader_votes_for_nobody_in_its_term),
+        cmocka_unit_test(who_has_voted_votes_for_no_other_in_that_term),
         cmocka_unit_test(who_has_not_stored_all_asks_for_no_votes),
         cmocka_unit_test(a_single_voter_leads_in_a_term_of_its_own),
         cmocka_unit_test(who_was_elected_leads_at_once),
