@@ -213,6 +213,22 @@ int cli_open_admin(const struct cli_options *o, const char *data,
     return rc;
 }
 
+char *cli_admin_endpoint(const struct cli_options *o, const char *data)
+{
+    struct credentials keys = {0};
+    char *path, *out;
+
+    if (data == NULL || o->endpoint != NULL) {
+        return mem_strdup(cli_endpoint(o));
+    }
+    path = mem_printf("%s/control", data);
+    credentials_of_file(path, &keys, NULL);
+    out = mem_strdup(keys.endpoint != NULL ? keys.endpoint : data);
+    credentials_free(&keys);
+    free(path);
+    return out;
+}
+
 int cli_ask(const struct cli_options *o, const char *data, const char *method,
             const char *path, const char *const *pairs, struct buf *json,
             struct err *err)

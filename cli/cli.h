@@ -128,6 +128,8 @@ int cli_ask(const struct cli_options *o, const char *data, const char *method,
 int cli_credentials(const struct cli_options *o, struct credentials *out,
                     struct err *err);
 
+/* The endpoint that cli_open_admin would ask; free(). */
+char *cli_admin_endpoint(const struct cli_options *o, const char *data);
 /* The endpoint that cli_open would ask; borrowed. */
 const char *cli_endpoint(const struct cli_options *o);
 

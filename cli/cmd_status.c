@@ -218,7 +218,7 @@ static bool print_status(const char *endpoint, const char *json)
 
 static int status(const struct options *o, bool *well, struct err *err)
 {
-    const char *endpoint = cli_endpoint(&o->common);
+    char *endpoint = cli_admin_endpoint(&o->common, o->data);
     struct buf json = {0};
     size_t len;
     int rc = cli_ask(&o->common, o->data, "GET", "/-/status", NULL, &json, err);
@@ -236,6 +236,7 @@ static int status(const struct options *o, bool *well, struct err *err)
     }
 done:
     buf_free(&json);
+    free(endpoint);
     return rc;
 }
 

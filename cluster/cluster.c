@@ -1,5 +1,7 @@
 #include "cluster/cluster.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "cluster/cluster_internal.h"
 #include "crypto/tls.h"
 #include "meta/meta.h"
@@ -114,6 +117,7 @@ static void cluster_free(struct cluster *c)
         mem_wipe(c->joined_secret_key, strlen(c->joined_secret_key));
     }
     free(c->joined_secret_key);
+    free(c->address);
     free(c->name);
     free(c->zone);
     free(c->endpoint);
@@ -131,6 +135,8 @@ static int open_net(struct cluster *c, const struct cluster_options *o,
     int rc = net_open(&no, &c->net, err);
 
     if (rc == 0) {
+        c->address = mem_strdup(o->advertise != NULL ? o->advertise
+                                                     : net_address(c->net));
         c->name = choose_name(o->name);
         rc = become(c, o, err);
     }
@@ -144,6 +150,34 @@ static int open_net(struct cluster *c, const struct cluster_options *o,
     return rc;
 }
 
+/* The host of ADDR:PORT stands for all addresses of a machine. */
+static bool is_wildcard(const char *address)
+{
+    size_t len = (size_t)(strrchr(address, ':') - address);
+    bool brackets = len >= 2 && address[0] == '[' && address[len - 1] == ']';
+    char *host = mem_strndup(address + brackets, len - 2 * brackets);
+    struct in_addr four;
+    struct in6_addr six;
+    bool is = host[0] == '\0' || strcmp(host, "*") == 0 ||
+              (inet_aton(host, &four) != 0 && four.s_addr == INADDR_ANY) ||
+              (inet_pton(AF_INET6, host, &six) == 1 &&
+               (IN6_IS_ADDR_UNSPECIFIED(&six) ||
+                (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr32[3] == 0)));
+
+    free(host);
+    return is;
+}
+
+static bool can_be_called(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    uint64_t port;
+
+    return colon != NULL && text_u64(colon + 1, &port) && port > 0 &&
+           port <= UINT16_MAX && strlen(address) <= META_ADDRESS_MAX &&
+           !is_wildcard(address);
+}
+
 int cluster_open(const struct cluster_options *o, struct cluster **out,
                  struct err *err)
 {
@@ -152,6 +186,18 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
 
     if (strrchr(o->listen, ':') == NULL) {
         return err_set(err, ERR_BAD_INPUT, "cluster: %s is not ADDR:PORT",
+                       o->listen);
+    }
+    if (o->advertise != NULL && !can_be_called(o->advertise)) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "advertise: %s is not the ADDR:PORT of one machine",
+                       o->advertise);
+    }
+    if (o->advertise == NULL && is_wildcard(o->listen)) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "cluster: no other server can call %s: give the address "
+                       "at which they reach this one, or say it by "
+                       "--advertise ADDR:PORT",
                        o->listen);
     }
     if (o->drive_count > CLUSTER_DRIVES_MAX) {
@@ -202,7 +248,7 @@ const uint8_t *cluster_id(const struct cluster *c)
 
 const char *cluster_address(const struct cluster *c)
 {
-    return net_address(c->net);
+    return c->address;
 }
 
 bool cluster_founds(const struct cluster *c)
@@ -263,7 +309,8 @@ void cluster_hand_over(struct cluster *c)
         uint32_t to = members[i].server;
         if (members[i].role == META_VOTER && to != c->identity.server &&
             cluster_hears(c, to) && meta_give_lead(c->meta, to)) {
-            log_errf(LOG_INFO, "catalogue: handed over", "server %u leads", to);
+            log_errf(LOG_INFO, "catalogue: leads no more", "asked server %u to",
+                     to);
             return;
         }
     }

@@ -49,10 +49,11 @@ int cluster_roles_parse(const char *text, uint32_t *out, struct err *err);
 
 struct cluster_options {
     const char *data;
-    const char *listen; /* of the cluster port */
-    const char *join;   /* a member's cluster port; NULL: found, or go on */
-    const char *token;  /* for the first join */
-    const char *name;   /* of this server; NULL: the host's */
+    const char *listen;    /* of the cluster port */
+    const char *advertise; /* where others reach it; NULL: at listen */
+    const char *join;      /* a member's cluster port; NULL: found, or go on */
+    const char *token;     /* for the first join */
+    const char *name;      /* of this server; NULL: the host's */
     const char *zone;
     uint32_t roles;
     size_t drive_count;

@@ -47,6 +47,7 @@ struct meta_proposal;
 struct cluster {
     /* Set at open and start. */
     char *name, *zone, *endpoint;
+    char *address; /* that others are told */
     uint32_t roles;
     uint16_t drive_count;
     /* Those beyond drive_count stood in earlier options. */

@@ -70,7 +70,7 @@ void cluster_describe(const struct cluster *c, const uint8_t *fingerprint,
                       struct command_server *out)
 {
     *out = (struct command_server){.name = c->name,
-                                   .address = net_address(c->net),
+                                   .address = cluster_address(c),
                                    .endpoint = c->endpoint,
                                    .zone = c->zone,
                                    .roles = c->roles,
@@ -156,7 +156,7 @@ int cluster_join(struct cluster *c, const char *address, const char *token,
 {
     struct join_question q = {.token = (char *)(uintptr_t)token,
                               .name = c->name,
-                              .address = (char *)(uintptr_t)net_address(c->net),
+                              .address = (char *)(uintptr_t)cluster_address(c),
                               .endpoint = c->endpoint,
                               .zone = c->zone,
                               .roles = c->roles,

@@ -66,7 +66,7 @@ static void on_request(void *arg, struct net_request *r)
 
 void cluster_serve_pings(struct cluster *c)
 {
-    put_text(&c->ping, net_address(c->net));
+    put_text(&c->ping, cluster_address(c));
     net_serve(c->net, NET_CLUSTER, on_request, c);
 }
 
@@ -241,7 +241,7 @@ static bool tell(struct cluster *c, struct buf *command, enum log_level level,
 /* Where this server is now, if the catalogue has it otherwise. */
 static void announce(struct cluster *c, const struct meta_server *own)
 {
-    const char *address = net_address(c->net);
+    const char *address = cluster_address(c);
     struct command_server_update u = {0};
     struct buf command = {0};
 
@@ -299,7 +299,7 @@ static bool care_for_members(struct cluster *c, const struct meta_registry *r)
                         c->identity.server, CLUSTER_VOTERS);
     if (step.server != 0) {
         const char *address = step.server == c->identity.server
-                                  ? net_address(c->net)
+                                  ? cluster_address(c)
                                   : peer_of(c, step.server)->address;
         rc = meta_member_change(c->meta, step.server, address, step.role,
                                 step.remove, &err);

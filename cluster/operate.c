@@ -161,6 +161,40 @@ static int check_loss(struct cluster *c, const struct meta_registry *r,
                          s.groups_lost, map->count);
 }
 
+/* --force is for what is gone: data of a server that is well would be thrown
+ * away by a slip of the hand. */
+static int check_gone(struct cluster *c, const struct meta_registry *r,
+                      uint32_t server, int drive, struct err *err)
+{
+    struct shard_store_stats s = {0};
+
+    for (size_t i = 0; i < r->server_count; i++) {
+        if (r->servers[i].id == server &&
+            r->servers[i].state == META_SERVER_DRAINING) {
+            return 0;
+        }
+    }
+    if (!cluster_hears(c, server)) {
+        return 0;
+    }
+    if (drive < 0) {
+        return err_set(err, ERR_PRECONDITION,
+                       "server %u is heard and well: drain it first, or stop "
+                       "it and try again in some seconds",
+                       server);
+    }
+    if (find_drive(r, (uint16_t)drive)->state == META_DRIVE_DRAINING ||
+        c->drive_peers == NULL ||
+        !peers_stats(c->drive_peers, (uint16_t)drive, &s) ||
+        s.state == DRIVE_FAILED) {
+        return 0;
+    }
+    return err_set(err, ERR_PRECONDITION,
+                   "drive %d is well and its server %u is heard: drain it "
+                   "first, or take the drive out",
+                   drive, server);
+}
+
 static int remove_drive(struct cluster *c, const struct meta_registry *r,
                         const struct placement_map *map, uint16_t drive,
                         bool force, struct err *err)
@@ -190,6 +224,9 @@ int cluster_remove_drive(struct cluster *c, uint16_t drive, bool force,
         rc = err_set(err, ERR_NOT_FOUND, "there is no drive %u",
                      (unsigned)drive);
     }
+    if (rc == 0 && force) {
+        rc = check_gone(c, &r, find_drive(&r, drive)->server, drive, err);
+    }
     if (rc == 0) {
         rc = remove_drive(c, &r, &map, drive, force, err);
     }
@@ -208,6 +245,9 @@ int cluster_remove_server(struct cluster *c, uint32_t server, bool force,
 
     if (rc == 0) {
         rc = cluster_layout_read(&r, &map, err);
+    }
+    if (rc == 0 && force) {
+        rc = check_gone(c, &r, server, -1, err);
     }
     if (rc == 0 && force) {
         rc = check_loss(c, &r, &map, server, -1, err);

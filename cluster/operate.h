@@ -29,7 +29,8 @@ int cluster_drain_drive(struct cluster *c, uint16_t drive, bool on,
 
 /* Let go of it for ever. Without @force only when nothing is on it any more;
  * with it what was on it counts as lost and is rebuilt from the other shards,
- * and ERR_PRECONDITION when they are too few. */
+ * and ERR_PRECONDITION when they are too few, or when it is heard and well and
+ * not being drained. */
 int cluster_remove_server(struct cluster *c, uint32_t server, bool force,
                           struct err *err);
 int cluster_remove_drive(struct cluster *c, uint16_t drive, bool force,

@@ -147,11 +147,12 @@ void admin_explain(struct request *r)
     struct buf *b = &r->reply_body;
     int rc;
 
-    if (bucket == NULL || key == NULL || !atomic_load(&g->ready)) {
-        reply_error(r, S3_InvalidArgument,
-                    bucket == NULL || key == NULL
-                        ? "explain wants a bucket and a key"
-                        : "the server is starting");
+    if (bucket == NULL || key == NULL) {
+        reply_error(r, S3_InvalidArgument, "explain wants a bucket and a key");
+        return;
+    }
+    if (!atomic_load(&g->ready)) {
+        reply_error(r, S3_ServiceUnavailable, "the server is starting");
         return;
     }
     rc = meta_object_get(g->meta, bucket, key, true, &o, &err);

@@ -55,6 +55,10 @@ int gateway_check_options(const struct server_options *o, struct err *err)
         return err_set(err, ERR_BAD_INPUT,
                        "segment-bytes: at least 1MiB, or 0");
     }
+    if (o->cluster == NULL && o->advertise != NULL) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "advertise: is of a server with --cluster");
+    }
     if (o->cluster == NULL && (o->join != NULL || o->token != NULL)) {
         return err_set(err, ERR_BAD_INPUT,
                        "%s: needs --cluster ADDR:PORT, the address on which "

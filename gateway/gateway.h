@@ -45,6 +45,7 @@ struct server_options {
     uint64_t put_timeout_ms;
     uint64_t part_min_bytes;
     char *cluster;
+    char *advertise;
     char *join;
     char *token;
     char *zone;

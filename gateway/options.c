@@ -33,6 +33,10 @@ const struct config_row server_table[] = {
         "Be a server of a cluster, and talk to the others on this address, "
         "which they must reach. The first start makes a cluster, or joins one "
         "(--join)."),
+    ROW("advertise", STRING, advertise, NULL, 0, 0, "ADDR:PORT",
+        "The address at which the others reach this server's cluster port, "
+        "when it is not the one of --cluster: behind NAT, or with "
+        "--cluster 0.0.0.0:PORT."),
     ROW("join", STRING, join, NULL, 0, 0, "ADDR:PORT",
         "At the first start: join the cluster of the server whose --cluster "
         "address this is."),

@@ -157,20 +157,10 @@ static struct shard_store_options drive_options(const struct gateway *g)
     return shared;
 }
 
-static int open_drives(struct gateway *g, const uint16_t *ids, struct err *err)
-{
-    struct drive_paths p = drive_paths(g);
-    struct shard_store_options shared = drive_options(g);
-    int rc;
-
-    rc = drives_open((const char *const *)p.items, ids, p.count, &shared,
-                     &g->drives, err);
-    drive_paths_free(&p);
-    return rc;
-}
-
 /* A drive without shards among others that have some was replaced, or is not
- * mounted: say so; the janitor has its shards rebuilt. */
+ * mounted: say so; the janitor has its shards rebuilt. Before others can reach
+ * them: the shards that come to a new server do not come to all of its drives
+ * at once. */
 static void warn_of_empty_drives(struct gateway *g)
 {
     struct shard_store_stats s;
@@ -189,6 +179,21 @@ static void warn_of_empty_drives(struct gateway *g)
                      "path", drives_path(g->drives, i), NULL);
         }
     }
+}
+
+static int open_drives(struct gateway *g, const uint16_t *ids, struct err *err)
+{
+    struct drive_paths p = drive_paths(g);
+    struct shard_store_options shared = drive_options(g);
+    int rc;
+
+    rc = drives_open((const char *const *)p.items, ids, p.count, &shared,
+                     &g->drives, err);
+    drive_paths_free(&p);
+    if (rc == 0) {
+        warn_of_empty_drives(g);
+    }
+    return rc;
 }
 
 /* What a drive counts for: the space of its disk, which it may share. */
@@ -281,9 +286,6 @@ static int open_objects(struct gateway *g, const struct placement_map *map,
     if (rc == 0) {
         rc = object_store_open(&oo, &g->objects, err);
     }
-    if (rc == 0) {
-        warn_of_empty_drives(g);
-    }
     return rc;
 }
 
@@ -326,6 +328,7 @@ static int open_cluster(struct gateway *g, struct err *err)
     struct drive_paths p = drive_paths(g);
     struct cluster_options co = {.data = o->data,
                                  .listen = o->cluster,
+                                 .advertise = o->advertise,
                                  .join = o->join,
                                  .token = o->token,
                                  .name = o->name,

@@ -50,6 +50,8 @@ class Member:
         self.port = self.host.port(S3_PORT)
         self.cluster_port = self.host.port(CLUSTER_PORT)
         self.clock = clock
+        self.listen = None  # --cluster, if it is not peer_address
+        self.more = []  # flags of its own
         self.folder = os.path.join(cluster.folder, f"s{number}")
         self.data = os.path.join(self.folder, "data")
         self.log_path = os.path.join(self.folder, "log")
@@ -77,11 +79,12 @@ class Member:
         out = [os.path.abspath(server_module.GODWIT), "server",
                "--data", self.data,
                "--listen", f"{self.host.address}:{self.port}",
-               "--cluster", self.peer_address, "--zone", self.zone,
+               "--cluster", self.listen or self.peer_address,
+               "--zone", self.zone,
                "--segment-bytes", server_module.SEGMENT]
         if join:
             out += ["--join", join, "--token", token]
-        return out + list(self.cluster.flags)
+        return out + list(self.cluster.flags) + self.more
 
     def spawn(self, join=None, token=None):
         """Start, and do not wait."""

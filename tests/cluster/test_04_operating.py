@@ -14,6 +14,7 @@ import time
 import pytest
 
 import cluster as cluster_module
+import server as server_module
 from cluster import Cluster
 from s3http import head_bytes, read_reply
 
@@ -290,3 +291,63 @@ def test_bad_commands_say_why(three):
         assert text in result.stderr, (arguments, result.stderr)
     alone = admin.cli("node", "list", "--data", "/nonexistent")
     assert alone.returncode == 1 and "no server runs" in alone.stderr
+
+
+def test_force_is_for_what_is_gone(three):
+    admin = three.members[0]
+    for arguments, text in (
+            (["node", "remove", "2", "--force"], "heard and well"),
+            (["node", "remove", "1", "--force"], "heard and well"),
+            (["drive", "remove", "7", "--force"], "drive 7 is well")):
+        result = admin.cli(*arguments)
+        assert result.returncode == 1, (arguments, result)
+        assert text in result.stderr and "drain it first" in result.stderr
+    assert len(three.live()) == 3
+    states = {s["state"] for s in admin.status()["cluster"]["servers"]}
+    assert states == {"in"}, states
+
+
+def test_a_wildcard_needs_an_address_to_tell(three):
+    fourth = three.add("z4")
+    for listen, more, text in (
+            ("0.0.0.0", [], "--advertise ADDR:PORT"),
+            ("[::]", [], "--advertise ADDR:PORT"),
+            ("0.0.0.0", ["--advertise", "0.0.0.0:1"], "of one machine"),
+            ("0.0.0.0", ["--advertise", "here"], "of one machine")):
+        fourth.listen = f"{listen}:{fourth.cluster_port}"
+        fourth.more = more
+        fourth.may_end = True
+        fourth.spawn(three.members[0].peer_address, "no-token")
+        assert fourth.ended() == 2, fourth.log()
+        assert text in fourth.log(), fourth.log()
+    fourth.more = ["--advertise", fourth.peer_address]
+    fourth.listen = f"0.0.0.0:{fourth.cluster_port}"
+    fourth.start(three.members[0].peer_address, three.members[0].token())
+    at_rest(three)
+    def row():
+        return three.members[1].status()["cluster"]["servers"][3]
+    assert row()["address"] == fourth.peer_address
+    until(lambda: row()["heard"])
+    assert fourth.raw().put("bkt-none", "k", b"").status == 404
+    # It is new: that drives are empty says nothing.
+    assert "drive is empty" not in fourth.log(10_000), fourth.log()
+    fourth.stop()
+    fourth.start()
+    three.settle()
+
+
+def test_status_names_the_server_that_was_asked(three):
+    second = three.members[1]
+    said = server_module.run_godwit("status", "--data", second.data)
+    assert said.stdout.startswith(second.endpoint), said.stdout
+
+
+def test_before_it_is_ready_explain_says_503(three):
+    three.members[1].kill9()
+    three.members[2].kill9()
+    first = three.members[0]
+    first.stop()
+    first.spawn()
+    until(lambda: first.health("live") == 200)
+    said = first.cli("explain", "s3://bkt/key").stderr
+    assert "ServiceUnavailable" in said and "starting" in said, said
