@@ -169,7 +169,10 @@ static bool print_cluster(const char *json)
             "NO LEADER  a majority of the servers that vote is not there: "
             "nothing can be written\n");
     }
-    if (!json_true(json, "ready")) {
+    if (json_true(json, "removed")) {
+        printf(
+            "REMOVED    this server was removed from the cluster: stop it\n");
+    } else if (!json_true(json, "ready")) {
         printf("NOT READY  this server waits for the catalogue\n");
     }
     return silent == 0 && bad == 0 && whole && led && json_true(json, "ready");

@@ -68,6 +68,9 @@ struct cluster {
     struct buf ping;    /* what a ping says */
     uint64_t pinged_ms, voted_ms;
     bool tried; /* to found the cluster */
+    /* This server was: it is so, or the own copy of the registry says so. Any
+     * thread. */
+    atomic_bool removed, row_removed;
     struct renewal renewal;
 
     /* The mover's. */

@@ -78,12 +78,37 @@ void cluster_wake(struct cluster *c)
     pthread_mutex_unlock(&c->mutex);
 }
 
+/* What it keeps would grow old unseen: it says so, once, and serves no more. A
+ * restored catalogue may have it again. */
+static void set_removed(struct cluster *c, bool removed)
+{
+    if (atomic_exchange(&c->removed, removed) == removed) {
+        return;
+    }
+    if (removed) {
+        log_line(LOG_ERROR, "this server was removed from the cluster", "err",
+                 "it serves nothing any more: stop it, and start it as a new "
+                 "one, with an empty folder and a token",
+                 NULL);
+    } else {
+        log_line(LOG_INFO, "this server is of the cluster again", NULL);
+    }
+}
+
+bool cluster_removed(const struct cluster *c)
+{
+    return c != NULL && atomic_load(&c->removed);
+}
+
 static void on_pong(struct net_call *call)
 {
     struct peer *p = LIST_OF(call, struct peer, ping);
     struct cluster *c = p->cluster;
 
-    if (call->status == 0) {
+    if (call->status == ERR_DENIED && !p->removed) {
+        set_removed(c, true);
+    } else if (call->status == 0) {
+        set_removed(c, atomic_load(&c->row_removed));
         uint64_t now = clock_mono_ms();
         uint64_t before = atomic_exchange(&p->heard_ms, now);
         if (call->reply_head.len == sizeof(uint64_t)) {
@@ -372,7 +397,11 @@ static bool round_of(struct cluster *c)
         for (size_t i = 0; i < r.server_count; i++) {
             take_server(c, &r.servers[i]);
             if (r.servers[i].id == c->identity.server &&
-                stats.leader_server != 0) {
+                r.servers[i].state == META_SERVER_REMOVED) {
+                atomic_store(&c->row_removed, true);
+                set_removed(c, true);
+            } else if (r.servers[i].id == c->identity.server &&
+                       stats.leader_server != 0) {
                 announce(c, &r.servers[i]);
                 cluster_name_drives(c, &r);
             }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/pool.h"
+#include "cluster/cluster.h"
 #include "erasure/geometry.h"
 #include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
@@ -23,11 +24,14 @@ void admin_live(struct request *r)
 
 void admin_ready(struct request *r)
 {
-    bool ready = atomic_load(&r->gateway->ready);
+    bool removed = cluster_removed(r->gateway->cluster);
+    bool ready = atomic_load(&r->gateway->ready) && !removed;
 
     reply(r, ready ? 200 : 503);
     reply_header(r, "Content-Type", "text/plain");
-    buf_str(&r->reply_body, ready ? "ready\n" : "starting or stopping\n");
+    buf_str(&r->reply_body, ready     ? "ready\n"
+                            : removed ? "removed from the cluster\n"
+                                      : "starting or stopping\n");
     request_done(r);
 }
 
@@ -122,7 +126,8 @@ void admin_status(struct request *r)
     reply_header(r, "Content-Type", "application/json");
     buf_printf(b, "{\"version\":\"%s\",", GODWIT_VERSION);
     put_json_u64(b, "uptime_s", (clock_mono_ms() - g->start_ms) / 1000, false);
-    put_json_bool(b, "ready", ready, false);
+    put_json_bool(b, "ready", ready && !cluster_removed(g->cluster), false);
+    put_json_bool(b, "removed", cluster_removed(g->cluster), false);
     put_json_member(b, "ec", ec_policy_text(g->policy, policy), false);
     buf_str(b, "\"drives\":[");
     for (size_t i = 0; i < drives_count(g->drives); i++) {

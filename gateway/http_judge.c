@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/cluster.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_router.h"
@@ -344,6 +345,11 @@ bool http_judge_headers(struct request *r)
         return parse_admin(r);
     }
     if (!parse_target(r) || !s3_authenticate(r) || !route(r)) {
+        return false;
+    }
+    if (cluster_removed(r->gateway->cluster)) {
+        reply_error(r, S3_ServiceUnavailable,
+                    "this server was removed from the cluster");
         return false;
     }
     if (!atomic_load(&r->gateway->ready)) {

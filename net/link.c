@@ -430,7 +430,7 @@ static bool on_ready(struct link *l)
         fail(l, text);
         return false;
     }
-    if (server != 0 && net_is_forbidden(l->net, server)) {
+    if (server != 0 && l->peer != NULL && net_is_forbidden(l->net, server)) {
         atomic_fetch_add(&l->net->refused, 1);
         fail(l, "it was removed from the cluster");
         return false;
@@ -650,22 +650,14 @@ struct link *link_connect(struct net *n, struct peer *p, struct err *err)
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
-    const char *colon = strrchr(p->address, ':');
-    bool brackets = p->address[0] == '[';
+    const char *colon = strrchr(p->numeric, ':');
+    bool brackets = p->numeric[0] == '[';
     char *host;
     int fd, rc;
 
-    if (colon == NULL) {
-        err_set(err, 0, "%s is not ADDR:PORT", p->address);
-        return NULL;
-    }
-    host = mem_strndup(p->address + brackets,
-                       (size_t)(colon - p->address) - 2 * brackets);
+    host = mem_strndup(p->numeric + brackets,
+                       (size_t)(colon - p->numeric) - 2 * brackets);
     rc = getaddrinfo(host, colon + 1, &hints, &found);
-    if (rc == EAI_NONAME) { /* a name: rare, and it may take a while */
-        hints.ai_flags = AI_NUMERICSERV;
-        rc = getaddrinfo(host, colon + 1, &hints, &found);
-    }
     free(host);
     if (rc != 0) {
         err_set(err, 0, "%s: %s", p->address, gai_strerror(rc));

@@ -91,6 +91,13 @@ void net_incoming(struct link *l, const struct frame *f, uint8_t *head,
                   NULL, 0, NULL, 0, NULL, NULL);
         return;
     }
+    if (l->server != 0 && net_is_forbidden(n, l->server)) {
+        atomic_fetch_add(&n->refused, 1);
+        net_reply(n, &in->request, ERR_DENIED,
+                  "you were removed from the cluster", NULL, 0, NULL, 0, NULL,
+                  NULL);
+        return;
+    }
     if (n->services[f->service].fn == NULL) {
         net_reply(n, &in->request, ERR_UNSUPPORTED, "not served here", NULL, 0,
                   NULL, 0, NULL, NULL);
@@ -217,6 +224,12 @@ static struct link *reach(struct net *n, struct peer *p, uint8_t service,
         *err = p->why; /* a moment ago */
         return NULL;
     }
+    if (p->failed_ms != 0) { /* perhaps its name stands for another one now */
+        net_names_forget(p);
+    }
+    if (!net_names_known(n, p, err)) {
+        return NULL;
+    }
     p->links[i] = link_connect(n, p, err);
     return p->links[i];
 }
@@ -304,6 +317,7 @@ static struct peer *make_peer(struct net *n, uint32_t id, const char *address)
         drop_links(p, "it has another address now");
         free(p->address);
         p->address = mem_strdup(address);
+        net_names_forget(p);
     }
     return p;
 }
@@ -317,6 +331,7 @@ static void on_op(struct loop_call *call)
 
     if (op->address != NULL) {
         p = make_peer(n, op->server, op->address);
+        net_names_known(n, p, &why); /* so that it is when it is called */
     } else {
         p = find_peer(n, op->server);
     }
@@ -448,9 +463,17 @@ int net_call_wait(struct net *n, uint32_t server, struct net_call *c)
 
 int net_call_address(struct net *n, const char *address, struct net_call *c)
 {
-    struct op *op = op_new(n, 0, on_op);
+    struct op *op;
+    char *numeric = NULL;
+    int rc = n->resolve(address, &numeric, &c->err);
 
-    op->address = mem_strdup(address);
+    if (rc != 0) {
+        c->reply_head = c->reply_body = (struct buf){0};
+        c->status = ERR_UNAVAILABLE;
+        return c->status;
+    }
+    op = op_new(n, 0, on_op);
+    op->address = numeric;
     return wait_for(n, op, c);
 }
 
@@ -596,6 +619,8 @@ int net_open(const struct net_options *options, struct net **out,
 
     n->tls = options->tls;
     n->server = options->server;
+    n->resolve =
+        options->resolve != NULL ? options->resolve : net_names_resolve;
     n->listen.fd = -1;
     n->next_id = 1;
     list_init(&n->links);
@@ -724,6 +749,7 @@ void net_close(struct net *n)
     if (!n->stopped) {
         drain(n);
     }
+    net_names_close(n);
     while (!list_empty(&n->peers)) {
         struct peer *p = LIST_OF(n->peers.next, struct peer, node);
         list_remove(&p->node);

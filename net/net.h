@@ -52,6 +52,9 @@ struct net_options {
     const char *listen;      /* "ADDR:PORT"; NULL: call only (one that joins) */
     struct tls_context *tls; /* taken; NULL: net_become comes */
     uint32_t server;         /* own id; 0: a stranger */
+    /* Names of others' addresses; gives text for free(). Blocks, on a thread
+     * made for it, or on that of net_call_address. NULL: the system's. */
+    int (*resolve)(const char *address, char **numeric, struct err *err);
 };
 
 /* ERR_BAD_INPUT: listen is not an address; ERR_IO: cannot be listened on. */
@@ -75,7 +78,8 @@ void net_renew(struct net *n, struct tls_context *tls);
 
 /* Where @server listens; a new address closes old connections. */
 void net_peer(struct net *n, uint32_t server, const char *address);
-/* Forget it, cut it off, and refuse it from now on: it was removed. */
+/* Forget it, cut it off, and answer it ERR_DENIED from now on: it was removed,
+ * and so it learns that. */
 void net_forbid(struct net *n, uint32_t server);
 
 /* ---- calls ---- */

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/workers.h"
 #include "crypto/tls.h"
 #include "net/frame.h"
 #include "net/net.h"
@@ -75,9 +76,21 @@ struct link {
     struct list_node node; /* in net->links */
 };
 
+/* The look-up of a name, on a thread of its own: it may take long. */
+struct lookup {
+    struct work work;
+    struct loop_call call;
+    struct net *net;
+    struct peer *peer;
+    char *address, *numeric;
+    struct err err;
+};
+
 struct peer {
     uint32_t id; /* 0: whoever is at the address */
     char *address;
+    char *numeric;         /* the same in numbers; NULL: to be looked up */
+    struct lookup *lookup; /* under way; or NULL */
     struct link *links[NET_LINKS];
     uint64_t failed_ms; /* the last attempt that failed; 0: none */
     uint64_t backoff_ms;
@@ -107,6 +120,8 @@ struct net {
     struct loop_fd listen;
     struct loop_timer tick;
     struct list_node links, peers;
+    struct workers *names; /* looks up; NULL until there is one */
+    int (*resolve)(const char *address, char **numeric, struct err *err);
     unsigned strangers;
     uint64_t next_id;
     struct {
@@ -120,6 +135,19 @@ struct net {
     atomic_uint_least64_t calls, failed, served, refused, bytes_in, bytes_out;
     atomic_uint links_open, strangers_open;
 };
+
+/* ---- names.c ---- */
+
+/* "ADDR:PORT" in numbers, by the system's resolver; free(). ERR_BAD_INPUT,
+ * ERR_UNAVAILABLE. */
+int net_names_resolve(const char *address, char **numeric, struct err *err);
+/* Is the peer's address known in numbers? If not, it is being looked up: false
+ * and why it cannot be called now. Loop. */
+bool net_names_known(struct net *n, struct peer *p, struct err *err);
+/* The address may have become another one. Loop. */
+void net_names_forget(struct peer *p);
+/* End the thread; after the loop. */
+void net_names_close(struct net *n);
 
 /* ---- link.c ---- */
 

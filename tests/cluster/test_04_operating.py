@@ -351,3 +351,39 @@ def test_before_it_is_ready_explain_says_503(three):
     until(lambda: first.health("live") == 200)
     said = first.cli("explain", "s3://bkt/key").stderr
     assert "ServiceUnavailable" in said and "starting" in said, said
+
+
+def knows_that_it_was_removed(member):
+    until(lambda: member.health("ready") == 503, lambda: member.log())
+    until(lambda: b"removed from the cluster" in
+          member.raw().get("bkt", "k0").body, lambda: member.log())
+    reply = member.raw().put("bkt", "k0", b"no")
+    assert reply.status == 503 and b"was removed" in reply.body, reply
+    assert "this server was removed from the cluster" in member.log(200)
+    said = member.cli("status")
+    assert said.returncode == 1 and "REMOVED" in said.stdout, said
+
+
+def test_a_removed_server_knows_it(three):
+    count = fill(three, 5)
+    fourth = three.add("z4")
+    fourth.start(three.members[0].peer_address, three.members[0].token())
+    at_rest(three)
+    assert fourth.health("ready") == 200
+    admin = three.members[0]
+    assert admin.cli("node", "drain", "4").returncode == 0
+    until(lambda: admin.cli("node", "remove", "4").returncode == 0)
+    knows_that_it_was_removed(fourth)
+    fourth.stop()
+    fourth.spawn()
+    knows_that_it_was_removed(fourth)
+    all_there(three, count, three.members[:3])
+    # One that was away when it was removed.
+    fifth = three.add("z5")
+    fifth.start(admin.peer_address, admin.token())
+    whole(three, count, admin)
+    fifth.kill9()
+    until(lambda: admin.cli("node", "remove", "5", "--force").returncode == 0)
+    fifth.spawn()
+    knows_that_it_was_removed(fifth)
+    all_there(three, count, three.members[:3])

@@ -394,12 +394,91 @@ static void a_removed_server_is_cut_off(void **state)
 {
     struct world *w = *state;
 
+    struct net_call c = question(ECHO, "x", 1);
+    int rc;
+
     assert_int_equal(ask(w, ECHO), 0);
     net_forbid(w->two, 1);
-    while (ask(w, ECHO) == 0) {
-    }
+    do { /* it is told so */
+        rc = net_call_wait(w->one, 2, &c);
+        forget(&c);
+    } while (rc != ERR_DENIED);
+    assert_non_null(strstr(c.err.text, "removed from the cluster"));
     net_forbid(w->one, 2);
     assert_int_equal(ask(w, ECHO), ERR_DENIED);
+}
+
+static pthread_mutex_t slow = PTHREAD_MUTEX_INITIALIZER;
+
+/* "slow:PORT" takes until the test says so; "none:PORT" is not known. */
+static int resolve_slowly(const char *address, char **numeric, struct err *err)
+{
+    if (strncmp(address, "none", 4) == 0) {
+        return err_set(err, ERR_UNAVAILABLE, "%s is not known", address);
+    }
+    pthread_mutex_lock(&slow);
+    pthread_mutex_unlock(&slow);
+    *numeric = mem_printf("127.0.0.1%s", strchr(address, ':'));
+    return 0;
+}
+
+static void a_slow_resolver_stops_only_calls_to_that_name(void **state)
+{
+    struct world *w = *state;
+    struct net_options o = {.listen = "127.0.0.1:0",
+                            .server = 4,
+                            .tls = net_world_tls(&w->w, 4),
+                            .resolve = resolve_slowly};
+    struct net_call c = question(ECHO, "x", 1);
+    struct net *n;
+    char *name;
+    int rc;
+
+    assert_int_equal(net_open(&o, &n, NULL), 0);
+    net_start(n);
+    name = mem_printf("slow%s", strchr(net_address(w->one), ':'));
+    pthread_mutex_lock(&slow);
+    net_peer(n, 1, name);
+    net_peer(n, 2, net_address(w->two));
+    for (int i = 0; i < 3; i++) { /* others are called meanwhile */
+        assert_int_equal(net_call_wait(n, 1, &c), ERR_UNAVAILABLE);
+        assert_non_null(strstr(c.err.text, "is being looked up"));
+        assert_int_equal(net_call_wait(n, 2, &c), 0);
+        forget(&c);
+    }
+    pthread_mutex_unlock(&slow);
+    do { /* it is reached, and serves nothing */
+        rc = net_call_wait(n, 1, &c);
+        forget(&c);
+    } while (rc == ERR_UNAVAILABLE);
+    assert_int_equal(rc, ERR_UNSUPPORTED);
+    net_peer(n, 5, "none:1");
+    do {
+        assert_int_equal(net_call_wait(n, 5, &c), ERR_UNAVAILABLE);
+    } while (strstr(c.err.text, "is not known") == NULL);
+    assert_int_equal(net_call_address(n, "none:2", &c), ERR_UNAVAILABLE);
+    pthread_mutex_lock(&slow);
+    net_peer(n, 6, "slow:1"); /* under way while it ends */
+    net_call_wait(n, 6, &c);
+    pthread_mutex_unlock(&slow);
+    net_close(n);
+    free(name);
+}
+
+static void the_names_of_this_machine_are_known(void **state)
+{
+    struct world *w = *state;
+    char *name = mem_printf("localhost%s", strchr(net_address(w->two), ':'));
+    struct net_call c = question(ECHO, "x", 1);
+    int rc;
+
+    net_peer(w->one, 2, name);
+    do {
+        rc = net_call_wait(w->one, 2, &c);
+        forget(&c);
+    } while (rc == ERR_UNAVAILABLE);
+    assert_int_equal(rc, 0);
+    free(name);
 }
 
 static int raw(const char *address)
@@ -532,6 +611,8 @@ int main(void)
         TEST(a_stranger_may_join_and_nothing_else),
         TEST(another_clusters_server_is_refused),
         TEST(a_removed_server_is_cut_off),
+        TEST(a_slow_resolver_stops_only_calls_to_that_name),
+        TEST(the_names_of_this_machine_are_known),
         TEST(garbage_and_idle_strangers_do_not_disturb),
         TEST(too_much_at_once_is_refused),
         TEST(a_renewed_certificate_is_used_from_then_on),
