@@ -53,6 +53,7 @@
     X(InvalidRequest, 400, "Invalid Request")                                 \
     X(InvalidStorageClass, 400,                                               \
       "The storage class that you specified is not valid.")                   \
+    X(InvalidTag, 400, "The tag provided was not a valid tag.")               \
     X(InvalidURI, 400, "Couldn't parse the specified URI.")                   \
     X(KeyTooLongError, 400, "Your key is too long.")                          \
     X(MalformedXML, 400,                                                      \
