@@ -164,6 +164,11 @@ void reply_err(struct request *r, int code, const struct err *err)
             message = err->text;
         }
     }
+    if (code == ERR_NO_LOCK) {
+        message = "Bucket is missing Object Lock Configuration";
+    } else if (code == ERR_RETAINED) {
+        message = "Access Denied because object protected by object lock.";
+    }
     reply_error_text(r, e, message);
 }
 

@@ -13,6 +13,7 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
+#include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
 
 #define PARTS_PAGE_MAX 1000
@@ -184,6 +185,7 @@ static void show(struct request *r, const struct meta_object *o,
     b = reply_xml(r, 200, root);
     reply_header(r, "Last-Modified", "%s",
                  text_http_date(o->modified_ms, date));
+    s3_version_reply(r, o->version);
     if ((wanted & SHOW_ETAG) != 0) {
         xml_text(b, "ETag", o->etag); /* without quotes, here alone */
     }
@@ -205,27 +207,17 @@ out:
 
 void s3_get_object_attributes(struct request *r)
 {
-    const char *version = request_param(r, "versionId");
     struct meta_object object = {0};
-    struct err err = {{0}};
-    uint64_t max, after;
+    uint64_t which, max, after;
     unsigned wanted;
-    int rc;
 
-    if (version != NULL && strcmp(version, "null") != 0) {
-        reply_error(r, S3_NoSuchVersion, NULL);
-        return;
-    }
-    if (!parse_wanted(r, &wanted) ||
+    if (!s3_version_param(r, &which) || !parse_wanted(r, &wanted) ||
         !number_header(r, "x-amz-max-parts", PARTS_PAGE_MAX, &max) ||
         !number_header(r, "x-amz-part-number-marker", 0, &after)) {
         return;
     }
     max = max < PARTS_PAGE_MAX ? max : PARTS_PAGE_MAX;
-    rc = meta_object_get(r->gateway->meta, r->bucket, r->key, false, &object,
-                         &err);
-    if (rc != 0) {
-        reply_err(r, rc, &err);
+    if (!s3_version_get(r, which, false, &object)) {
         return;
     }
     show(r, &object, wanted, after, max);

@@ -5,7 +5,7 @@
  * work; setting it is refused by the router.
  *
  * Source: AWS S3 API Reference, CreateBucket, HeadBucket, DeleteBucket,
- * GetBucketLocation, GetBucketVersioning, GetBucketAcl, GetObjectAcl,
+ * GetBucketLocation, GetBucketAcl, GetObjectAcl,
  * GetBucketPolicy, GetBucketLifecycleConfiguration, GetBucketCors,
  * GetBucketTagging, GetBucketWebsite, GetBucketEncryption,
  * GetObjectLockConfiguration, GetBucketLogging,
@@ -181,15 +181,6 @@ void s3_get_bucket_location(struct request *r)
             xml_escape(b, r->gateway->region, strlen(r->gateway->region));
         }
         xml_close(b, "LocationConstraint");
-    }
-    request_done(r);
-}
-
-void s3_get_bucket_versioning(struct request *r)
-{
-    if (find_bucket(r)) {
-        xml_close(reply_xml(r, 200, "VersioningConfiguration"),
-                  "VersioningConfiguration");
     }
     request_done(r);
 }

@@ -22,10 +22,12 @@
 #include "gateway/s3_reader.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_upload.h"
+#include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
 #include "object/object_put.h"
 #include "object/object_store.h"
 
+#define SOURCE_VERSION "x-amz-copy-source-version-id"
 #define TRIES 5 /* when the source changes between read and commit */
 #define BUFFER_WAIT_MS 30000
 #define CHUNK_MIN ((uint32_t)256 << 10)
@@ -38,6 +40,7 @@
 struct source {
     char bucket[META_BUCKET_MAX + 1];
     char *key;
+    uint64_t which; /* as asked: a version, or the current one */
     struct meta_object object;
 };
 
@@ -55,8 +58,8 @@ static bool bad_source(struct request *r)
     return false;
 }
 
-/* x-amz-copy-source: "[/]bucket/key[?versionId=null]", percent-encoded. A '?'
- * of the key is encoded, so the first plain one begins the query. */
+/* x-amz-copy-source: "[/]bucket/key[?versionId=ID]", percent-encoded. A '?' of
+ * the key is encoded, so the first plain one begins the query. */
 static bool parse_source(struct request *r, struct source *s)
 {
     const char *text = request_header(r, "x-amz-copy-source");
@@ -67,12 +70,14 @@ static bool parse_source(struct request *r, struct source *s)
     char *slash;
     bool good = false;
 
-    if (query != NULL && strcmp(query, "?versionId=null") != 0) {
-        if (text_starts(query, "?versionId=")) {
-            reply_error(r, S3_NoSuchVersion, NULL);
+    if (query != NULL) {
+        if (!text_starts(query, "?versionId=")) {
+            return bad_source(r);
+        }
+        if (!s3_version_parse(query + strlen("?versionId="), &s->which, &why)) {
+            reply_error(r, S3_InvalidArgument, "%s", why);
             return false;
         }
-        return bad_source(r);
     }
     if (len > 0 && text_uri_decode(&name, text, len) &&
         memchr(name.data, 0, name.len) == NULL) {
@@ -113,10 +118,20 @@ static bool read_source(struct request *r, struct source *s, bool with_content)
     int rc;
 
     meta_object_free(&s->object);
-    rc = meta_object_get(r->gateway->meta, s->bucket, s->key, with_content,
-                         &s->object, &err);
+    rc = meta_version_get(r->gateway->meta, s->bucket, s->key, s->which,
+                          with_content, &s->object, &err);
     if (rc != 0) {
         reply_err(r, rc, &err);
+        return false;
+    }
+    if (s->object.is_marker && s->which != META_VERSION_CURRENT) {
+        reply_error(r, S3_InvalidRequest,
+                    "The source of a copy request may not specifically refer "
+                    "to a delete marker by version id.");
+        return false;
+    }
+    if (s->object.is_marker) {
+        reply_error(r, S3_NoSuchKey, NULL);
         return false;
     }
     return judge_source(r, s);
@@ -191,7 +206,8 @@ static bool judge_self(const struct object_copy *c)
 {
     struct request *r = c->request;
 
-    if (!c->replace && strcmp(c->source.bucket, r->bucket) == 0 &&
+    if (!c->replace && c->source.which == META_VERSION_CURRENT &&
+        strcmp(c->source.bucket, r->bucket) == 0 &&
         strcmp(c->source.key, r->key) == 0) {
         reply_error(r, S3_InvalidRequest,
                     "This copy request is illegal because it is trying to copy "
@@ -231,6 +247,8 @@ static void reply_copied(struct request *r, const struct meta_object *o)
 {
     struct buf *b = reply_xml(r, 200, "CopyObjectResult");
 
+    s3_version_reply_made(r, r->proposal.version);
+    s3_version_header(r, SOURCE_VERSION, o->version);
     xml_time(b, "LastModified", r->time_ms);
     xml_etag(b, "ETag", o->etag);
     show_checksum(b, o->attrs, o->attrs_len);
@@ -243,6 +261,7 @@ static int propose_copy(const struct object_copy *c, struct err *err)
     struct request *r = c->request;
     const struct source *s = &c->source;
     struct meta_condition condition = {c->held.if_match, c->held.if_none_match};
+    struct command_more more = {.version = META_VERSION_CURRENT};
     struct buf attrs = {0};
     int rc;
 
@@ -251,7 +270,11 @@ static int propose_copy(const struct object_copy *c, struct err *err)
     command_object_copy(&r->command, s->bucket, s->key, s->object.body,
                         r->bucket, r->key, &condition, s->object.etag,
                         attrs.data, attrs.len, r->time_ms);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, err);
+    if (s->which != META_VERSION_CURRENT) {
+        more.version = s->which;
+        command_add_more(&r->command, 0, &more);
+    }
+    rc = meta_propose_wait(r->gateway->meta, &r->command, &r->proposal, err);
     buf_free(&attrs);
     return rc;
 }
@@ -434,6 +457,7 @@ static void reply_part_copied(const struct part_copy *c)
     struct request *r = c->request;
     struct buf *b = reply_xml(r, 200, "CopyPartResult");
 
+    s3_version_header(r, SOURCE_VERSION, c->source.object.version);
     xml_time(b, "LastModified", r->time_ms);
     xml_etag(b, "ETag", c->etag);
     xml_checksum(b, c->kind, c->value);

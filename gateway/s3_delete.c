@@ -13,14 +13,8 @@
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_router.h"
+#include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
-
-/* Without versioning the one version that a key has is called "null". */
-static bool version_is_null(const char *version)
-{
-    return version == NULL || version[0] == '\0' ||
-           strcmp(version, "null") == 0;
-}
 
 /* ---- DeleteObject ---- */
 
@@ -30,17 +24,33 @@ static void deleted(struct request *r)
         reply_err(r, r->proposal.status, &r->proposal.err);
     } else {
         reply(r, 204);
+        s3_version_reply_deleted(r, r->proposal.version);
     }
     request_done(r);
 }
 
+/* x-amz-bypass-governance-retention: true. False: a reply was made. */
+static bool bypass_header(struct request *r, bool *bypass)
+{
+    const char *text = request_header(r, "x-amz-bypass-governance-retention");
+
+    *bypass = text != NULL && text_ieq(text, "true");
+    if (text != NULL && !*bypass && !text_ieq(text, "false")) {
+        reply_error(r, S3_InvalidArgument,
+                    "x-amz-bypass-governance-retention must be true or false");
+        return false;
+    }
+    return true;
+}
+
 void s3_delete_object(struct request *r)
 {
+    struct command_more more = {.version = META_VERSION_CURRENT};
     struct s3_put_conditions held = {NULL, NULL};
     struct meta_condition condition = {NULL, NULL};
 
-    if (!version_is_null(request_param(r, "versionId"))) {
-        reply_error(r, S3_NoSuchVersion, NULL);
+    if (!s3_version_param(r, &more.version) ||
+        !bypass_header(r, &more.bypass)) {
         request_done(r);
         return;
     }
@@ -59,6 +69,9 @@ void s3_delete_object(struct request *r)
     condition.if_match = held.if_match;
     command_object_delete(&r->command, r->bucket, r->key, &condition,
                           r->time_ms);
+    if (more.version != META_VERSION_CURRENT) {
+        command_add_more(&r->command, 0, &more);
+    }
     s3_put_conditions_free(&held);
     request_propose(r, deleted);
 }
@@ -85,15 +98,18 @@ static bool has_digest(const struct request *r)
 struct outcome {
     enum s3_error error;
     const char *why; /* NULL: the table's message */
+    uint64_t which;  /* version that was named */
+    uint64_t marker; /* that was made or removed; 0: none */
 };
 
 /* What can be refused without asking the catalogue. */
 static struct outcome judge_key(const struct xml_delete *d, size_t i)
 {
-    struct outcome o = {S3_OK, NULL};
+    struct outcome o = {.error = S3_OK};
 
-    if (!version_is_null(d->versions[i])) {
+    if (!s3_version_parse(d->versions[i], &o.which, &o.why)) {
         o.error = S3_NoSuchVersion;
+        o.why = NULL;
     } else if (strlen(d->keys[i]) > META_KEY_MAX) {
         o.error = S3_KeyTooLongError;
     } else if (!s3_key_valid(d->keys[i], strlen(d->keys[i]), &o.why)) {
@@ -104,13 +120,30 @@ static struct outcome judge_key(const struct xml_delete *d, size_t i)
     return o;
 }
 
+/* @version: the answer's, of all. */
+static void take_code(struct outcome *o, uint8_t code, size_t i,
+                      uint64_t version)
+{
+    o->error = s3_error_of(code & META_CODE_STATUS);
+    if ((code & META_CODE_STATUS) == ERR_RETAINED) {
+        o->why = "Access Denied because object protected by object lock.";
+    }
+    if ((code & META_CODE_MADE_MARKER) != 0) {
+        o->marker = version == META_VERSION_NULL ? version : version + i;
+    } else if ((code & META_CODE_WAS_MARKER) != 0) {
+        o->marker = o->which;
+    }
+}
+
 /* Propose the keys that were not refused; sets their outcomes. */
 static int delete_keys(struct request *r, const struct xml_delete *d,
-                       struct outcome *outcomes, struct err *err)
+                       bool bypass, struct outcome *outcomes, struct err *err)
 {
     const char **keys = mem_calloc(d->count, sizeof *keys);
     const char **etags = mem_calloc(d->count, sizeof *etags);
     size_t *at = mem_calloc(d->count, sizeof *at);
+    uint64_t *versions = mem_calloc(d->count, sizeof *versions);
+    struct command_more more = {.bypass = bypass};
     uint8_t *codes = mem_alloc(META_DELETE_MAX);
     struct meta_proposal proposal = {.codes = codes};
     size_t count = 0;
@@ -121,17 +154,25 @@ static int delete_keys(struct request *r, const struct xml_delete *d,
         if (outcomes[i].error == S3_OK) {
             keys[count] = d->keys[i];
             etags[count] = d->etags[i];
+            versions[count] = outcomes[i].which;
+            if (outcomes[i].which != META_VERSION_CURRENT) {
+                more.versions = versions;
+            }
             at[count++] = i;
         }
     }
     if (count > 0) {
         command_objects_delete(&r->command, r->bucket, keys, etags, count,
                                r->time_ms);
+        if (more.versions != NULL) {
+            command_add_more(&r->command, 0, &more);
+        }
         rc = meta_propose_wait(r->gateway->meta, &r->command, &proposal, err);
     }
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        outcomes[at[i]].error = s3_error_of(codes[i]);
+        take_code(&outcomes[at[i]], codes[i], i, proposal.version);
     }
+    free(versions);
     free(keys);
     free(etags);
     free(at);
@@ -142,10 +183,16 @@ static int delete_keys(struct request *r, const struct xml_delete *d,
 static void show_outcome(struct buf *b, const char *key, const char *version,
                          struct outcome o)
 {
+    char text[S3_VERSION_TEXT];
+
     xml_open(b, o.error == S3_OK ? "Deleted" : "Error");
     xml_text(b, "Key", key);
     if (version != NULL) {
         xml_text(b, "VersionId", version);
+    }
+    if (o.marker != 0) {
+        xml_bool(b, "DeleteMarker", true);
+        xml_text(b, "DeleteMarkerVersionId", s3_version_text(o.marker, text));
     }
     if (o.error != S3_OK) {
         xml_text(b, "Code", s3_error_code(o.error));
@@ -161,8 +208,12 @@ void s3_delete_objects(struct request *r)
     struct outcome *outcomes = NULL;
     struct err err = {{0}};
     struct buf *b;
+    bool bypass;
     int rc;
 
+    if (!bypass_header(r, &bypass)) {
+        return;
+    }
     if (!has_digest(r)) {
         reply_error(r, S3_InvalidRequest,
                     "Missing required header for this request: Content-MD5 "
@@ -180,7 +231,7 @@ void s3_delete_objects(struct request *r)
         return;
     }
     outcomes = mem_calloc(d.count, sizeof *outcomes);
-    rc = delete_keys(r, &d, outcomes, &err);
+    rc = delete_keys(r, &d, bypass, outcomes, &err);
     if (rc != 0) {
         reply_err(r, rc, &err);
         goto out;

@@ -44,6 +44,16 @@ enum s3_error s3_error_of(int err_code)
             return S3_NoSuchBucket;
         case ERR_NO_KEY:
             return S3_NoSuchKey;
+        case ERR_NO_VERSION:
+            return S3_NoSuchVersion;
+        case ERR_IS_MARKER:
+            return S3_MethodNotAllowed;
+        case ERR_NO_LOCK:
+            return S3_InvalidRequest;
+        case ERR_RETAINED:
+            return S3_AccessDenied;
+        case ERR_BUCKET_STATE:
+            return S3_InvalidBucketState;
         case ERR_NO_UPLOAD:
             return S3_NoSuchUpload;
         case ERR_BUCKET_EXISTS:

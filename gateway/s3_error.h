@@ -26,6 +26,8 @@
     X(EntityTooSmall, 400,                                                    \
       "Your proposed upload is smaller than the minimum allowed object "      \
       "size.")                                                                \
+    X(IllegalVersioningConfigurationException, 400,                           \
+      "The Versioning element must be specified")                             \
     X(ExpiredToken, 400, "The provided token has expired.")                   \
     X(IllegalLocationConstraintException, 400,                                \
       "The specified location constraint is not valid here.")                 \
@@ -38,6 +40,8 @@
       "The AWS access key ID that you provided does not exist in our "        \
       "records.")                                                             \
     X(InvalidArgument, 400, "Invalid Argument")                               \
+    X(InvalidBucketState, 409,                                                \
+      "The request is not valid for the current state of the bucket.")        \
     X(InvalidBucketName, 400, "The specified bucket is not valid.")           \
     X(InvalidDigest, 400,                                                     \
       "The Content-MD5 or checksum value that you specified is not valid.")   \

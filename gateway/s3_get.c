@@ -18,6 +18,7 @@
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_range.h"
 #include "gateway/s3_reader.h"
+#include "gateway/s3_version.h"
 
 /* A GET under way: what is read, and how far it is. */
 struct get {
@@ -85,6 +86,7 @@ static void reply_validators(struct request *r, const struct meta_object *o)
     reply_header(r, "ETag", "\"%s\"", o->etag);
     reply_header(r, "Last-Modified", "%s",
                  text_http_date(o->modified_ms, date));
+    s3_version_reply(r, o->version);
 }
 
 static void reply_object_headers(struct request *r, const struct get *g,
@@ -213,30 +215,14 @@ static void stream_in_worker(struct request *r)
 
 /* ---- operations ---- */
 
-static bool check_version(struct request *r)
-{
-    const char *version = request_param(r, "versionId");
-
-    if (version != NULL && strcmp(version, "null") != 0) {
-        reply_error(r, S3_NoSuchVersion, NULL);
-        return false;
-    }
-    return true;
-}
-
 /* Read the row and judge the conditions. False: a reply was made. */
 static bool find(struct request *r, struct get *g, bool with_content)
 {
     enum s3_condition_result result;
-    int rc;
+    uint64_t which;
 
-    if (!check_version(r)) {
-        return false;
-    }
-    rc = meta_object_get(r->gateway->meta, r->bucket, r->key, with_content,
-                         &g->object, &r->err);
-    if (rc != 0) {
-        reply_err(r, rc, NULL);
+    if (!s3_version_param(r, &which) ||
+        !s3_version_get(r, which, with_content, &g->object)) {
         return false;
     }
     result = s3_conditions_get(request_header(r, "if-match"),

@@ -1,4 +1,5 @@
-/* ListBuckets, ListObjects, ListObjectsV2 and ListMultipartUploads.
+/* ListBuckets, ListObjects, ListObjectsV2, ListObjectVersions and
+ * ListMultipartUploads.
  *
  * A page is one query of the catalogue, whose cost is that of the page. What
  * follows it is found again by a name: v1's marker is a key or common prefix in
@@ -7,7 +8,7 @@
  *     token: base64 of u8 version (1), u32 CRC32C of what follows, the name
  *
  * Source: AWS S3 API Reference, ListBuckets, ListObjects, ListObjectsV2,
- * ListMultipartUploads.
+ * ListObjectVersions, ListMultipartUploads.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
+#include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
 
 #define PAGE_MAX 1000
@@ -361,6 +363,96 @@ void s3_list_objects_v2(struct request *r)
 
 out:
     free(l.token);
+}
+
+/* ---- ListObjectVersions ---- */
+
+static bool versions_params(struct listing *l)
+{
+    struct request *r = l->request;
+    const char *marker = request_param(r, "version-id-marker");
+    const char *why;
+
+    if (!common_params(l, "max-keys") ||
+        !key_param(r, "key-marker", &l->query.after)) {
+        return false;
+    }
+    if (marker == NULL || marker[0] == '\0') {
+        return true;
+    }
+    if (l->query.after[0] == '\0') {
+        reply_error(r, S3_InvalidArgument,
+                    "A version-id marker cannot be specified without a key "
+                    "marker.");
+        return false;
+    }
+    if (!s3_version_parse(marker, &l->query.after_version, &why)) {
+        reply_error(r, S3_InvalidArgument, "Invalid version id specified");
+        return false;
+    }
+    return true;
+}
+
+static void show_version(const struct listing *l, struct buf *b,
+                         const struct meta_list_entry *e)
+{
+    const char *element = e->is_marker ? "DeleteMarker" : "Version";
+    char text[S3_VERSION_TEXT];
+
+    xml_open(b, element);
+    name_text(l, b, "Key", e->name);
+    xml_text(b, "VersionId", s3_version_text(e->version, text));
+    xml_bool(b, "IsLatest", e->is_latest);
+    xml_time(b, "LastModified", e->modified_ms);
+    if (!e->is_marker) {
+        xml_etag(b, "ETag", e->etag);
+        show_checksum_kind(b, e);
+        xml_u64(b, "Size", e->size_bytes);
+        xml_text(b, "StorageClass", "STANDARD");
+    }
+    xml_owner(b, "Owner", l->request->gateway->access_key);
+    xml_close(b, element);
+}
+
+static void show_versions_head(const struct listing *l, struct buf *b,
+                               const struct meta_list_entry *last)
+{
+    const char *marker = request_param(l->request, "version-id-marker");
+    char text[S3_VERSION_TEXT];
+
+    xml_text(b, "Name", l->request->bucket);
+    name_text(l, b, "Prefix", l->query.prefix);
+    name_text(l, b, "KeyMarker", l->query.after);
+    xml_text(b, "VersionIdMarker", marker != NULL ? marker : "");
+    if (last != NULL) {
+        name_text(l, b, "NextKeyMarker", last->name);
+    }
+    if (last != NULL && !last->is_prefix) {
+        xml_text(b, "NextVersionIdMarker",
+                 s3_version_text(last->version, text));
+    }
+    xml_u64(b, "MaxKeys", l->max);
+    optional_name(l, b, "Delimiter", l->query.delimiter);
+    if (l->encode) {
+        xml_text(b, "EncodingType", "url");
+    }
+    xml_bool(b, "IsTruncated", last != NULL);
+}
+
+void s3_list_object_versions(struct request *r)
+{
+    struct listing l = {.request = r};
+    struct meta_list page = {0};
+    struct buf *b;
+
+    if (!versions_params(&l) || !read_page(&l, &page, meta_list_versions)) {
+        return;
+    }
+    b = reply_xml(r, 200, "ListVersionsResult");
+    show_versions_head(&l, b, last_of(&page));
+    show_entries(&l, b, &page, show_version);
+    xml_close(b, "ListVersionsResult");
+    meta_list_free(&page);
 }
 
 /* ---- ListMultipartUploads ---- */

@@ -26,6 +26,7 @@
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_compose.h"
 #include "gateway/s3_conditions.h"
+#include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
 
 #define PAGE_MAX 1000
@@ -308,9 +309,9 @@ static bool take_part(struct completion *c, const struct meta_part *p)
 }
 
 /* @value NULL: the object has no checksum. */
-static void reply_completed(struct request *r, const char *etag,
-                            enum digest_kind kind, const char *value,
-                            const char *type)
+static void reply_completed(struct request *r, uint64_t version,
+                            const char *etag, enum digest_kind kind,
+                            const char *value, const char *type)
 {
     const char *host = request_header(r, "host");
     const char *endpoint = r->gateway->endpoint;
@@ -318,6 +319,7 @@ static void reply_completed(struct request *r, const char *etag,
     struct buf location = {0};
     struct buf *b = reply_xml(r, 200, "CompleteMultipartUploadResult");
 
+    s3_version_reply_made(r, version);
     buf_printf(&location, "%s://%s%s", tls ? "https" : "http",
                host != NULL ? host : "", r->path);
     xml_text(b, "Location", (const char *)location.data);
@@ -373,7 +375,7 @@ static void reply_again(struct completion *c, const struct err *gone)
     } else {
         type = s3_attrs_get(o.attrs, o.attrs_len, TYPE);
         has = s3_attrs_checksum(o.attrs, o.attrs_len, &kind, value);
-        reply_completed(r, etag, kind, has ? value : NULL, type);
+        reply_completed(r, o.version, etag, kind, has ? value : NULL, type);
         free(type);
     }
     meta_object_free(&o);
@@ -525,9 +527,10 @@ static void propose_object(struct completion *c,
                             c->wanted.parts, c->wanted.count,
                             r->gateway->part_min_bytes, condition, etag,
                             attrs.data, attrs.len, r->time_ms);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    rc = meta_propose_wait(r->gateway->meta, &r->command, &r->proposal, &err);
     if (rc == 0) {
-        reply_completed(r, etag, c->object.kind, value, type);
+        reply_completed(r, r->proposal.version, etag, c->object.kind, value,
+                        type);
     } else {
         reply_failed(c, rc, &err);
     }

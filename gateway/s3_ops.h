@@ -25,11 +25,13 @@
     X(DeleteBucket, NONE, s3_delete_bucket)                \
     X(GetBucketLocation, FAST, s3_get_bucket_location)     \
     X(GetBucketVersioning, FAST, s3_get_bucket_versioning) \
+    X(PutBucketVersioning, XML, s3_put_bucket_versioning)  \
     X(GetBucketAcl, FAST, s3_get_acl)                      \
     X(GetObjectAcl, FAST, s3_get_acl)                      \
     X(GetBucketAbsent, FAST, s3_get_bucket_absent)         \
     X(ListObjects, NONE, s3_list_objects)                  \
     X(ListObjectsV2, NONE, s3_list_objects_v2)             \
+    X(ListObjectVersions, NONE, s3_list_object_versions)   \
     X(ListMultipartUploads, NONE, s3_list_uploads)         \
     X(DeleteObjects, XML, s3_delete_objects)               \
     X(PutObject, OBJECT, s3_put_object)                    \

@@ -12,6 +12,7 @@
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_upload.h"
+#include "gateway/s3_version.h"
 
 static void reply_stored(struct request *r)
 {
@@ -29,6 +30,7 @@ static void reply_stored(struct request *r)
     s3_upload_close(r->upload, true);
     reply(r, 200);
     reply_header(r, "ETag", "\"%s\"", s3_upload_etag(r->upload));
+    s3_version_reply_made(r, r->proposal.version);
     if (s3_upload_checksum(r->upload, &kind, value)) {
         reply_header(r, s3_checksum_header(kind), "%s", value);
         if (r->op == S3_OP_PutObject) {

@@ -16,7 +16,7 @@ static const char *const known[] = {
     "uploadId",     "uploads",        "delete",      "attributes", "location",
     "acl",          "policy",         "lifecycle",   "cors",       "tagging",
     "website",      "encryption",     "object-lock", "logging",    "accelerate",
-    "notification", "requestPayment", "versioning",  "list-type",
+    "notification", "requestPayment", "versioning",  "list-type",  "versions",
 };
 
 /* What S3 has beside, with the sentence that refuses it. */
@@ -41,8 +41,7 @@ static const char *const known[] = {
     X("retention")              \
     X("select")                 \
     X("session")                \
-    X("torrent")                \
-    X("versions")
+    X("torrent")
 
 static const struct {
     const char *name;
@@ -64,9 +63,11 @@ static const struct route {
 
     {"GET", BUCKET, NULL, S3_OP_ListObjects},
     {"GET", BUCKET, "list-type", S3_OP_ListObjectsV2},
+    {"GET", BUCKET, "versions", S3_OP_ListObjectVersions},
     {"GET", BUCKET, "uploads", S3_OP_ListMultipartUploads},
     {"GET", BUCKET, "location", S3_OP_GetBucketLocation},
     {"GET", BUCKET, "versioning", S3_OP_GetBucketVersioning},
+    {"PUT", BUCKET, "versioning", S3_OP_PutBucketVersioning},
     {"GET", BUCKET, "acl", S3_OP_GetBucketAcl},
     {"GET", BUCKET, "policy", S3_OP_GetBucketAbsent},
     {"GET", BUCKET, "lifecycle", S3_OP_GetBucketAbsent},
@@ -101,7 +102,8 @@ static const struct route {
 /* Sub-resources that S3 has only by the methods of our own routes: another
  * method is a mistake, not something that is missing here. */
 static const char *const complete[] = {"uploadId",   "uploads",  "delete",
-                                       "attributes", "location", "list-type"};
+                                       "attributes", "location", "list-type",
+                                       "versioning", "versions"};
 
 const char *s3_subresource(size_t i)
 {

@@ -205,9 +205,11 @@ struct meta_list_query {
                               start. A value that ends in the delimiter and is
                               a common prefix skips all below it */
     const uint8_t
-        *after_upload; /* uploads only: with @after as key marker,
-                          uploads of that key after this id; or NULL */
-    size_t max;        /* 1..1000 entries, keys and prefixes together */
+        *after_upload;      /* uploads only: with @after as key marker,
+                               uploads of that key after this id; or NULL */
+    uint64_t after_version; /* versions only: with @after as key marker, the
+                               versions of that key after this one; or 0 */
+    size_t max;             /* 1..1000 entries, keys and prefixes together */
 };
 
 struct meta_list_entry {
@@ -219,6 +221,9 @@ struct meta_list_entry {
     uint8_t *attrs; /* for the checksum algorithm in listings */
     size_t attrs_len;
     uint8_t upload[META_UPLOAD_ID]; /* of an upload listing */
+    /* Of a listing of versions: */
+    uint64_t version; /* META_VERSION_NULL or a number */
+    bool is_marker, is_latest;
 };
 
 struct meta_list {
@@ -233,6 +238,10 @@ int meta_list_objects(struct meta *m, const struct meta_list_query *q,
 /* Uploads in progress, in order of key, then time of creation. */
 int meta_list_uploads(struct meta *m, const struct meta_list_query *q,
                       struct meta_list *out, struct err *err);
+/* All versions and delete markers, in order of key, the newest of each first.
+ * Entries and common prefixes as above. */
+int meta_list_versions(struct meta *m, const struct meta_list_query *q,
+                       struct meta_list *out, struct err *err);
 void meta_list_free(struct meta_list *l);
 
 /* Uploads made before @before_ms, of all buckets, oldest first; an array. */

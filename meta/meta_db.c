@@ -232,6 +232,14 @@ static const char *const sql[STMT_COUNT] = {
         " WHERE (h.bucket, h.key) >= (?1, ?2)"
         " AND ((h.bucket, h.key) > (?1, ?2) OR h.seq < ?3)"
         " ORDER BY h.bucket, h.key, h.seq DESC LIMIT ?4",
+    [STMT_HISTORY_FROM] =
+        "SELECT key, size, modified, etag, attrs, seq, flags"
+        " FROM history WHERE bucket = ?1 AND key >= ?2"
+        " ORDER BY key, seq DESC",
+    [STMT_HISTORY_OF] =
+        "SELECT key, size, modified, etag, attrs, seq, flags"
+        " FROM history WHERE bucket = ?1 AND key = ?2 AND seq < ?3"
+        " ORDER BY seq DESC",
     [STMT_VERSION_SET] =
         "UPDATE version SET flags = ?4, lock = ?5, retain = ?6,"
         " tags = ifnull(?7, tags)"
@@ -246,7 +254,7 @@ static const char *const sql[STMT_COUNT] = {
         "DELETE FROM version"
         " WHERE bucket = ?1 AND key = ?2 AND version = 0",
     [STMT_VERSION_FROM] =
-        "SELECT key, size, modified, etag, attrs"
+        "SELECT key, size, modified, etag, attrs, seq, flags"
         " FROM version WHERE bucket = ?1 AND key >= ?2"
         " ORDER BY key, version",
     [STMT_VERSION_NAMES] =

@@ -51,6 +51,8 @@ struct err;
     X(HISTORY_REMOVE)      \
     X(HISTORY_SET)         \
     X(HISTORY_NAMES)       \
+    X(HISTORY_FROM)        \
+    X(HISTORY_OF)          \
     X(VERSION_SET)         \
     X(VERSION_GET)         \
     X(VERSION_PUT)         \

@@ -64,6 +64,13 @@ int meta_list_objects_on(struct meta_db *db, const struct meta_list_query *q,
 int meta_list_uploads_on(struct meta_db *db, const struct meta_list_query *q,
                          struct meta_list *out, struct err *err);
 
+int meta_list_versions_on(struct meta_db *db, const struct meta_list_query *q,
+                          struct meta_list *out, struct err *err);
+
+/* Bytes of the common prefix that @name belongs to; 0 when to none. */
+size_t meta_common_prefix(const struct meta_list_query *q, const uint8_t *name,
+                          size_t len);
+
 /* The first bytes after all that begin with @p: *@len may become shorter.
  * False when there are none (all 0xff, or empty). */
 bool meta_successor(uint8_t *p, size_t *len);

@@ -20,7 +20,6 @@ struct walk {
     const struct meta_list_query *q;
     uint64_t bucket;
     size_t prefix_len;
-    size_t delimiter_len;
     enum meta_statement from;
     sqlite3_stmt *s; /* NULL: seek to position first */
     uint8_t position[POSITION_MAX];
@@ -60,18 +59,19 @@ static void skip_all_with(struct walk *w, const void *p, size_t len)
     w->end = !meta_successor(w->position, &w->position_len);
 }
 
-/* Bytes of the common prefix that @name belongs to; 0 when to none. */
-static size_t common_prefix(const struct walk *w, const uint8_t *name,
-                            size_t len)
+size_t meta_common_prefix(const struct meta_list_query *q, const uint8_t *name,
+                          size_t len)
 {
+    size_t prefix_len = strlen(q->prefix);
+    size_t delimiter_len = strlen(q->delimiter);
     const uint8_t *hit;
 
-    if (w->delimiter_len == 0 || len < w->prefix_len) {
+    if (delimiter_len == 0 || len < prefix_len) {
         return 0;
     }
-    hit = memmem(name + w->prefix_len, len - w->prefix_len, w->q->delimiter,
-                 w->delimiter_len);
-    return hit != NULL ? (size_t)(hit - name) + w->delimiter_len : 0;
+    hit = memmem(name + prefix_len, len - prefix_len, q->delimiter,
+                 delimiter_len);
+    return hit != NULL ? (size_t)(hit - name) + delimiter_len : 0;
 }
 
 /* Where the walk starts: at the prefix, or behind @q->after when that is
@@ -93,7 +93,7 @@ static void set_start(struct walk *w)
         w->end = true; /* behind all that has the prefix */
         return;
     }
-    common = common_prefix(w, (const uint8_t *)after, after_len);
+    common = meta_common_prefix(w->q, (const uint8_t *)after, after_len);
     if (common > 0) {
         skip_all_with(w, after, common);
         return;
@@ -114,7 +114,6 @@ static int walk_open(struct walk *w, struct meta_db *db,
     w->q = q;
     w->from = from;
     w->prefix_len = strlen(q->prefix);
-    w->delimiter_len = strlen(q->delimiter);
     if (w->prefix_len > META_KEY_MAX) {
         w->end = true;
     } else {
@@ -175,7 +174,7 @@ static int collect(struct walk *w,
     list.entries = mem_calloc(w->q->max, sizeof *list.entries);
     while (walk_next(w, &rc, err) == 1) {
         struct meta_list_entry *e;
-        size_t common = common_prefix(w, w->key, w->key_len);
+        size_t common = meta_common_prefix(w->q, w->key, w->key_len);
         if (list.count == w->q->max) {
             list.truncated = true;
             break;
@@ -221,7 +220,7 @@ static int start_behind_upload(struct walk *w, struct err *err)
     int rc = 0;
 
     if (len == 0 || len > META_KEY_MAX || strcmp(after, w->q->prefix) < 0 ||
-        common_prefix(w, (const uint8_t *)after, len) > 0) {
+        meta_common_prefix(w->q, (const uint8_t *)after, len) > 0) {
         return 0; /* as set_start has it */
     }
     bind_bytes(s, 1, w->q->after_upload, META_UPLOAD_ID);

@@ -1,0 +1,359 @@
+"""Goal: versions of objects as S3 has them: kept, listed, read, hidden by
+delete markers, brought back and removed; tags and locks on each of them.
+Method: boto3 against a store, with raw HTTP where headers are the point;
+listings are compared with a model."""
+import datetime
+import random
+import time
+
+import pytest
+
+from util import MIB, blob, content_md5, etag, refused
+
+
+def keep(s3, bucket, status="Enabled"):
+    s3.put_bucket_versioning(Bucket=bucket,
+                             VersioningConfiguration={"Status": status})
+
+
+@pytest.fixture
+def versioned(s3, bucket):
+    keep(s3, bucket)
+    return bucket
+
+
+def read(s3, bucket, key, version=None):
+    more = {"VersionId": version} if version else {}
+    return s3.get_object(Bucket=bucket, Key=key, **more)["Body"].read()
+
+
+def put(s3, bucket, key, body=b"x", **more):
+    return s3.put_object(Bucket=bucket, Key=key, Body=body, **more).get(
+        "VersionId")
+
+
+def listed(s3, bucket, **more):
+    """All (key, version, marker?, latest?) in order of the answer."""
+    page = s3.list_object_versions(Bucket=bucket, **more)
+    both = ([(v["Key"], v["VersionId"], False, v["IsLatest"])
+             for v in page.get("Versions", [])] +
+            [(v["Key"], v["VersionId"], True, v["IsLatest"])
+             for v in page.get("DeleteMarkers", [])])
+    return page, both
+
+
+# ---- versioning ----
+
+
+def test_the_state_of_a_bucket(s3, raw, bucket):
+    assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
+    keep(s3, bucket)
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    keep(s3, bucket, "Suspended")
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Suspended"
+    with refused(501, "NotImplemented"):
+        s3.put_bucket_versioning(
+            Bucket=bucket, VersioningConfiguration={
+                "Status": "Enabled", "MFADelete": "Enabled"})
+    for body, code in ((b"<VersioningConfiguration/>",
+                        "IllegalVersioningConfigurationException"),
+                       (b"<VersioningConfiguration><Status>On</Status>"
+                        b"</VersioningConfiguration>", "MalformedXML"),
+                       (b"<Versioning/>", "MalformedXML"),
+                       (b"", "MissingRequestBodyError")):
+        reply = raw.request("PUT", bucket, query=[("versioning", "")],
+                            body=body)
+        assert (reply.status, reply.code) == (400, code), reply
+    with refused(404, "NoSuchBucket"):
+        keep(s3, "no-such-bucket-here")
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Suspended"
+
+
+def test_a_bucket_that_never_kept_versions_names_none(raw, bucket):
+    for reply in (raw.put(bucket, "k", b"1"), raw.get(bucket, "k"),
+                  raw.head(bucket, "k"), raw.delete(bucket, "k")):
+        assert "x-amz-version-id" not in reply.headers
+        assert "x-amz-delete-marker" not in reply.headers
+
+
+@pytest.mark.parametrize("size", (3, 100000))
+def test_every_version_is_kept(s3, versioned, size):
+    bodies = [blob(size, i) for i in range(4)]
+    ids = [put(s3, versioned, "k", b) for b in bodies]
+    assert len(set(ids)) == 4 and None not in ids
+    assert read(s3, versioned, "k") == bodies[3]
+    for version, body in zip(ids, bodies):
+        got = s3.get_object(Bucket=versioned, Key="k", VersionId=version)
+        assert got["Body"].read() == body
+        assert got["VersionId"] == version
+        head = s3.head_object(Bucket=versioned, Key="k", VersionId=version)
+        assert (head["VersionId"], head["ETag"]) == (version, etag(body))
+    s3.delete_object(Bucket=versioned, Key="k", VersionId=ids[3])
+    assert read(s3, versioned, "k") == bodies[2]
+    s3.delete_object(Bucket=versioned, Key="k", VersionId=ids[0])
+    with refused(404, "NoSuchVersion"):
+        read(s3, versioned, "k", ids[0])
+    assert read(s3, versioned, "k") == bodies[2]
+
+
+def test_a_delete_marker_hides_and_goes(s3, raw, versioned):
+    first = put(s3, versioned, "k", b"1")
+    gone = s3.delete_object(Bucket=versioned, Key="k")
+    assert gone["DeleteMarker"] is True
+    marker = gone["VersionId"]
+    for reply in (raw.get(versioned, "k"), raw.head(versioned, "k")):
+        assert reply.status == 404, reply
+        assert reply.headers["x-amz-delete-marker"] == "true"
+        assert reply.headers["x-amz-version-id"] == marker
+    assert raw.get(versioned, "k").code == "NoSuchKey"
+    reply = raw.get(versioned, "k", query=[("versionId", marker)])
+    assert (reply.status, reply.code) == (405, "MethodNotAllowed")
+    assert reply.headers["x-amz-delete-marker"] == "true"
+    assert "last-modified" in reply.headers
+    reply = raw.head(versioned, "k", query=[("versionId", marker)])
+    assert reply.status == 405
+    assert read(s3, versioned, "k", first) == b"1"
+    assert "Contents" not in s3.list_objects_v2(Bucket=versioned)
+    back = s3.delete_object(Bucket=versioned, Key="k", VersionId=marker)
+    assert (back["DeleteMarker"], back["VersionId"]) == (True, marker)
+    assert read(s3, versioned, "k") == b"1"
+    done = s3.delete_object(Bucket=versioned, Key="k", VersionId=first)
+    assert done["VersionId"] == first and "DeleteMarker" not in done
+    # Nothing there: a marker all the same.
+    assert s3.delete_object(Bucket=versioned, Key="none")["DeleteMarker"]
+
+
+def test_null_versions(s3, bucket):
+    put(s3, bucket, "k", b"old")
+    keep(s3, bucket)
+    assert s3.get_object(Bucket=bucket, Key="k")["VersionId"] == "null"
+    new = put(s3, bucket, "k", b"new")
+    assert read(s3, bucket, "k", "null") == b"old"
+    keep(s3, bucket, "Suspended")
+    assert put(s3, bucket, "k", b"null 2") is None
+    assert s3.head_object(Bucket=bucket, Key="k")["VersionId"] == "null"
+    put(s3, bucket, "k", b"null 3")
+    _, both = listed(s3, bucket)
+    assert both == [("k", "null", False, True), ("k", new, False, False)]
+    gone = s3.delete_object(Bucket=bucket, Key="k")
+    assert (gone["DeleteMarker"], gone["VersionId"]) == (True, "null")
+    _, both = listed(s3, bucket)
+    assert both == [("k", new, False, False), ("k", "null", True, True)]
+    s3.delete_object(Bucket=bucket, Key="k", VersionId="null")
+    assert read(s3, bucket, "k") == b"new"
+
+
+def test_ids_that_are_none(s3, raw, versioned):
+    put(s3, versioned, "k")
+    for text in ("", "x", "0" * 16, "g" * 16, "1" * 17):
+        for method in ("GET", "HEAD", "DELETE"):
+            reply = raw.request(method, versioned, "k",
+                                query=[("versionId", text)])
+            assert reply.status == 400, (text, reply)
+        assert reply.code == "InvalidArgument"
+    missing = "0000000012345678"
+    with refused(404, "NoSuchVersion"):
+        read(s3, versioned, "k", missing)
+    s3.delete_object(Bucket=versioned, Key="k", VersionId=missing)
+    assert read(s3, versioned, "k") == b"x"
+
+
+def test_many_are_deleted(s3, raw, versioned):
+    one, two = put(s3, versioned, "a", b"1"), put(s3, versioned, "a", b"2")
+    put(s3, versioned, "b")
+    reply = s3.delete_objects(Bucket=versioned, Delete={"Objects": [
+        {"Key": "a", "VersionId": one}, {"Key": "b"}, {"Key": "none"},
+        {"Key": "a", "VersionId": "junk"}]})
+    done = {d["Key"]: d for d in reply["Deleted"]}
+    assert done["a"]["VersionId"] == one and "DeleteMarker" not in done["a"]
+    assert done["b"]["DeleteMarker"] and "VersionId" not in done["b"]
+    marker = done["b"]["DeleteMarkerVersionId"]
+    assert marker != done["none"]["DeleteMarkerVersionId"]
+    assert reply["Errors"][0]["Code"] == "NoSuchVersion"
+    with refused(405):
+        s3.head_object(Bucket=versioned, Key="b", VersionId=marker)
+    reply = s3.delete_objects(Bucket=versioned, Delete={"Objects": [
+        {"Key": "b", "VersionId": marker}]})
+    assert reply["Deleted"] == [{"Key": "b", "VersionId": marker,
+                                 "DeleteMarker": True,
+                                 "DeleteMarkerVersionId": marker}]
+    assert read(s3, versioned, "b") == b"x"
+    assert read(s3, versioned, "a", two) == b"2"
+
+
+def test_copies_of_versions(s3, versioned):
+    one = put(s3, versioned, "k", b"1", Metadata={"n": "1"})
+    two = put(s3, versioned, "k", b"22")
+    source = {"Bucket": versioned, "Key": "k", "VersionId": one}
+    reply = s3.copy_object(Bucket=versioned, Key="c", CopySource=source)
+    assert reply["CopySourceVersionId"] == one
+    assert reply["VersionId"] not in (one, two)
+    assert read(s3, versioned, "c") == b"1"
+    assert s3.head_object(Bucket=versioned, Key="c")["Metadata"] == {"n": "1"}
+    # Onto itself: the old version is the newest again, as a new one.
+    back = s3.copy_object(Bucket=versioned, Key="k", CopySource=source)
+    assert read(s3, versioned, "k") == b"1"
+    assert read(s3, versioned, "k", back["VersionId"]) == b"1"
+    assert read(s3, versioned, "k", two) == b"22"
+    s3.delete_object(Bucket=versioned, Key="k", VersionId=one)
+    assert read(s3, versioned, "c") == b"1"
+    with refused(404, "NoSuchVersion"):
+        s3.copy_object(Bucket=versioned, Key="c", CopySource=source)
+    marker = s3.delete_object(Bucket=versioned, Key="k")["VersionId"]
+    with refused(404, "NoSuchKey"):
+        s3.copy_object(Bucket=versioned, Key="c",
+                       CopySource={"Bucket": versioned, "Key": "k"})
+    with refused(400, "InvalidRequest"):
+        s3.copy_object(Bucket=versioned, Key="c",
+                       CopySource={**source, "VersionId": marker})
+
+
+def test_multipart_and_attributes(s3, versioned):
+    first = put(s3, versioned, "k", b"1")
+    upload = s3.create_multipart_upload(Bucket=versioned, Key="k")["UploadId"]
+    name = dict(Bucket=versioned, Key="k", UploadId=upload)
+    body = blob(5 * MIB)
+    s3.put_object(Bucket=versioned, Key="source", Body=b"copied")
+    source = s3.put_object(Bucket=versioned, Key="source", Body=b"newer")
+    old = s3.list_object_versions(Bucket=versioned, Prefix="source")
+    old = [v["VersionId"] for v in old["Versions"]
+           if v["VersionId"] != source["VersionId"]][0]
+    parts = [s3.upload_part(PartNumber=1, Body=body, **name)["ETag"]]
+    copied = s3.upload_part_copy(
+        PartNumber=2, CopySource={"Bucket": versioned, "Key": "source",
+                                  "VersionId": old}, **name)
+    assert copied["CopySourceVersionId"] == old
+    parts.append(copied["CopyPartResult"]["ETag"])
+    done = s3.complete_multipart_upload(MultipartUpload={"Parts": [
+        {"PartNumber": i + 1, "ETag": tag} for i, tag in enumerate(parts)]},
+        **name)
+    assert done["VersionId"] != first
+    assert read(s3, versioned, "k", done["VersionId"]) == body + b"copied"
+    assert read(s3, versioned, "k", first) == b"1"
+    got = s3.get_object_attributes(Bucket=versioned, Key="k", VersionId=first,
+                                   ObjectAttributes=["ObjectSize"])
+    assert (got["ObjectSize"], got["VersionId"]) == (1, first)
+
+
+def test_conditions_over_versions(s3, raw, versioned):
+    put(s3, versioned, "k", b"1")
+    reply = raw.put(versioned, "k", b"2", {"If-None-Match": "*"})
+    assert reply.status == 412
+    assert raw.put(versioned, "k", b"2",
+                   {"If-Match": etag(b"1")}).status == 200
+    s3.delete_object(Bucket=versioned, Key="k")
+    assert raw.put(versioned, "k", b"3", {"If-Match": etag(b"2")}).status == (
+        404)
+    assert raw.put(versioned, "k", b"3", {"If-None-Match": "*"}).status == 200
+
+
+def test_a_bucket_with_versions_is_not_empty(s3, versioned):
+    version = put(s3, versioned, "k")
+    marker = s3.delete_object(Bucket=versioned, Key="k")["VersionId"]
+    for left in (version, marker):
+        with refused(409, "BucketNotEmpty"):
+            s3.delete_bucket(Bucket=versioned)
+        s3.delete_object(Bucket=versioned, Key="k", VersionId=left)
+    s3.delete_bucket(Bucket=versioned)
+
+
+# ---- ListObjectVersions ----
+
+
+class Model:
+    """What a listing must say: keys to [(version, marker?)], newest first."""
+
+    def __init__(self):
+        self.keys = {}
+
+    def all(self, prefix="", delimiter=""):
+        out = []
+        for key in sorted(self.keys, key=lambda k: k.encode()):
+            if not key.startswith(prefix):
+                continue
+            rest = key[len(prefix):]
+            if delimiter and delimiter in rest:
+                common = prefix + rest[:rest.index(delimiter)] + delimiter
+                if ("", common) not in out:
+                    out.append(("", common))
+                continue
+            for i, (version, marker) in enumerate(self.keys[key]):
+                out.append((key, version, marker, i == 0))
+        return out
+
+
+def pages(s3, bucket, size, **more):
+    out = []
+    while True:
+        page, both = listed(s3, bucket, MaxKeys=size, **more)
+        names = both + [("", p["Prefix"])
+                        for p in page.get("CommonPrefixes", [])]
+        assert len(names) <= size
+        out += names
+        if not page["IsTruncated"]:
+            assert "NextKeyMarker" not in page
+            return out
+        assert len(names) == size
+        more["KeyMarker"] = page["NextKeyMarker"]
+        more.pop("VersionIdMarker", None)
+        if "NextVersionIdMarker" in page:
+            more["VersionIdMarker"] = page["NextVersionIdMarker"]
+
+
+def test_pages_of_versions_agree_with_a_model(s3, bucket):
+    rng = random.Random(19)
+    names = ["a", "a/1", "a/2", "a/b/1", "b", "\u00e4/1", "z" * 200]
+    model = Model()
+    for key in names[:4]:
+        put(s3, bucket, key)
+        model.keys[key] = [("null", False)]
+    keep(s3, bucket)
+    for _ in range(60):
+        key = rng.choice(names)
+        if rng.random() < 0.3:
+            version = s3.delete_object(Bucket=bucket, Key=key)["VersionId"]
+            model.keys.setdefault(key, []).insert(0, (version, True))
+        else:
+            version = put(s3, bucket, key)
+            model.keys.setdefault(key, []).insert(0, (version, False))
+    for more in ({}, {"Prefix": "a"}, {"Delimiter": "/"}, {"Prefix": "none"},
+                 {"Prefix": "a/", "Delimiter": "/"},
+                 {"Prefix": "a", "Delimiter": "b/"}):
+        want = sorted(model.all(more.get("Prefix", ""),
+                                more.get("Delimiter", "")))
+        for size in (1, 2, 3, 7, 1000):
+            assert sorted(pages(s3, bucket, size, **more)) == want, more
+    # In order: newest first within a key.
+    page, _ = listed(s3, bucket)
+    for key in names:
+        order = [v["VersionId"] for v in page["Versions"] if v["Key"] == key]
+        assert order == [v for v, marker in model.keys.get(key, [])
+                         if not marker]
+
+
+def test_markers_of_pages(s3, raw, versioned):
+    ids = [put(s3, versioned, "k", str(i).encode()) for i in range(4)]
+    other = put(s3, versioned, "l")
+    _, both = listed(s3, versioned, KeyMarker="k")
+    assert both == [("l", other, False, True)]
+    _, both = listed(s3, versioned, KeyMarker="k", VersionIdMarker=ids[2])
+    assert both == [("k", ids[1], False, False), ("k", ids[0], False, False),
+                    ("l", other, False, True)]
+    # The marker's version may be gone by then.
+    s3.delete_object(Bucket=versioned, Key="k", VersionId=ids[2])
+    _, both = listed(s3, versioned, KeyMarker="k", VersionIdMarker=ids[2])
+    assert [b[1] for b in both] == [ids[1], ids[0], other]
+    s3.delete_object(Bucket=versioned, Key="k", VersionId=ids[3])
+    _, both = listed(s3, versioned, KeyMarker="k", VersionIdMarker=ids[2])
+    assert both[0] == ("k", ids[1], False, True)
+    for query in ([("version-id-marker", ids[0])],
+                  [("key-marker", "k"), ("version-id-marker", "junk")],
+                  [("max-keys", "-1")], [("encoding-type", "x")]):
+        reply = raw.request("GET", versioned, query=[("versions", "")] + query)
+        assert (reply.status, reply.code) == (400, "InvalidArgument"), query
+    page = s3.list_object_versions(Bucket=versioned, MaxKeys=0)
+    assert page["IsTruncated"] is False and "Versions" not in page
+    reply = raw.request("GET", versioned, query=[
+        ("versions", ""), ("encoding-type", "url"), ("prefix", "\u00e4 b")])
+    assert b"<Prefix>%C3%A4%20b</Prefix>" in reply.body or (
+        b"<Prefix>%C3%A4+b</Prefix>" in reply.body), reply.body
