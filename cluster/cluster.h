@@ -117,6 +117,7 @@ void cluster_count(struct cluster *c, size_t *servers, size_t *silent);
 /* Is a put of this run (chunk id with the low 24 bits of @lo clear) in flight
  * at another server, or may it be, as one does not answer? Blocks. */
 bool cluster_put_in_flight(struct cluster *c, uint64_t hi, uint64_t lo);
+
 /* The others, or the registry, say that this server was removed: it may serve
  * nobody any more. */
 bool cluster_removed(const struct cluster *c);

@@ -105,6 +105,13 @@ struct buf *reply_xml(struct request *r, int status, const char *root)
     return &r->reply_body;
 }
 
+struct buf *reply_document(struct request *r, int status)
+{
+    reply(r, status);
+    begin_xml(r);
+    return &r->reply_body;
+}
+
 static void reply_error_text(struct request *r, enum s3_error e,
                              const char *message)
 {

@@ -141,6 +141,8 @@ void reply_header(struct request *r, const char *name, const char *fmt, ...)
 /* Begin an XML body in r->reply_body and return it: declaration and open root
  * element with S3's namespace. */
 struct buf *reply_xml(struct request *r, int status, const char *root);
+/* As reply_xml, with the declaration alone. */
+struct buf *reply_document(struct request *r, int status);
 /* An S3 error; @fmt NULL: the table's message. */
 void reply_error(struct request *r, enum s3_error e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

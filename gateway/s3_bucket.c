@@ -7,10 +7,8 @@
  * Source: AWS S3 API Reference, CreateBucket, HeadBucket, DeleteBucket,
  * GetBucketLocation, GetBucketAcl, GetObjectAcl,
  * GetBucketPolicy, GetBucketLifecycleConfiguration, GetBucketCors,
- * GetBucketTagging, GetBucketWebsite, GetBucketEncryption,
- * GetObjectLockConfiguration, GetBucketLogging,
- * GetBucketAccelerateConfiguration, GetBucketNotificationConfiguration,
- * GetBucketRequestPayment, GetObjectTagging.
+ * GetBucketWebsite, GetBucketEncryption, GetObjectLockConfiguration,
+ * GetBucketAccelerateConfiguration, GetBucketRequestPayment, GetObjectTagging.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -218,14 +216,11 @@ static const struct {
     {"policy", S3_NoSuchBucketPolicy, NULL, NULL},
     {"lifecycle", S3_NoSuchLifecycleConfiguration, NULL, NULL},
     {"cors", S3_NoSuchCORSConfiguration, NULL, NULL},
-    {"tagging", S3_NoSuchTagSet, NULL, NULL},
     {"website", S3_NoSuchWebsiteConfiguration, NULL, NULL},
     {"encryption", S3_ServerSideEncryptionConfigurationNotFoundError, NULL,
      NULL},
     {"object-lock", S3_ObjectLockConfigurationNotFoundError, NULL, NULL},
-    {"logging", S3_OK, "BucketLoggingStatus", ""},
     {"accelerate", S3_OK, "AccelerateConfiguration", ""},
-    {"notification", S3_OK, "NotificationConfiguration", ""},
     {"requestPayment", S3_OK, "RequestPaymentConfiguration",
      "<Payer>BucketOwner</Payer>"},
 };

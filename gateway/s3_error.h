@@ -58,6 +58,9 @@
     X(InvalidStorageClass, 400,                                               \
       "The storage class that you specified is not valid.")                   \
     X(InvalidTag, 400, "The tag provided was not a valid tag.")               \
+    X(InvalidTargetBucketForLogging, 400,                                     \
+      "The target bucket for logging does not exist, is not owned by you, "   \
+      "or does not have the appropriate grants for the log-delivery group.")  \
     X(InvalidURI, 400, "Couldn't parse the specified URI.")                   \
     X(KeyTooLongError, 400, "Your key is too long.")                          \
     X(MalformedXML, 400,                                                      \

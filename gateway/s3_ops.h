@@ -18,6 +18,16 @@
 #ifndef GODWIT_GATEWAY_S3_OPS_H
 #define GODWIT_GATEWAY_S3_OPS_H
 
+/* Documents of a bucket: s3_config.h. */
+#define S3_CONFIG_OPS(X)                                              \
+    X(GetBucketTagging, FAST, s3_get_bucket_config)                   \
+    X(PutBucketTagging, XML, s3_put_bucket_config)                    \
+    X(DeleteBucketTagging, NONE, s3_delete_bucket_config)             \
+    X(GetBucketLogging, FAST, s3_get_bucket_config)                   \
+    X(PutBucketLogging, XML, s3_put_bucket_config)                    \
+    X(GetBucketNotificationConfiguration, FAST, s3_get_bucket_config) \
+    X(PutBucketNotificationConfiguration, XML, s3_put_bucket_config)
+
 #define S3_OPS_TABLE(X)                                    \
     X(ListBuckets, NONE, s3_list_buckets)                  \
     X(CreateBucket, XML, s3_create_bucket)                 \
@@ -29,6 +39,7 @@
     X(GetBucketAcl, FAST, s3_get_acl)                      \
     X(GetObjectAcl, FAST, s3_get_acl)                      \
     X(GetBucketAbsent, FAST, s3_get_bucket_absent)         \
+    S3_CONFIG_OPS(X)                                       \
     X(ListObjects, NONE, s3_list_objects)                  \
     X(ListObjectsV2, NONE, s3_list_objects_v2)             \
     X(ListObjectVersions, NONE, s3_list_object_versions)   \

@@ -176,6 +176,24 @@ void s3_tree_free(struct s3_node *n)
     }
 }
 
+static void write_inside(const struct s3_node *n, struct buf *out)
+{
+    xml_escape(out, n->text, strlen(n->text));
+    for (const struct s3_node *c = n->first; c != NULL; c = c->next) {
+        xml_open(out, c->name);
+        write_inside(c, out);
+        xml_close(out, c->name);
+    }
+}
+
+void s3_tree_write(const struct s3_node *root, struct buf *out)
+{
+    buf_printf(out, "<%s xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",
+               root->name);
+    write_inside(root, out);
+    xml_close(out, root->name);
+}
+
 /* ---- asking ---- */
 
 static const struct s3_node *named(const struct s3_node *n, const char *name)

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct err;
 
 #define S3_TREE_NODES_MAX 40000 /* 1,000 rules of 40 elements */
@@ -33,6 +34,9 @@ struct s3_node {
 int s3_tree_read(const void *p, size_t len, const char *root,
                  struct s3_node **out, struct err *err);
 void s3_tree_free(struct s3_node *n);
+
+/* The document again, without its XML declaration, in S3's namespace. */
+void s3_tree_write(const struct s3_node *root, struct buf *out);
 
 /* The first child of that name; NULL for none. */
 const struct s3_node *s3_node_child(const struct s3_node *n, const char *name);
