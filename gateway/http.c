@@ -31,6 +31,7 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/http_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_cors.h"
 #include "gateway/s3_upload.h"
 
 #define LOOPS_MAX 64
@@ -258,15 +259,50 @@ static void on_done(struct loop_call *call)
     }
 }
 
-void request_done(struct request *r)
+static void post_done(struct request *r)
 {
-    CHECK(r->replied);
-    if (loop_is_owner(r->http->loop) && !r->suspended) {
-        r->answered = true; /* on the spot */
-        return;
-    }
     r->call.fn = on_done;
     loop_post(r->http->loop, &r->call);
+}
+
+static void cors_in_worker(struct work *w)
+{
+    struct request *r = LIST_OF(w, struct request, work);
+
+    CHECK_OBJ(r, REQUEST_MAGIC);
+    s3_cors_answer(r);
+    post_done(r);
+}
+
+/* Answers to pages of other origins say more, as the bucket's rules tell. In a
+ * cluster to ask for them is work for a worker; true: one has the request. An
+ * answer that the loop itself made there goes out as it is. */
+static bool cors_takes(struct request *r, bool on_the_spot)
+{
+    if (r->gateway->cluster == NULL) {
+        s3_cors_answer(r);
+        return false;
+    }
+    if (on_the_spot || r->cors_done || request_header(r, "origin") == NULL) {
+        return false;
+    }
+    r->work.fn = cors_in_worker;
+    return workers_run(r->gateway->workers, &r->work);
+}
+
+void request_done(struct request *r)
+{
+    bool on_the_spot = loop_is_owner(r->http->loop) && !r->suspended;
+
+    CHECK(r->replied);
+    if (cors_takes(r, on_the_spot)) {
+        return;
+    }
+    if (on_the_spot) {
+        r->answered = true;
+        return;
+    }
+    post_done(r);
 }
 
 static void handle_in_worker(struct request *r)
@@ -349,6 +385,9 @@ static enum MHD_Result first_call(struct request *r)
         return MHD_YES;
     }
     r->answered = true;
+    if (r->gateway->cluster == NULL && atomic_load(&r->gateway->ready)) {
+        s3_cors_answer(r);
+    }
     expect = request_header(r, "expect");
     if (r->content_length == 0 && r->error != S3_BadRequest &&
         request_header(r, "transfer-encoding") == NULL) {

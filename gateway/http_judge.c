@@ -322,6 +322,9 @@ static bool judge_body(struct request *r)
                     "Content-Length");
         return false;
     }
+    if (r->op == S3_OP_Preflight) {
+        return true;
+    }
     switch (body) {
         case S3_BODY_OBJECT:
             return s3_upload_new(r);
@@ -344,7 +347,12 @@ bool http_judge_headers(struct request *r)
     if (strncmp(r->path, "/-/", 3) == 0) {
         return parse_admin(r);
     }
-    if (!parse_target(r) || !s3_authenticate(r) || !route(r)) {
+    if (!parse_target(r)) {
+        return false;
+    }
+    if (strcmp(r->method, "OPTIONS") == 0) { /* a browser signs none */
+        r->op = S3_OP_Preflight;
+    } else if (!s3_authenticate(r) || !route(r)) {
         return false;
     }
     if (cluster_removed(r->gateway->cluster)) {

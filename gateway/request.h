@@ -82,6 +82,7 @@ struct request {
 
     /* replied */
     bool replied;
+    bool cors_done; /* s3_cors.h: nothing is left to add */
     int status;
     enum s3_error error;      /* S3_OK when it went well */
     struct buf reply_headers; /* name NUL value NUL ... */

@@ -6,7 +6,7 @@
  *
  * Source: AWS S3 API Reference, CreateBucket, HeadBucket, DeleteBucket,
  * GetBucketLocation, GetBucketAcl, GetObjectAcl,
- * GetBucketPolicy, GetBucketLifecycleConfiguration, GetBucketCors,
+ * GetBucketPolicy, GetBucketLifecycleConfiguration,
  * GetBucketWebsite, GetBucketEncryption, GetObjectLockConfiguration,
  * GetBucketAccelerateConfiguration, GetBucketRequestPayment, GetObjectTagging.
  */
@@ -215,7 +215,6 @@ static const struct {
 } never_set[] = {
     {"policy", S3_NoSuchBucketPolicy, NULL, NULL},
     {"lifecycle", S3_NoSuchLifecycleConfiguration, NULL, NULL},
-    {"cors", S3_NoSuchCORSConfiguration, NULL, NULL},
     {"website", S3_NoSuchWebsiteConfiguration, NULL, NULL},
     {"encryption", S3_ServerSideEncryptionConfigurationNotFoundError, NULL,
      NULL},

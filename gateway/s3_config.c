@@ -1,7 +1,8 @@
 /* What a bucket is told to be: documents put, got and deleted.
  *
- * Source: AWS S3 API Reference, PutBucketTagging, PutBucketLogging,
- * PutBucketNotificationConfiguration and their Get and Delete.
+ * Source: AWS S3 API Reference, PutBucketTagging, PutBucketCors,
+ * PutBucketLogging, PutBucketNotificationConfiguration and their Get and
+ * Delete.
  */
 #include "gateway/s3_config.h"
 
@@ -27,6 +28,9 @@ static const struct config {
 } configs[] = {
     {META_CONFIG_TAGGING, S3_OP_GetBucketTagging, S3_OP_PutBucketTagging,
      S3_OP_DeleteBucketTagging, 204, s3_tagging_judge, S3_NoSuchTagSet, NULL},
+    {META_CONFIG_CORS, S3_OP_GetBucketCors, S3_OP_PutBucketCors,
+     S3_OP_DeleteBucketCors, 200, s3_cors_judge, S3_NoSuchCORSConfiguration,
+     NULL},
     {META_CONFIG_LOGGING, S3_OP_GetBucketLogging, S3_OP_PutBucketLogging,
      S3_OP_NONE, 200, s3_logging_judge, S3_OK, "BucketLoggingStatus"},
     {META_CONFIG_NOTIFICATION, S3_OP_GetBucketNotificationConfiguration,

@@ -9,6 +9,7 @@
 /* X(code, HTTP status, message) */
 #define S3_ERROR_TABLE(X)                                                     \
     X(AccessDenied, 403, "Access Denied")                                     \
+    X(AccessForbidden, 403, "Access Forbidden")                               \
     X(AuthorizationHeaderMalformed, 400,                                      \
       "The authorization header that you provided is not valid.")             \
     X(AuthorizationQueryParametersError, 400,                                 \

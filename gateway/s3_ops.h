@@ -23,6 +23,9 @@
     X(GetBucketTagging, FAST, s3_get_bucket_config)                   \
     X(PutBucketTagging, XML, s3_put_bucket_config)                    \
     X(DeleteBucketTagging, NONE, s3_delete_bucket_config)             \
+    X(GetBucketCors, FAST, s3_get_bucket_config)                      \
+    X(PutBucketCors, XML, s3_put_bucket_config)                       \
+    X(DeleteBucketCors, NONE, s3_delete_bucket_config)                \
     X(GetBucketLogging, FAST, s3_get_bucket_config)                   \
     X(PutBucketLogging, XML, s3_put_bucket_config)                    \
     X(GetBucketNotificationConfiguration, FAST, s3_get_bucket_config) \
@@ -58,6 +61,7 @@
     X(CompleteMultipartUpload, XML, s3_complete_upload)    \
     X(AbortMultipartUpload, NONE, s3_abort_upload)         \
     X(Live, FAST, admin_live)                              \
+    X(Preflight, FAST, s3_preflight)                       \
     X(Ready, FAST, admin_ready)                            \
     X(Metrics, NONE, admin_metrics)                        \
     X(Status, NONE, admin_status)                          \

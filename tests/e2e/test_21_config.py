@@ -106,3 +106,106 @@ def test_events_are_refused_and_none_is_taken(s3, bucket):
 def test_who_pays(s3, bucket):
     assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == (
         "BucketOwner")
+
+
+# ---- CORS ----
+
+RULES = [{"ID": "app", "AllowedOrigins": ["http://app.test",
+                                         "https://*.app.test"],
+          "AllowedMethods": ["GET", "PUT"], "AllowedHeaders": ["x-amz-*"],
+          "ExposeHeaders": ["ETag", "x-amz-meta-a"], "MaxAgeSeconds": 600},
+         {"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}]
+
+
+@pytest.fixture
+def cors(s3, bucket):
+    s3.put_bucket_cors(Bucket=bucket,
+                       CORSConfiguration={"CORSRules": RULES})
+    return bucket
+
+
+def preflight(raw, bucket, origin="http://app.test", method="PUT",
+              headers=None, key="k"):
+    out = []
+    if origin:
+        out.append(("Origin", origin))
+    if method:
+        out.append(("Access-Control-Request-Method", method))
+    if headers:
+        out.append(("Access-Control-Request-Headers", headers))
+    return raw.request("OPTIONS", bucket, key, extra=out, sign=False)
+
+
+def test_cors_rules_are_kept(s3, bucket):
+    with refused(404, "NoSuchCORSConfiguration"):
+        s3.get_bucket_cors(Bucket=bucket)
+    s3.put_bucket_cors(Bucket=bucket,
+                       CORSConfiguration={"CORSRules": RULES})
+    assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == RULES
+    s3.delete_bucket_cors(Bucket=bucket)
+    with refused(404, "NoSuchCORSConfiguration"):
+        s3.get_bucket_cors(Bucket=bucket)
+    with refused(400, "InvalidRequest"):
+        s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={
+            "CORSRules": [{"AllowedOrigins": ["*"],
+                           "AllowedMethods": ["OPTIONS"]}]})
+
+
+def test_a_preflight_that_is_allowed(raw, cors):
+    reply = preflight(raw, cors, headers="X-Amz-Date, x-amz-meta-a")
+    assert reply.status == 200 and reply.body == b""
+    h = reply.headers
+    assert h["access-control-allow-origin"] == "http://app.test"
+    assert h["access-control-allow-methods"] == "GET, PUT"
+    assert h["access-control-allow-headers"] == "x-amz-date, x-amz-meta-a"
+    assert h["access-control-expose-headers"] == "ETag, x-amz-meta-a"
+    assert h["access-control-max-age"] == "600"
+    assert h["access-control-allow-credentials"] == "true"
+    assert h["vary"] == ("Origin, Access-Control-Request-Headers, "
+                         "Access-Control-Request-Method")
+    reply = preflight(raw, cors, origin="http://other.test", method="GET")
+    assert reply.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in reply.headers
+
+
+def test_preflights_that_are_refused(raw, bucket, cors, s3):
+    for reply in (preflight(raw, cors, method="DELETE"),
+                  preflight(raw, cors, origin="http://other.test"),
+                  preflight(raw, cors, headers="range")):
+        assert (reply.status, reply.code) == (403, "AccessForbidden")
+        assert b"This CORS request is not allowed" in reply.body
+        assert "access-control-allow-origin" not in reply.headers
+    for reply in (preflight(raw, cors, origin=None),
+                  preflight(raw, cors, method=None),
+                  preflight(raw, cors, method="BREW")):
+        assert (reply.status, reply.code) == (400, "BadRequest")
+    reply = preflight(raw, "no-such-bucket")
+    assert (reply.status, reply.code) == (403, "AccessForbidden")
+    s3.delete_bucket_cors(Bucket=cors)
+    reply = preflight(raw, cors)
+    assert b"CORS is not enabled" in reply.body and reply.status == 403
+
+
+def test_answers_to_pages_say_who_may_read_them(raw, cors):
+    def origin(name):
+        return [("Origin", name)]
+
+    for reply in (raw.put(cors, "k", b"x", origin("https://x.app.test")),
+                  raw.put(cors, "big", b"x" * 100000,
+                          origin("https://x.app.test")),
+                  raw.get(cors, "k", origin("https://x.app.test")),
+                  raw.get(cors, "big", origin("https://x.app.test")),
+                  raw.get(cors, "none", origin("https://x.app.test")),
+                  raw.request("GET", cors,
+                              headers=origin("https://x.app.test"))):
+        assert reply.headers["access-control-allow-origin"] == (
+            "https://x.app.test"), reply
+        assert "Origin" in reply.headers["vary"]
+    reply = raw.get(cors, "k", extra=origin("http://other.test"), sign=False)
+    assert reply.status == 403
+    assert reply.headers["access-control-allow-origin"] == "*"
+    reply = raw.head(cors, "k", origin("http://app.test"))
+    assert reply.status == 200
+    assert "access-control-allow-origin" not in reply.headers
+    reply = raw.get(cors, "k")
+    assert not any("access-control" in name for name in reply.headers)
