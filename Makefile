@@ -29,6 +29,7 @@ LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 LIBS_base := -lm
 LIBS_crypto := -lssl -lcrypto -lisal
 LIBS_erasure := -lisal
+LIBS_object := -lzstd
 LIBS_meta := -lsqlite3 -lraft
 LIBS_client := -lssl -lcrypto -lexpat
 LIBS_gateway := -lmicrohttpd -lexpat

@@ -19,7 +19,7 @@ struct object_get {
     uint32_t in_chunk;
     uint64_t left;
     struct chunk_read *ahead; /* asked before it is wanted, or NULL */
-    uint32_t ahead_bytes;
+    uint32_t ahead_bytes;     /* plain */
 };
 
 int object_get_open(struct object_store *s, const void *manifest,
@@ -47,8 +47,8 @@ int object_get_open(struct object_store *s, const void *manifest,
     g->store = s;
     g->manifest = m;
     g->left = length;
-    while (g->chunk < m.count && offset >= m.chunks[g->chunk].bytes) {
-        offset -= m.chunks[g->chunk++].bytes;
+    while (g->chunk < m.count && offset >= manifest_plain(&m, g->chunk)) {
+        offset -= manifest_plain(&m, g->chunk++);
     }
     g->in_chunk = (uint32_t)offset;
     pthread_mutex_lock(&s->mutex);
@@ -58,21 +58,71 @@ int object_get_open(struct object_store *s, const void *manifest,
     return 0;
 }
 
-/* The bytes that come next: at most @max, within one chunk. */
-static uint32_t next_bytes(const struct object_get *g, size_t max)
+/* Is the chunk at hand packed, and how? */
+static bool is_packed(const struct object_get *g, struct pack_shape *shape)
 {
-    uint32_t n = g->manifest.chunks[g->chunk].bytes - g->in_chunk;
-
-    n = n < max ? n : (uint32_t)max;
-    return n < g->left ? n : (uint32_t)g->left;
+    *shape = manifest_shape(&g->manifest, g->chunk);
+    return shape->plain_bytes > 0;
 }
 
+/* The plain bytes that come next: at most @max, within one chunk; to the end of
+ * a block, if they go beyond one and on: none is unpacked twice. */
+static uint32_t next_bytes(const struct object_get *g, size_t max)
+{
+    uint32_t n = manifest_plain(&g->manifest, g->chunk) - g->in_chunk;
+    struct pack_shape shape;
+    uint32_t even;
+
+    n = n < max ? n : (uint32_t)max;
+    n = n < g->left ? n : (uint32_t)g->left;
+    if (n < g->left && is_packed(g, &shape)) {
+        even = (g->in_chunk + n) >> shape.shift << shape.shift;
+        n = even > g->in_chunk &&
+                    g->in_chunk + n < manifest_plain(&g->manifest, g->chunk)
+                ? even - g->in_chunk
+                : n;
+    }
+    return n;
+}
+
+/* Ask for what is stored of the next @n plain bytes. */
 static struct chunk_read *start(struct object_get *g, uint32_t n,
                                 bool only_pool)
 {
     struct chunk_ref chunk = object_chunk_ref(&g->manifest, g->chunk);
+    struct pack_span span = {.at = g->in_chunk, .bytes = n};
+    struct pack_shape shape;
 
-    return object_read_start(g->store, &chunk, g->in_chunk, n, only_pool);
+    if (is_packed(g, &shape)) {
+        span = pack_span(&shape, g->in_chunk, n);
+    }
+    return object_read_start(g->store, &chunk, span.at, span.bytes, only_pool);
+}
+
+/* The next @n plain bytes, from what is stored of them in @out. */
+static int unpack(struct object_get *g, uint32_t n, struct object_bytes *out,
+                  struct err *err)
+{
+    struct object_bytes stored = *out;
+    struct pack_shape shape;
+    int rc;
+
+    if (!is_packed(g, &shape)) {
+        return 0;
+    }
+    *out = (struct object_bytes){0};
+    if (object_bytes_new(g->store, n, false, out)) {
+        rc = pack_read(g->store->packers, &shape, g->in_chunk, n, stored.p,
+                       out->p, err);
+        out->len = n;
+    } else {
+        rc = err_set(err, ERR_NOMEM, "no memory for a read");
+    }
+    if (rc != 0) {
+        object_bytes_free(g->store, out);
+    }
+    object_bytes_free(g->store, &stored);
+    return rc;
 }
 
 /* What was asked ahead, when it is what is wanted now. */
@@ -122,12 +172,15 @@ int object_get_take(struct object_get *g, size_t max, struct object_bytes *out,
         return err_set(err, ERR_NOMEM, "no memory for a read");
     }
     rc = object_read_take(r, out, err);
+    if (rc == 0) {
+        rc = unpack(g, n, out, err);
+    }
     if (rc != 0) {
         return rc;
     }
     g->left -= n;
     g->in_chunk += n;
-    if (g->in_chunk == g->manifest.chunks[g->chunk].bytes) {
+    if (g->in_chunk == manifest_plain(&g->manifest, g->chunk)) {
         g->chunk++;
         g->in_chunk = 0;
     }

@@ -21,6 +21,7 @@ struct chunk_read;
 struct drive_pulse;
 struct err;
 struct object_mend;
+struct packers;
 struct peer_info;
 struct repair;
 
@@ -55,6 +56,7 @@ struct object_store {
 
     struct drive_pulse *pulse;
     struct object_mend *mend;
+    struct packers *packers;
     atomic_uint pending; /* shard requests that drives still hold */
     atomic_ullong chunks_written, shards_missed, reads_degraded, reads_hedged,
         shards_repaired, repairs_dropped, orphans_collected;

@@ -21,6 +21,7 @@
 #include "object/object_gc.h"
 #include "object/object_handoff.h"
 #include "object/object_internal.h"
+#include "object/pack.h"
 
 #define PUT_MAGIC 0x474f5055u
 #define IN_FLIGHT_MAX 2
@@ -73,9 +74,11 @@ enum put_state { PUT_OPEN, PUT_COMMITTED };
 struct object_put {
     uint32_t magic;
     struct object_store *store;
+    struct object_put_how how;
     enum put_state state;
     struct manifest manifest;
     uint32_t capacity;                            /* of manifest.chunks */
+    uint32_t block_capacity;                      /* of manifest.blocks */
     struct chunk_write *in_flight[IN_FLIGHT_MAX]; /* oldest first */
     unsigned in_flight_count;
     int status; /* of an earlier chunk */
@@ -114,10 +117,17 @@ static uint32_t choose_group(struct object_store *s)
 
 struct object_put *object_put_open(struct object_store *s)
 {
+    return object_put_open_as(s, &(struct object_put_how){0});
+}
+
+struct object_put *object_put_open_as(struct object_store *s,
+                                      const struct object_put_how *how)
+{
     struct object_put *p = mem_alloc(sizeof *p);
 
     p->magic = PUT_MAGIC;
     p->store = s;
+    p->how = *how;
     p->manifest.policy = s->options.policy;
     p->manifest.group = choose_group(s);
     p->manifest.id_hi = clock_real_ms() << 16 | (rng_u64() & 0xffff);
@@ -554,16 +564,43 @@ static void settle_oldest(struct object_put *p, bool unwanted)
 
 /* ---- the run ---- */
 
-static void add_to_manifest(struct object_put *p, uint32_t bytes,
-                            uint64_t crc64)
+/* Pack the chunk in @buffer, if it pays; gives its bytes from now on. */
+static uint32_t compress(struct object_put *p, uint8_t *buffer, uint32_t bytes,
+                         uint32_t *plain)
 {
     struct manifest *m = &p->manifest;
+    uint32_t room = m->block_count + PACK_BLOCKS_MAX;
+    uint32_t packed;
+
+    if (p->block_capacity < room) {
+        p->block_capacity = room + m->block_count;
+        m->blocks =
+            mem_realloc(m->blocks, p->block_capacity * sizeof m->blocks[0]);
+    }
+    packed = pack_chunk(p->store->packers, buffer, bytes, PACK_SHIFT,
+                        m->blocks + m->block_count);
+    *plain = packed > 0 ? bytes : 0;
+    m->shift = packed > 0 ? PACK_SHIFT : m->shift;
+    return packed > 0 ? packed : bytes;
+}
+
+static void add_to_manifest(struct object_put *p, uint8_t *buffer,
+                            uint32_t bytes)
+{
+    struct manifest *m = &p->manifest;
+    uint32_t plain = 0;
+
+    if (p->how.compress) {
+        bytes = compress(p, buffer, bytes, &plain);
+    }
 
     if (m->count == p->capacity) {
         p->capacity = p->capacity > 0 ? p->capacity * 2 : 4;
         m->chunks = mem_realloc(m->chunks, p->capacity * sizeof m->chunks[0]);
     }
-    m->chunks[m->count++] = (struct manifest_chunk){bytes, crc64};
+    m->chunks[m->count++] = (struct manifest_chunk){
+        bytes, crc64nvme(0, buffer, bytes), plain, m->block_count};
+    m->block_count += plain > 0 ? pack_blocks(plain, m->shift) : 0;
 }
 
 static int failed(const struct object_put *p, struct err *err)
@@ -598,9 +635,9 @@ int object_put_write(struct object_put *p, void *buffer, uint32_t buffer_for,
     w->store = p->store;
     w->buffer = buffer;
     w->buffer_bytes = object_buffer_bytes(p->store, buffer_for);
-    w->shape = geometry_shape(p->manifest.policy, bytes);
-    add_to_manifest(p, bytes, crc64nvme(0, buffer, bytes));
+    add_to_manifest(p, buffer, bytes);
     w->ref = object_chunk_ref(&p->manifest, p->manifest.count - 1);
+    w->shape = geometry_shape(w->ref.policy, w->ref.bytes);
     send_shards(w);
     p->in_flight[p->in_flight_count++] = w;
     return 0;

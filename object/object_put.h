@@ -14,6 +14,7 @@
 #ifndef GODWIT_OBJECT_OBJECT_PUT_H
 #define GODWIT_OBJECT_OBJECT_PUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,13 +25,21 @@ struct object_store;
 
 struct object_put *object_put_open(struct object_store *s);
 
+/* How a put is to be stored; zeros: as object_put_open has it. */
+struct object_put_how {
+    bool compress; /* chunks that are shorter for it (pack.h) */
+};
+
+struct object_put *object_put_open_as(struct object_store *s,
+                                      const struct object_put_how *how);
+
 /* Code and send one chunk of @bytes bytes (1..GEOMETRY_CHUNK_MAX) that stands
  * at the start of @buffer, a pool buffer of object_buffer_bytes(@buffer_for)
- * bytes with @buffer_for >= @bytes. Takes @buffer: it goes back to the pool
- * when its shards are written. Returns when the chunk is coded and queued, at
- * most two chunks being in flight. On error (of this or an earlier chunk) the
- * buffer still is the caller's: ERR_UNAVAILABLE (quorum lost), ERR_FULL,
- * ERR_TIMEOUT. */
+ * bytes with @buffer_for >= @bytes. Takes @buffer, and may compress what it
+ * holds: it goes back to the pool when its shards are written. Returns when the
+ * chunk is coded and queued, at most two chunks being in flight. On error (of
+ * this or an earlier chunk) the buffer still is the caller's: ERR_UNAVAILABLE
+ * (quorum lost), ERR_FULL, ERR_TIMEOUT. */
 int object_put_write(struct object_put *p, void *buffer, uint32_t buffer_for,
                      uint32_t bytes, struct err *err);
 

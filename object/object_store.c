@@ -11,6 +11,7 @@
 #include "node/peers.h"
 #include "object/drive_pulse.h"
 #include "object/object_internal.h"
+#include "object/pack.h"
 
 static int check_groups(const struct placement_group *groups, uint32_t count,
                         struct ec_policy policy, struct err *err)
@@ -55,6 +56,7 @@ int object_store_open(const struct object_store_options *options,
     latch_cond_init(&s->cond);
     list_init(&s->puts);
     s->mend = object_mend_new(s);
+    s->packers = packers_new();
     object_repair_start(s);
     *out = s;
     return 0;
@@ -75,6 +77,7 @@ void object_store_close(struct object_store *s)
     pthread_cond_destroy(&s->cond);
     pthread_mutex_destroy(&s->mutex);
     drive_pulse_free(s->pulse);
+    packers_free(s->packers);
     free(s->groups);
     free(s);
 }

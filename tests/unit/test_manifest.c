@@ -20,8 +20,8 @@
 #include "object/manifest.h"
 
 static struct manifest_chunk two[] = {
-    {8388608, 0x1122334455667788u},
-    {1, 0xffeeddccbbaa9988u},
+    {.bytes = 8388608, .crc64 = 0x1122334455667788u},
+    {.bytes = 1, .crc64 = 0xffeeddccbbaa9988u},
 };
 
 static const struct manifest sample = {
@@ -130,6 +130,103 @@ static void only_policies_are_taken(void **state)
     assert_true(taken > 20);
 }
 
+/* A packed chunk of three blocks, the middle one as it is, and one that is not
+ * packed. */
+static uint32_t packed_blocks[] = {0x1000, 0x10000, 0x20};
+static struct manifest_chunk packed_chunks[] = {
+    {.bytes = 0x11020, .crc64 = 0x1122334455667788u, .plain = 0x20100},
+    {.bytes = 1, .crc64 = 0xffeeddccbbaa9988u},
+};
+
+static const uint8_t golden_packed[] = {
+    2,    4,    2,    0,                                     /* k, m */
+    0x04, 0x03, 0x02, 0x01,                                  /* group */
+    0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, 0x10,          /* hi */
+    0,    0,    0,    0x24, 0x23, 0x22, 0x21, 0x20,          /* lo */
+    2,    0,    0,    0,                                     /* count */
+    16,                                                      /* shift */
+    0x20, 0x10, 1,    0,    0x88, 0x77, 0x66, 0x55, 0x44,    /* chunk 0 */
+    0x33, 0x22, 0x11, 0,    1,    2,    0,                   /* its plain */
+    0,    0x10, 0,    0,    0,    0,    1,    0,    0x20, 0, /* its blocks */
+    0,    0,                                                 /**/
+    1,    0,    0,    0,    0x88, 0x99, 0xaa, 0xbb, 0xcc,    /* chunk 1 */
+    0xdd, 0xee, 0xff, 0,    0,    0,    0,                   /**/
+};
+
+static void packed_chunks_make_version_2(void **state)
+{
+    struct manifest m = sample, got;
+    struct pack_shape shape;
+    struct buf b = {0};
+
+    (void)state;
+    m.shift = 16;
+    m.chunks = packed_chunks;
+    m.blocks = packed_blocks;
+    m.block_count = 3;
+    manifest_encode(&m, &b);
+    assert_int_equal(b.len, sizeof golden_packed);
+    assert_memory_equal(b.data, golden_packed, sizeof golden_packed);
+    assert_int_equal(manifest_decode(b.data, b.len, &got, NULL), 0);
+    assert_int_equal(got.chunks[0].bytes, 0x11020);
+    assert_int_equal(manifest_plain(&got, 0), 0x20100);
+    assert_int_equal(manifest_plain(&got, 1), 1);
+    assert_int_equal(manifest_bytes(&got), 0x20101);
+    shape = manifest_shape(&got, 0);
+    assert_int_equal(shape.shift, 16);
+    assert_memory_equal(shape.blocks, packed_blocks, sizeof packed_blocks);
+    manifest_free(&got);
+    for (size_t len = 0; len < b.len; len++) {
+        uint8_t *copy = malloc(len + 1);
+        memcpy(copy, b.data, len);
+        copy = realloc(copy, len > 0 ? len : 1);
+        assert_int_equal(manifest_decode(copy, len, &got, NULL), ERR_CORRUPT);
+        free(copy);
+    }
+    buf_free(&b);
+}
+
+static void each_condition_of_version_2_is_refused_by_name(void **state)
+{
+    static const struct {
+        size_t at;
+        uint64_t value;
+        size_t bytes;
+        const char *says;
+    } rows[] = {
+        {28, 0, 1, "size of blocks"},
+        {28, 15, 1, "size of blocks"},
+        {28, 21, 1, "size of blocks"},
+        {29, 0x11021, 4, "chunk 0: its blocks do not add up"},
+        {29, 0x20100, 4, "chunk 0: its plain bytes"},
+        {41, 0xffffffff, 4, "chunk 0: the plain bytes"},
+        {41, 0x30001, 4, "chunk 0: "}, /* one block more */
+        {41, 0, 4, "chunk 1: "},       /* blocks that are no chunk's */
+        {45, 0, 4, "chunk 0: the bytes of a block"},
+        {45, 0x10001, 4, "chunk 0: the bytes of a block"},
+        {57, 0, 4, "chunk 1: its bytes"},
+        {69, 1, 4, "chunk 1: "},
+        {24, 3, 4, "does not fit the length"},
+        {24, 1, 4, "does not fit the length"},
+        {24, 100, 4, "does not fit the length"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint8_t bytes[sizeof golden_packed];
+        struct manifest m = {.count = 77};
+        struct err err = {{0}};
+        memcpy(bytes, golden_packed, sizeof bytes);
+        memcpy(bytes + rows[i].at, &rows[i].value, rows[i].bytes);
+        assert_int_equal(manifest_decode(bytes, sizeof bytes, &m, &err),
+                         ERR_CORRUPT);
+        if (strstr(err.text, rows[i].says) == NULL) {
+            fail_msg("row %zu: %s", i, err.text);
+        }
+        assert_int_equal(m.count, 77);
+    }
+}
+
 static void shards_are_named_by_chunk_and_slot(void **state)
 {
     struct shard_key key = manifest_shard(&sample, 1, 5);
@@ -164,7 +261,7 @@ static void each_condition_is_refused_by_name(void **state)
         const char *says;
     } rows[] = {
         {0, 0, 1, "version"},
-        {0, 2, 1, "version"},
+        {0, 3, 1, "version"},
         {3, 1, 1, "local groups"},
         {3, 2, 1, "local groups"}, /* 4+2+0 */
         {3, 255, 1, "local groups"},
@@ -178,10 +275,10 @@ static void each_condition_is_refused_by_name(void **state)
         {24, 3, 4, "count"},
         {24, MANIFEST_CHUNKS_MAX + 1, 4, "count"},
         {24, 0xffffffff, 4, "count"},
-        {28, 0, 4, "bytes of chunk 0"},
-        {28, GEOMETRY_CHUNK_MAX + 1, 4, "bytes of chunk 0"},
-        {40, 0, 4, "bytes of chunk 1"},
-        {40, 0xffffffff, 4, "bytes of chunk 1"},
+        {28, 0, 4, "chunk 0: its bytes"},
+        {28, GEOMETRY_CHUNK_MAX + 1, 4, "chunk 0: its bytes"},
+        {40, 0, 4, "chunk 1: its bytes"},
+        {40, 0xffffffff, 4, "chunk 1: its bytes"},
     };
 
     (void)state;
@@ -220,7 +317,8 @@ static void the_longest_run_is_taken(void **state)
     m.count = MANIFEST_CHUNKS_MAX;
     m.chunks = calloc(m.count, sizeof m.chunks[0]);
     for (uint32_t i = 0; i < m.count; i++) {
-        m.chunks[i] = (struct manifest_chunk){GEOMETRY_CHUNK_MAX, i};
+        m.chunks[i] =
+            (struct manifest_chunk){.bytes = GEOMETRY_CHUNK_MAX, .crc64 = i};
     }
     manifest_encode(&m, &b);
     assert_int_equal(manifest_decode(b.data, b.len, &got, NULL), 0);
@@ -238,6 +336,8 @@ int main(void)
         cmocka_unit_test(what_is_encoded_is_decoded),
         cmocka_unit_test(local_groups_stand_in_byte_3),
         cmocka_unit_test(only_policies_are_taken),
+        cmocka_unit_test(packed_chunks_make_version_2),
+        cmocka_unit_test(each_condition_of_version_2_is_refused_by_name),
         cmocka_unit_test(shards_are_named_by_chunk_and_slot),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(each_condition_is_refused_by_name),
