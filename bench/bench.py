@@ -514,9 +514,32 @@ def bench_cluster():
         load, ROUNDS, (ACCESS, SECRET))
 
 
+def bench_compression():
+    """The same bytes into and out of buckets that compress and do not."""
+    import of_compression
+    result = Result("compression", "Compression of chunks: off and on")
+    server = Server(flags=DEFAULTS + ["--gc-delay", "1s"])
+    try:
+        got, space = of_compression.measure(server, ROUNDS, SECONDS)
+    finally:
+        server.close()
+    for (name, what, mode), values in got.items():
+        result.measured(f"{what} of {name}, {mode}", values, "MB/s")
+    for (name, mode), share in space.items():
+        result.measured(f"stored of each byte of {name}, {mode}", [share], "")
+    for name in of_compression.bodies():
+        for what in ("PUT", "GET"):
+            result.measured(
+                f"{what} of {name}, zstd of off",
+                [a / b for a, b in zip(got[name, what, "zstd"],
+                                       got[name, what, "off"])], "times")
+    result.write()
+
+
 BENCHES = {"codec": bench_codec, "small": bench_small, "large": bench_large,
            "memory": bench_memory, "listing": bench_listing,
-           "parts": bench_parts, "cluster": bench_cluster}
+           "parts": bench_parts, "cluster": bench_cluster,
+           "compression": bench_compression}
 
 
 def main():

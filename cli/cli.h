@@ -50,6 +50,7 @@ extern const struct cli_command cli_node;
 extern const struct cli_command cli_drive;
 extern const struct cli_command cli_explain;
 extern const struct cli_command cli_catalogue;
+extern const struct cli_command cli_bucket;
 
 /* ---- options ---- */
 

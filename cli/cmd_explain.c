@@ -55,9 +55,13 @@ static void print_chunk(const char *c)
     if (part > 0) {
         printf("part %llu ", (unsigned long long)part);
     }
-    printf("chunk %llu: %llu bytes by %s in placement group %llu, id %s\n",
-           (unsigned long long)json_u64(c, "chunk"),
-           (unsigned long long)json_u64(c, "bytes"), ec,
+    printf("chunk %llu: %llu bytes", (unsigned long long)json_u64(c, "chunk"),
+           (unsigned long long)json_u64(c, "bytes"));
+    if (json_u64(c, "plain_bytes") > json_u64(c, "bytes")) {
+        printf(" (zstd, of %llu)",
+               (unsigned long long)json_u64(c, "plain_bytes"));
+    }
+    printf(" by %s in placement group %llu, id %s\n", ec,
            (unsigned long long)json_u64(c, "group"), id);
     for (size_t i = 0; i < count; i++) {
         print_shard(json_item(c, "shards", i));

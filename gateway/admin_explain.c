@@ -71,6 +71,8 @@ static void begin_chunk(struct explain *x, const struct object_shard *s)
     buf_printf(b, "\"id\":\"%016llx%016llx\",", (unsigned long long)s->id_hi,
                (unsigned long long)s->id_lo);
     put_json_u64(b, "bytes", s->chunk_bytes, false);
+    put_json_u64(b, "plain_bytes",
+                 s->plain_bytes > 0 ? s->plain_bytes : s->chunk_bytes, false);
     put_json_u64(b, "group", s->group, false);
     put_json_member(b, "ec", ec_policy_text(s->policy, policy), false);
     buf_str(b, "\"shards\":[");

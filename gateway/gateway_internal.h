@@ -14,6 +14,7 @@
 #include "erasure/geometry.h"
 #include "gateway/gateway.h"
 
+struct bucket_rules;
 struct buf;
 struct cluster;
 struct drives;
@@ -58,6 +59,7 @@ struct gateway {
     struct meta *meta;
     struct drives *drives;
     struct object_store *objects;
+    struct bucket_rules *rules;
     struct sigv4_keys *keys;
     struct janitor *janitor;
     struct http *http;

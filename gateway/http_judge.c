@@ -245,6 +245,8 @@ static bool parse_admin(struct request *r)
         {"DELETE", "/-/tokens", S3_OP_AdminTokenRevoke},
         {"POST", "/-/servers", S3_OP_AdminServer},
         {"POST", "/-/drives", S3_OP_AdminDrive},
+        {"GET", "/-/buckets", S3_OP_AdminBucket},
+        {"POST", "/-/buckets", S3_OP_AdminBucketSet},
     };
     const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
     bool known = false;

@@ -14,6 +14,7 @@
 #include "base/pool.h"
 #include "base/text.h"
 #include "erasure/geometry.h"
+#include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
@@ -427,7 +428,7 @@ static int move_bytes(struct part_copy *c, struct err *err)
         digest_bytes(c, c->inline_bytes.data, len);
         return rc;
     }
-    c->put = object_put_open(c->request->gateway->objects);
+    c->put = bucket_put_open(c->request->gateway, c->request->bucket);
     while (rc == 0 && c->reader.left > 0) {
         rc = move_chunk(c, room, err);
     }

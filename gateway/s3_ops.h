@@ -71,7 +71,9 @@
     X(AdminTokenCreate, NONE, admin_token_create)          \
     X(AdminTokenRevoke, NONE, admin_token_revoke)          \
     X(AdminServer, NONE, admin_server)                     \
-    X(AdminDrive, NONE, admin_drive)
+    X(AdminDrive, NONE, admin_drive)                       \
+    X(AdminBucket, NONE, admin_bucket)                     \
+    X(AdminBucketSet, NONE, admin_bucket_set)
 
 enum s3_op {
     S3_OP_NONE,

@@ -9,6 +9,7 @@
 #include "base/pool.h"
 #include "base/text.h"
 #include "crypto/aws_chunked.h"
+#include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/http_internal.h"
 #include "gateway/request.h"
@@ -362,7 +363,7 @@ static void job_in_worker(struct work *w)
     if (rc == 0) {
         digest_bytes(u, c->data, c->len);
         if (u->put == NULL) {
-            u->put = object_put_open(u->gateway->objects);
+            u->put = bucket_put_open(u->gateway, u->request->bucket);
         }
         rc = object_put_write(u->put, c->data, c->room, c->len, &u->err);
         if (rc == 0) {

@@ -33,6 +33,7 @@ static void explain_chunk(
             .chunk = index,
             .chunks = m->count,
             .chunk_bytes = chunk.bytes,
+            .plain_bytes = m->chunks[index].plain,
             .group = chunk.group,
             .policy = m->policy,
             .id_hi = chunk.id_hi,

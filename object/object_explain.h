@@ -23,7 +23,8 @@ enum object_shard_state {
 struct object_shard {
     uint32_t chunk; /* of the run */
     uint32_t chunks;
-    uint32_t chunk_bytes;
+    uint32_t chunk_bytes; /* stored */
+    uint32_t plain_bytes; /* 0: it is not compressed */
     uint32_t group;
     struct ec_policy policy;
     uint64_t id_hi, id_lo;

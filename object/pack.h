@@ -24,7 +24,7 @@ struct packers;
 
 #define PACK_SHIFT_MIN 16
 #define PACK_SHIFT_MAX 20
-#define PACK_SHIFT 18 /* of what is packed now: docs/DECISIONS.md */
+#define PACK_SHIFT 18 /* of what is packed now */
 #define PACK_BLOCKS_MAX (GEOMETRY_CHUNK_MAX >> PACK_SHIFT_MIN)
 
 /* How a packed chunk lies. */

@@ -1,0 +1,137 @@
+/* /-/buckets?bucket=B: how a bucket stores its bytes; shown, and set. */
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "gateway/admin_json.h"
+#include "gateway/bucket_rules.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/request.h"
+#include "meta/meta.h"
+
+/* The bucket that is asked for; false: a reply was made. */
+static bool get_bucket(struct request *r, struct meta_bucket *out)
+{
+    const char *name = request_param(r, "bucket");
+    struct err err = {{0}};
+    int rc;
+
+    if (name == NULL || !atomic_load(&r->gateway->ready)) {
+        reply_error(r, S3_InvalidArgument,
+                    name == NULL ? "which bucket?" : "the server is starting");
+        return false;
+    }
+    rc = meta_bucket_get(r->gateway->meta, name, out, &err);
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+    }
+    return rc == 0;
+}
+
+static void reply_bucket(struct request *r, const struct meta_bucket *bucket)
+{
+    struct buf *b = &r->reply_body;
+    struct bucket_rule rule;
+
+    bucket_rule_of(r->gateway, bucket, &rule);
+    reply(r, 200);
+    reply_header(r, "Content-Type", "application/json");
+    buf_char(b, '{');
+    put_json_member(b, "bucket", bucket->name, false);
+    put_json_u64(b, "created_ms", bucket->created_ms, false);
+    put_json_member(b, "compression", bucket_compression_text(rule.compress),
+                    false);
+    put_json_bool(b, "compression_set", rule.compress_set, true);
+    buf_str(b, "}\n");
+}
+
+void admin_bucket(struct request *r)
+{
+    struct meta_bucket bucket = {0};
+
+    if (get_bucket(r, &bucket)) {
+        reply_bucket(r, &bucket);
+    }
+    meta_bucket_free(&bucket);
+}
+
+/* ---- setting ---- */
+
+static int judge_compression(struct gateway *g, const char *text,
+                             struct err *err)
+{
+    bool compress;
+
+    (void)g;
+    return bucket_compression_parse(text, &compress, err);
+}
+
+static const struct setting {
+    const char *param;
+    enum meta_config_kind kind;
+    int (*judge)(struct gateway *g, const char *text, struct err *err);
+} settings[] = {
+    {"compression", META_CONFIG_COMPRESSION, judge_compression},
+};
+
+#define SETTINGS (sizeof settings / sizeof settings[0])
+
+/* Judge all that is asked before any of it is done; false: a reply was made. */
+static bool judge_settings(struct request *r)
+{
+    unsigned asked = 0;
+
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const char *text = request_param(r, settings[i].param);
+        struct err err = {{0}};
+        asked += text != NULL;
+        if (text != NULL && strcmp(text, "default") != 0 &&
+            settings[i].judge(r->gateway, text, &err) != 0) {
+            reply_error(r, S3_InvalidArgument, "%s", err.text);
+            return false;
+        }
+    }
+    if (asked == 0) {
+        reply_error(r, S3_InvalidArgument, "there is nothing to set");
+    }
+    return asked > 0;
+}
+
+static int propose_setting(struct request *r, const char *bucket,
+                           const struct setting *s, const char *text,
+                           struct err *err)
+{
+    struct buf command = {0};
+    size_t len = strcmp(text, "default") == 0 ? 0 : strlen(text);
+    int rc;
+
+    command_bucket_config(&command, bucket, s->kind, text, len);
+    rc = meta_propose_wait(r->gateway->meta, &command, NULL, err);
+    buf_free(&command);
+    bucket_rules_forget(r->gateway, bucket);
+    return rc;
+}
+
+void admin_bucket_set(struct request *r)
+{
+    struct meta_bucket bucket = {0};
+    struct err err = {{0}};
+    int rc = 0;
+
+    if (!get_bucket(r, &bucket) || !judge_settings(r)) {
+        meta_bucket_free(&bucket);
+        return;
+    }
+    for (size_t i = 0; i < SETTINGS && rc == 0; i++) {
+        const char *text = request_param(r, settings[i].param);
+        if (text != NULL) {
+            rc = propose_setting(r, bucket.name, &settings[i], text, &err);
+        }
+    }
+    meta_bucket_free(&bucket);
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+    } else {
+        admin_bucket(r);
+    }
+}

@@ -1,0 +1,173 @@
+"""Goal: a bucket stores its bytes as it is told, and whatever it is told, what
+was put reads byte for byte: whole, in ranges, copied, in parts, with drives
+gone, after a restart. Method: godwit bucket, then boto3 against bytes that are
+known; explain shows how they lie."""
+import json
+import os
+import random
+import shutil
+
+import pytest
+
+from util import MIB, blob, eventually
+
+CHUNK = 8 * MIB
+
+
+def readings(size, seed=0):
+    """JSON lines of sensors, @size bytes of them."""
+    rng = random.Random(seed)
+    lines, length = [], 0
+    while length < size:
+        line = (f'{{"device":"pump-{rng.randrange(500)}","time":'
+                f'{1700000000000 + length},"temperature":'
+                f'{rng.gauss(20, 3):.2f},"pressure":{rng.gauss(3, 1):.3f},'
+                f'"state":"{rng.choice(["on", "off", "idle"])}"}}\n')
+        lines.append(line)
+        length += len(line)
+    return "".join(lines).encode()[:size]
+
+
+def show(s, bucket):
+    return json.loads(s.cli("bucket", "show", bucket, "--json").stdout)
+
+
+def chunks(s, bucket, key):
+    return json.loads(s.cli("explain", f"s3://{bucket}/{key}",
+                            "--json").stdout)["chunks"]
+
+
+def sizes(s, bucket, key):
+    """Bytes stored, without parity, and put."""
+    found = chunks(s, bucket, key)
+    return (sum(c["bytes"] for c in found),
+            sum(c["plain_bytes"] for c in found))
+
+
+def test_compression_is_set_and_shown(server, bucket):
+    default = show(server, bucket)
+    assert not default["compression_set"]
+    for value in ("off", "zstd"):
+        out = server.cli("bucket", "set", bucket, "--compression", value)
+        assert value.encode() in out.stdout
+        got = show(server, bucket)
+        assert (got["compression"], got["compression_set"]) == (value, True)
+    server.cli("bucket", "set", f"s3://{bucket}", "--compression", "default")
+    assert show(server, bucket) == default
+
+
+def test_what_cannot_be_set_is_refused(server, bucket):
+    def says(*args):
+        done = server.cli("bucket", *args, check=False)
+        assert done.returncode != 0
+        return done.stderr
+    assert b"zstd or off" in says("set", bucket, "--compression", "gzip")
+    assert b"what to set" in says("set", bucket)
+    assert b"bucket" in says("show", "no-such-bucket")
+    assert b"not the name" in says("show", f"s3://{bucket}/key")
+    assert b"say show" in says("drop", bucket)
+
+
+def test_readings_are_stored_shorter_and_noise_as_it_is(server, s3, bucket):
+    server.cli("bucket", "set", bucket, "--compression", "zstd")
+    body, noise = readings(5 * MIB), blob(5 * MIB)
+    s3.put_object(Bucket=bucket, Key="readings", Body=body)
+    s3.put_object(Bucket=bucket, Key="noise", Body=noise)
+    stored, plain = sizes(server, bucket, "readings")
+    assert plain == len(body) and stored < len(body) / 3
+    assert sizes(server, bucket, "noise") == (len(noise), len(noise))
+    for key, want in (("readings", body), ("noise", noise)):
+        got = s3.get_object(Bucket=bucket, Key=key)
+        assert got["ContentLength"] == len(want)
+        assert got["Body"].read() == want
+        assert s3.head_object(Bucket=bucket, Key=key)[
+            "ContentLength"] == len(want)
+    server.cli("bucket", "set", bucket, "--compression", "off")
+    s3.put_object(Bucket=bucket, Key="plain", Body=body)
+    assert sizes(server, bucket, "plain") == (len(body), len(body))
+    assert b"zstd, of 5242880" in server.cli(
+        "explain", f"s3://{bucket}/readings").stdout
+
+
+def test_ranges_at_random(server, s3, bucket):
+    server.cli("bucket", "set", bucket, "--compression", "zstd")
+    rng = random.Random(22)
+    size = 2 * CHUNK + 12345
+    body = readings(size // 2) + blob(MIB) + readings(size - MIB - size // 2)
+    s3.put_object(Bucket=bucket, Key="k", Body=body)
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
+    for _ in range(60):
+        first = rng.randrange(size)
+        last = min(size - 1, first + rng.choice([0, 10, 5000, 300000, 9 * MIB]))
+        got = s3.get_object(Bucket=bucket, Key="k",
+                            Range=f"bytes={first}-{last}")["Body"].read()
+        assert got == body[first:last + 1], (first, last)
+
+
+@pytest.mark.parametrize("size", [1, 4096, 4097, 65536, 262144, 262145, MIB])
+def test_sizes_at_the_edges(server, s3, bucket, size):
+    server.cli("bucket", "set", bucket, "--compression", "zstd")
+    body = b"a" * size
+    s3.put_object(Bucket=bucket, Key="k", Body=body)
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
+
+
+def test_parts_and_copies(server, s3, bucket):
+    server.cli("bucket", "set", bucket, "--compression", "zstd")
+    parts = [readings(5 * MIB, 1), blob(5 * MIB), readings(6 * MIB + 7, 3)]
+    body = b"".join(parts)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    done = []
+    for number, part in enumerate(parts, 1):
+        etag = s3.upload_part(Bucket=bucket, Key="k", UploadId=upload,
+                              PartNumber=number, Body=part)["ETag"]
+        done.append({"PartNumber": number, "ETag": etag})
+    s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload,
+                                 MultipartUpload={"Parts": done})
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
+    stored, plain = sizes(server, bucket, "k")
+    assert plain == len(body) and stored < 8 * MIB
+    s3.copy_object(Bucket=bucket, Key="copy",
+                   CopySource={"Bucket": bucket, "Key": "k"})
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="again")["UploadId"]
+    etag = s3.upload_part_copy(
+        Bucket=bucket, Key="again", UploadId=upload, PartNumber=1,
+        CopySource={"Bucket": bucket, "Key": "k"},
+        CopySourceRange=f"bytes=1000-{12 * MIB}")["CopyPartResult"]["ETag"]
+    s3.complete_multipart_upload(
+        Bucket=bucket, Key="again", UploadId=upload,
+        MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    s3.delete_object(Bucket=bucket, Key="k")
+    assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == body
+    assert s3.get_object(Bucket=bucket, Key="again")["Body"].read() == body[
+        1000:12 * MIB + 1]
+
+
+def test_packed_objects_outlive_drives_damage_and_restarts(make_server):
+    s = make_server("--drives", "6")
+    client = s.client()
+    client.create_bucket(Bucket="bkt")
+    s.cli("bucket", "set", "bkt", "--compression", "zstd")
+    body = readings(CHUNK + 3 * MIB)
+    client.put_object(Bucket="bkt", Key="k", Body=body)
+    s.stop()
+    for drive in (1, 4):
+        os.rename(s.drive(drive), s.drive(drive) + ".away")
+    s.start()
+    assert show(s, "bkt")["compression"] == "zstd"
+    client = s.client()
+    assert client.get_object(Bucket="bkt", Key="k")["Body"].read() == body
+    s.stop()
+    for drive in (1, 4):
+        shutil.rmtree(s.drive(drive), ignore_errors=True)
+    s.start()
+    client = s.client()
+
+    def whole():
+        return all(shard["state"] == "here" for c in chunks(s, "bkt", "k")
+                   for shard in c["shards"])
+    eventually(whole)
+    s.stop()
+    s.verify()
+    s.start()
+    assert s.client().get_object(Bucket="bkt", Key="k")["Body"].read() == body
