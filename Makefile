@@ -83,6 +83,14 @@ $(B)/lib$(1).a: $(filter-out $(B)/cli/main.o,$(call objs,$(1)))
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 
+# The agent's crypto: what is portable in crypto/, over mbedtls instead of
+# libcrypto. Only the agent links it, and the tests of the same files once more.
+MBED := prim_hkdf
+MBED_LIBS := -lmbedcrypto
+$(B)/libcrypto_mbed.a: $(call objs,crypto/mbed) $(MBED:%=$(B)/crypto/%.o)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
@@ -91,7 +99,8 @@ $(B)/%.o: %.c Makefile
 # Unit tests: tests/unit/test_<file>.c tests <file>.c and links what the folder
 # of <file>.c may use. Helpers of tests stand in tests/lib.
 UNIT := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
-UNIT_BIN := $(UNIT:%=$(B)/tests/unit/%)
+MBED_UNIT := test_prim
+UNIT_BIN := $(UNIT:%=$(B)/tests/unit/%) $(MBED_UNIT:%=$(B)/tests/unit/%_mbed)
 TESTLIB_OBJ := $(call objs,tests/lib)
 folder_of = $(firstword $(patsubst %/,%,$(dir $(wildcard $(FOLDERS:%=%/$(1).[ch])))) cli)
 
@@ -101,6 +110,11 @@ $(B)/tests/unit/$(1): $(B)/tests/unit/$(1).o $(TESTLIB_OBJ) $(call link_archives
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(call link_libs,$(2)) -lcmocka -lcrypto
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rules,$(t),$(call folder_of,$(t:test_%=%)))))
+
+$(MBED_UNIT:%=$(B)/tests/unit/%_mbed): $(B)/tests/unit/%_mbed: \
+    $(B)/tests/unit/%.o $(B)/tests/lib/temp_dir.o $(B)/libcrypto_mbed.a $(B)/libbase.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(MBED_LIBS) $(LIBS_base) -lcmocka
 
 .PHONY: unit e2e cluster sim test test-built
 unit: $(UNIT_BIN) ## unit tests only
@@ -163,7 +177,7 @@ $(B)/bench/%: $(B)/bench/%.o $(call link_archives,cli)
 bench: deps all $(BENCH_BIN) ## measure the figures; writes bench/results/
 	$(Q)GODWIT=$(CURDIR)/$(B)/godwit bench/run.sh
 
-C_FILES := $(foreach f,$(FOLDERS) tests/unit tests/fuzz tests/lib tests/sim bench,$(wildcard $(f)/*.c $(f)/*.h))
+C_FILES := $(foreach f,$(FOLDERS) crypto/mbed tests/unit tests/fuzz tests/lib tests/sim bench,$(wildcard $(f)/*.c $(f)/*.h))
 lint: ## clang-format check, layers, cppcheck
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/layers.sh
