@@ -10,121 +10,39 @@
 #include "base/wire.h"
 
 #define VERSION 1
-#define PREFIX 7
 
 static const char info[] = "godwit seal 1 body";
-static const uint8_t zero_key[PRIM_KEY];
-
-_Static_assert(PREFIX + 4 + 1 == PRIM_NONCE, "parts of the nonce");
-
 /* ---- sizes ---- */
-
-static uint64_t chunks_of(uint64_t size, uint64_t unit)
-{
-    return size == 0 ? 1 : (size - 1) / unit + 1;
-}
 
 uint64_t seal_body_size(uint64_t size)
 {
-    return SEAL_SALT + size + chunks_of(size, SEAL_CHUNK) * PRIM_TAG;
+    return SEAL_SALT + chunks_sealed_size(size);
 }
 
 int seal_text_size(uint64_t body_size, uint64_t *out, struct err *err)
 {
-    uint64_t sealed, chunks;
-
-    if (body_size < SEAL_SALT + PRIM_TAG) {
-        return err_set(err, ERR_CORRUPT, "sealed body: %llu bytes are too few",
-                       (unsigned long long)body_size);
+    if (body_size < SEAL_SALT) {
+        return err_set(err, ERR_CORRUPT, "sealed text: cut in its salt");
     }
-    sealed = body_size - SEAL_SALT;
-    chunks = chunks_of(sealed, SEAL_CHUNK_SEALED);
-    if (chunks > SEAL_CHUNKS_MAX ||
-        seal_body_size(sealed - chunks * PRIM_TAG) != body_size) {
-        return err_set(err, ERR_CORRUPT,
-                       "sealed body: %llu is no possible length",
-                       (unsigned long long)body_size);
-    }
-    *out = sealed - chunks * PRIM_TAG;
-    return 0;
+    return chunks_text_size(body_size - SEAL_SALT, out, err);
 }
 
-/* ---- chunks, in both directions ---- */
-
-struct chunks {
-    struct prim_aead *aead;
-    enum prim_algorithm algorithm;
-    bool keyed;
-    uint8_t prefix[PREFIX];
-    uint32_t next;
-};
-
 /* Wipes @key. */
-static void chunks_init(struct chunks *c, struct seal_key *key, uint8_t flags,
-                        const uint8_t salt[SEAL_SALT])
+static void body_key(struct seal_key *key, uint8_t flags,
+                     const uint8_t salt[SEAL_SALT], struct chunk_key *out)
 {
-    uint8_t text[sizeof info], prk[PRIM_SHA256], okm[PRIM_KEY + PREFIX];
+    uint8_t text[sizeof info], prk[PRIM_SHA256], okm[PRIM_KEY + CHUNK_PREFIX];
 
     memcpy(text, info, sizeof info - 1);
     text[sizeof info - 1] = flags;
     prim_hkdf_extract(salt, SEAL_SALT, key->key, sizeof key->key, prk);
     prim_hkdf_expand(prk, text, sizeof text, okm, sizeof okm);
-    if (c->aead != NULL && c->algorithm == key->algorithm) {
-        prim_aead_set_key(c->aead, okm);
-    } else {
-        prim_aead_free(c->aead);
-        c->aead = prim_aead_new(key->algorithm, okm);
-        c->algorithm = key->algorithm;
-    }
-    memcpy(c->prefix, okm + PRIM_KEY, PREFIX);
-    c->keyed = true;
-    c->next = 0;
+    out->algorithm = key->algorithm;
+    memcpy(out->key, okm, PRIM_KEY);
+    memcpy(out->prefix, okm + PRIM_KEY, CHUNK_PREFIX);
     mem_wipe(prk, sizeof prk);
     mem_wipe(okm, sizeof okm);
     mem_wipe(key, sizeof *key);
-}
-
-static void chunks_forget(struct chunks *c)
-{
-    if (c->keyed) {
-        prim_aead_set_key(c->aead, zero_key);
-        mem_wipe(c->prefix, sizeof c->prefix);
-        c->keyed = false;
-    }
-}
-
-static void next_nonce(struct chunks *c, bool last, uint8_t out[PRIM_NONCE])
-{
-    CHECK(c->keyed);
-    CHECK(c->next < SEAL_CHUNKS_MAX);
-    memcpy(out, c->prefix, PREFIX);
-    out[PREFIX] = (uint8_t)(c->next >> 24);
-    out[PREFIX + 1] = (uint8_t)(c->next >> 16);
-    out[PREFIX + 2] = (uint8_t)(c->next >> 8);
-    out[PREFIX + 3] = (uint8_t)c->next;
-    out[PREFIX + 4] = last ? 1 : 0;
-    c->next++;
-}
-
-static void chunk_seal(struct chunks *c, bool last, const uint8_t *in,
-                       size_t len, uint8_t *out)
-{
-    uint8_t nonce[PRIM_NONCE];
-
-    next_nonce(c, last, nonce);
-    prim_aead_seal(c->aead, nonce, NULL, 0, in, len, out);
-}
-
-static int chunk_open(struct chunks *c, bool last, const uint8_t *in,
-                      size_t len, uint8_t *out, struct err *err)
-{
-    uint8_t nonce[PRIM_NONCE];
-    uint32_t number = c->next;
-    int rc;
-
-    next_nonce(c, last, nonce);
-    rc = prim_aead_open(c->aead, nonce, NULL, 0, in, len, out, err);
-    return rc == 0 ? 0 : err_wrap(err, rc, "chunk %u", number);
 }
 
 /* ---- sealing ---- */
@@ -146,35 +64,26 @@ size_t seal_head_write(uint8_t flags, uint32_t link, const void *header,
 void seal_body(struct seal_key *key, uint8_t flags, const void *in, size_t len,
                uint8_t *out)
 {
-    const uint8_t *from = in;
-    struct chunks c = {.aead = NULL};
-    bool last;
+    struct chunk_key chunks;
 
     rng_bytes(out, SEAL_SALT);
-    chunks_init(&c, key, flags, out);
-    out += SEAL_SALT;
-    do {
-        size_t n = len <= SEAL_CHUNK ? len : SEAL_CHUNK;
-        last = n == len;
-        chunk_seal(&c, last, from, n, out);
-        out += n + PRIM_TAG;
-        from = n > 0 ? from + n : from;
-        len -= n;
-    } while (!last);
-    prim_aead_free(c.aead);
+    body_key(key, flags, out, &chunks);
+    chunks_seal(&chunks, in, len, out + SEAL_SALT);
+    mem_wipe(&chunks, sizeof chunks);
 }
 
 struct seal_writer {
-    struct chunks chunks;
+    struct chunk_writer *chunks;
     bool salt_owed;
     uint8_t salt[SEAL_SALT];
-    size_t held_len; /* plain bytes that may be the last chunk */
-    uint8_t held[SEAL_CHUNK];
 };
 
 struct seal_writer *seal_writer_new(void)
 {
-    return mem_alloc(sizeof(struct seal_writer));
+    struct seal_writer *w = mem_alloc(sizeof *w);
+
+    w->chunks = chunk_writer_new();
+    return w;
 }
 
 void seal_writer_free(struct seal_writer *w)
@@ -182,76 +91,52 @@ void seal_writer_free(struct seal_writer *w)
     if (w == NULL) {
         return;
     }
-    prim_aead_free(w->chunks.aead);
-    mem_wipe(w, sizeof *w);
+    chunk_writer_free(w->chunks);
     free(w);
 }
 
 void seal_writer_init(struct seal_writer *w, struct seal_key *key,
                       uint8_t flags)
 {
+    struct chunk_key chunks;
+
     CHECK((flags & ~SEAL_FLAGS_KNOWN) == 0);
     rng_bytes(w->salt, sizeof w->salt);
-    chunks_init(&w->chunks, key, flags, w->salt);
     w->salt_owed = true;
-    mem_wipe(w->held, w->held_len);
-    w->held_len = 0;
+    body_key(key, flags, w->salt, &chunks);
+    chunk_writer_init(w->chunks, &chunks);
+    mem_wipe(&chunks, sizeof chunks);
 }
 
-static uint8_t *put_salt(struct seal_writer *w, uint8_t *out)
+/* The salt goes out before the first chunk; gives its length. */
+static size_t put_salt(struct seal_writer *w, uint8_t *out)
 {
-    if (w->salt_owed) {
-        memcpy(out, w->salt, SEAL_SALT);
-        out += SEAL_SALT;
-        w->salt_owed = false;
+    if (!w->salt_owed) {
+        return 0;
     }
-    return out;
+    memcpy(out, w->salt, SEAL_SALT);
+    w->salt_owed = false;
+    return SEAL_SALT;
 }
 
 int seal_writer_update(struct seal_writer *w, const void *in, size_t len,
                        uint8_t *out, size_t *out_len, struct err *err)
 {
-    const uint8_t *from = in;
-    uint8_t *to = out;
+    size_t salt = put_salt(w, out), made;
+    int rc = chunk_writer_update(w->chunks, in, len, out + salt, &made, err);
 
-    CHECK(w->chunks.keyed);
-    if (len / SEAL_CHUNK + 1 >= SEAL_CHUNKS_MAX - w->chunks.next) {
-        return err_set(err, ERR_LIMIT, "sealing: over %u chunks",
-                       SEAL_CHUNKS_MAX);
+    if (rc == 0) {
+        *out_len = salt + made;
     }
-    to = put_salt(w, to);
-    while (len > 0) {
-        size_t n = SEAL_CHUNK - w->held_len;
-        if (n == 0) {
-            chunk_seal(&w->chunks, false, w->held, SEAL_CHUNK, to);
-            to += SEAL_CHUNK_SEALED;
-            w->held_len = 0;
-        } else if (n == SEAL_CHUNK && len > SEAL_CHUNK) {
-            chunk_seal(&w->chunks, false, from, SEAL_CHUNK, to);
-            to += SEAL_CHUNK_SEALED;
-            from += SEAL_CHUNK;
-            len -= SEAL_CHUNK;
-        } else {
-            n = n < len ? n : len;
-            memcpy(w->held + w->held_len, from, n);
-            w->held_len += n;
-            from += n;
-            len -= n;
-        }
-    }
-    *out_len = (size_t)(to - out);
-    return 0;
+    return rc;
 }
 
 void seal_writer_final(struct seal_writer *w, uint8_t *out, size_t *out_len)
 {
-    uint8_t *to = put_salt(w, out);
+    size_t salt = put_salt(w, out), made;
 
-    chunk_seal(&w->chunks, true, w->held, w->held_len, to);
-    *out_len = (size_t)(to - out) + w->held_len + PRIM_TAG;
-    chunks_forget(&w->chunks);
-    mem_wipe(w->held, w->held_len);
-    w->held_len = 0;
+    chunk_writer_final(w->chunks, out + salt, &made);
+    *out_len = salt + made;
 }
 
 /* ---- opening ---- */
@@ -304,20 +189,15 @@ int seal_head_parse(const void *p, size_t len, struct seal_head *out,
 }
 
 struct seal_reader {
-    struct chunks chunks;
-    bool failed;
-    bool ranged;
-    uint32_t total; /* chunks of the body; ranged only */
-    uint32_t end;   /* first chunk that is not asked for; ranged only */
-    size_t skip;    /* of the next chunk's text */
-    uint64_t take;  /* bytes still to give */
-    size_t held_len;
-    uint8_t held[SEAL_CHUNK_SEALED]; /* may be the last chunk */
+    struct chunk_reader *chunks;
 };
 
 struct seal_reader *seal_reader_new(void)
 {
-    return mem_alloc(sizeof(struct seal_reader));
+    struct seal_reader *r = mem_alloc(sizeof *r);
+
+    r->chunks = chunk_reader_new();
+    return r;
 }
 
 void seal_reader_free(struct seal_reader *r)
@@ -325,143 +205,48 @@ void seal_reader_free(struct seal_reader *r)
     if (r == NULL) {
         return;
     }
-    prim_aead_free(r->chunks.aead);
-    mem_wipe(r, sizeof *r);
+    chunk_reader_free(r->chunks);
     free(r);
 }
 
 void seal_reader_init(struct seal_reader *r, struct seal_key *key,
                       uint8_t flags, const uint8_t salt[SEAL_SALT])
 {
-    chunks_init(&r->chunks, key, flags, salt);
-    r->failed = false;
-    r->ranged = false;
-    r->skip = 0;
-    r->take = UINT64_MAX;
-    r->held_len = 0;
+    struct chunk_key chunks;
+
+    body_key(key, flags, salt, &chunks);
+    chunk_reader_init(r->chunks, &chunks);
+    mem_wipe(&chunks, sizeof chunks);
 }
 
 int seal_reader_range(struct seal_reader *r, uint64_t body_size,
                       uint64_t offset, uint64_t len, uint64_t *from,
                       uint64_t *to, struct err *err)
 {
-    uint64_t size, end;
-    int rc = seal_text_size(body_size, &size, err);
-
-    CHECK(r->chunks.keyed && r->chunks.next == 0 && r->held_len == 0);
-    CHECK(len > 0);
-    if (rc != 0) {
-        return rc;
-    }
-    if (offset >= size || len > size - offset) {
-        return err_set(err, ERR_RANGE, "the sealed text has %llu bytes",
-                       (unsigned long long)size);
-    }
-    r->ranged = true;
-    r->total = (uint32_t)chunks_of(size, SEAL_CHUNK);
-    r->chunks.next = (uint32_t)(offset / SEAL_CHUNK);
-    r->end = (uint32_t)((offset + len - 1) / SEAL_CHUNK + 1);
-    r->skip = offset % SEAL_CHUNK;
-    r->take = len;
-    *from = SEAL_SALT + r->chunks.next * (uint64_t)SEAL_CHUNK_SEALED;
-    end = SEAL_SALT + r->end * (uint64_t)SEAL_CHUNK_SEALED;
-    *to = end < body_size ? end : body_size;
-    return 0;
-}
-
-static int fail(struct seal_reader *r, struct err *err, const char *why)
-{
-    r->failed = true;
-    return err_set(err, ERR_MISMATCH, "sealed body: %s", why);
-}
-
-/* Open one chunk to *@to and move it on by what is wanted of the text. */
-static int reader_chunk(struct seal_reader *r, bool final, const uint8_t *in,
-                        size_t len, uint8_t **to, struct err *err)
-{
-    bool last = r->ranged ? r->chunks.next == r->total - 1 : final;
-    size_t text = len - PRIM_TAG;
     int rc;
 
-    if (r->chunks.next >= (r->ranged ? r->end : SEAL_CHUNKS_MAX - 1)) {
-        return fail(r, err, "more than was sealed");
+    if (body_size < SEAL_SALT) {
+        return err_set(err, ERR_CORRUPT, "sealed text: cut in its salt");
     }
-    if (len < PRIM_TAG) {
-        return fail(r, err, "cut short");
+    rc = chunk_reader_range(r->chunks, body_size - SEAL_SALT, offset, len, from,
+                            to, err);
+    if (rc == 0) {
+        *from += SEAL_SALT;
+        *to += SEAL_SALT;
     }
-    if (text == 0 && r->chunks.next > 0) {
-        return fail(r, err, "an empty chunk at the end");
-    }
-    rc = chunk_open(&r->chunks, last, in, len, *to, err);
-    if (rc != 0) {
-        r->failed = true;
-        return err_wrap(err, rc, "sealed body");
-    }
-    if (r->skip > 0) {
-        size_t skip = r->skip < text ? r->skip : text;
-        memmove(*to, *to + skip, text - skip);
-        text -= skip;
-        r->skip = 0;
-    }
-    text = text < r->take ? text : (size_t)r->take;
-    r->take -= text;
-    *to += text;
-    return 0;
+    return rc;
 }
 
 int seal_reader_update(struct seal_reader *r, const void *in, size_t len,
                        uint8_t *out, size_t *out_len, struct err *err)
 {
-    const uint8_t *from = in;
-    uint8_t *to = out;
-    int rc = 0;
-
-    if (r->failed || !r->chunks.keyed) {
-        return err_set(err, ERR_MISMATCH, "sealed body: failed before");
-    }
-    while (len > 0 && rc == 0) {
-        size_t n = SEAL_CHUNK_SEALED - r->held_len;
-        if (n == 0) {
-            rc = reader_chunk(r, false, r->held, SEAL_CHUNK_SEALED, &to, err);
-            r->held_len = 0;
-        } else if (n == SEAL_CHUNK_SEALED && len > SEAL_CHUNK_SEALED) {
-            rc = reader_chunk(r, false, from, SEAL_CHUNK_SEALED, &to, err);
-            from += SEAL_CHUNK_SEALED;
-            len -= SEAL_CHUNK_SEALED;
-        } else {
-            n = n < len ? n : len;
-            memcpy(r->held + r->held_len, from, n);
-            r->held_len += n;
-            from += n;
-            len -= n;
-        }
-    }
-    if (rc == 0) {
-        *out_len = (size_t)(to - out);
-    }
-    return rc;
+    return chunk_reader_update(r->chunks, in, len, out, out_len, err);
 }
 
 int seal_reader_final(struct seal_reader *r, uint8_t *out, size_t *out_len,
                       struct err *err)
 {
-    uint8_t *to = out;
-    int rc;
-
-    if (r->failed || !r->chunks.keyed) {
-        return err_set(err, ERR_MISMATCH, "sealed body: failed before");
-    }
-    rc = reader_chunk(r, true, r->held, r->held_len, &to, err);
-    chunks_forget(&r->chunks);
-    if (rc != 0) {
-        return rc;
-    }
-    if (r->ranged && (r->take > 0 || r->chunks.next != r->end)) {
-        mem_wipe(out, (size_t)(to - out));
-        return fail(r, err, "cut short");
-    }
-    *out_len = (size_t)(to - out);
-    return 0;
+    return chunk_reader_final(r->chunks, out, out_len, err);
 }
 
 /* ---- a whole envelope ---- */
@@ -474,7 +259,7 @@ struct seal_opener {
     bool failed;
     size_t head_len;
     uint8_t head[SEAL_OPENING_MAX];
-    struct seal_reader reader;
+    struct seal_reader *reader;
 };
 
 struct seal_opener *seal_opener_new(const struct seal_identity *identities,
@@ -484,6 +269,7 @@ struct seal_opener *seal_opener_new(const struct seal_identity *identities,
 
     o->identities = mem_dup(identities, count * sizeof *identities);
     o->count = count;
+    o->reader = seal_reader_new();
     return o;
 }
 
@@ -492,7 +278,7 @@ void seal_opener_free(struct seal_opener *o)
     if (o == NULL) {
         return;
     }
-    prim_aead_free(o->reader.chunks.aead);
+    seal_reader_free(o->reader);
     mem_wipe(o->identities, o->count * sizeof *o->identities);
     free(o->identities);
     mem_wipe(o, sizeof *o);
@@ -531,7 +317,7 @@ static int opener_start(struct seal_opener *o, struct err *err)
     if (rc != 0) {
         return rc;
     }
-    seal_reader_init(&o->reader, &key, head.flags, o->head + head.size);
+    seal_reader_init(o->reader, &key, head.flags, o->head + head.size);
     o->flags = head.flags;
     o->started = true;
     return 0;
@@ -581,7 +367,7 @@ int seal_opener_update(struct seal_opener *o, const void *in, size_t len,
     }
     *out_len = 0;
     return o->started
-               ? seal_reader_update(&o->reader, from, len, out, out_len, err)
+               ? seal_reader_update(o->reader, from, len, out, out_len, err)
                : 0;
 }
 
@@ -595,7 +381,7 @@ int seal_opener_final(struct seal_opener *o, uint8_t *out, size_t *out_len,
         o->failed = true;
         return err_set(err, ERR_CORRUPT, "envelope: cut in its header");
     }
-    return seal_reader_final(&o->reader, out, out_len, err);
+    return seal_reader_final(o->reader, out, out_len, err);
 }
 
 uint8_t seal_opener_flags(const struct seal_opener *o)

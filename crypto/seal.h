@@ -34,16 +34,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crypto/chunks.h"
 #include "crypto/seal_key.h"
 
 struct err;
 
-#define SEAL_CHUNK ((size_t)65536)
-#define SEAL_CHUNK_SEALED (SEAL_CHUNK + PRIM_TAG)
+#define SEAL_CHUNK CHUNK
+#define SEAL_CHUNK_SEALED CHUNK_SEALED
 #define SEAL_SALT 16
 #define SEAL_HEAD 12
 #define SEAL_OPENING_MAX (SEAL_HEAD + SEAL_HEADER_MAX + SEAL_SALT)
-#define SEAL_CHUNKS_MAX UINT32_MAX
+#define SEAL_CHUNKS_MAX CHUNKS_MAX
 
 #define SEAL_FLAG_ZSTD 1u /* the text is a zstd frame */
 #define SEAL_FLAGS_KNOWN SEAL_FLAG_ZSTD
@@ -74,8 +75,7 @@ void seal_writer_free(struct seal_writer *w); /* wipes; NULL is nothing */
 void seal_writer_init(struct seal_writer *w, struct seal_key *key,
                       uint8_t flags);
 /* Room that seal_writer_update with @len bytes may need. */
-#define SEAL_UPDATE_MAX(len) \
-    (SEAL_SALT + ((len) / SEAL_CHUNK + 1) * SEAL_CHUNK_SEALED)
+#define SEAL_UPDATE_MAX(len) (SEAL_SALT + CHUNK_UPDATE_MAX(len))
 #define SEAL_FINAL_MAX (SEAL_SALT + SEAL_CHUNK_SEALED)
 /* Both give the bytes written to @out, which does not overlap @in.
  * ERR_LIMIT: over SEAL_CHUNKS_MAX (256 TiB). */
@@ -113,7 +113,7 @@ void seal_reader_init(struct seal_reader *r, struct seal_key *key,
 int seal_reader_range(struct seal_reader *r, uint64_t body_size,
                       uint64_t offset, uint64_t len, uint64_t *from,
                       uint64_t *to, struct err *err);
-#define SEAL_OPEN_UPDATE_MAX(len) (((len) / SEAL_CHUNK_SEALED + 1) * SEAL_CHUNK)
+#define SEAL_OPEN_UPDATE_MAX(len) CHUNK_OPEN_UPDATE_MAX(len)
 /* Feed what follows the salt. Writes only what is proved genuine; that the text
  * is whole is proved by final alone. @out does not overlap @in. ERR_MISMATCH:
  * changed, reordered, of another object, or longer than sealed; the reader then

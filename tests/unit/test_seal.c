@@ -241,7 +241,7 @@ static void impossible_body_sizes_are_refused(void **state)
             seal_text_size(SEAL_SALT + SEAL_CHUNK_SEALED + n, &size, &err),
             ERR_CORRUPT);
     }
-    assert_string_equal(err.text, "sealed body: 65584 is no possible length");
+    assert_string_equal(err.text, "sealed text: 65568 is no possible length");
     assert_int_equal(seal_text_size(UINT64_MAX, &size, NULL), ERR_CORRUPT);
 }
 
@@ -376,7 +376,7 @@ static void chunks_moved_dropped_or_repeated_are_found(void **state)
     swap(body + unit, body + 2 * unit, unit);
     assert_shut(&b, text, len, &err);
     assert_string_equal(err.text,
-                        "sealed body: chunk 1: sealed bytes: the tag "
+                        "sealed text: chunk 1: sealed bytes: the tag "
                         "does not match");
     swap(body + unit, body + 2 * unit, unit);
     swap(body + 2 * unit, body + 3 * unit, unit); /* the last, too */
@@ -389,7 +389,7 @@ static void chunks_moved_dropped_or_repeated_are_found(void **state)
     b.len -= unit; /* the last one dropped */
     assert_shut(&b, text, len, &err);
     assert_string_equal(err.text,
-                        "sealed body: chunk 2: sealed bytes: the tag "
+                        "sealed text: chunk 2: sealed bytes: the tag "
                         "does not match");
     b.len += unit;
     memmove(body, body + unit, 3 * unit); /* the first dropped */
@@ -651,7 +651,7 @@ static void a_range_fed_too_much_is_refused(void **state)
                            out, &made, NULL),
         0);
     assert_int_equal(seal_reader_final(r, out, &made, &err), ERR_MISMATCH);
-    assert_string_equal(err.text, "sealed body: more than was sealed");
+    assert_string_equal(err.text, "sealed text: more than was sealed");
     assert_int_equal(seal_reader_update(r, "x", 1, out, &made, NULL),
                      ERR_MISMATCH);
     assert_int_equal(seal_reader_final(r, out, &made, NULL), ERR_MISMATCH);
