@@ -198,8 +198,6 @@ static const struct {
 } refused[] = {
     {"x-amz-server-side-encryption", NULL},
     {"x-amz-server-side-encryption-", NULL},
-    {"x-amz-tagging", ""},
-    {"x-amz-object-lock-", NULL},
     {"x-amz-grant-", NULL},
     {"x-amz-write-offset-bytes", NULL},
 };

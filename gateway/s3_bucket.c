@@ -246,15 +246,7 @@ static void reply_never_set(struct request *r)
 
 void s3_get_bucket_absent(struct request *r)
 {
-    struct buf *b;
-
-    if (r->key != NULL) { /* ?tagging: no object has tags */
-        if (find_object(r)) {
-            b = reply_xml(r, 200, "Tagging");
-            buf_str(b, "<TagSet></TagSet>");
-            xml_close(b, "Tagging");
-        }
-    } else if (find_bucket(r)) {
+    if (find_bucket(r)) {
         reply_never_set(r);
     }
     request_done(r);

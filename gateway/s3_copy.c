@@ -19,6 +19,7 @@
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
+#include "gateway/s3_more.h"
 #include "gateway/s3_range.h"
 #include "gateway/s3_reader.h"
 #include "gateway/s3_router.h"
@@ -161,10 +162,14 @@ struct object_copy {
     struct source source;
     struct s3_put_conditions held;
     struct buf given; /* attrs of the request's headers */
-    bool replace;     /* ... are the copy's */
+    struct s3_more more;
+    bool replace; /* ... are the copy's */
 };
 
-static bool parse_directive(struct request *r, bool *replace)
+/* Metadata and tags are each the source's or the request's. False: a reply was
+ * made. */
+static bool parse_directives(struct request *r, bool *replace,
+                             bool *replace_tags)
 {
     const char *text = request_header(r, "x-amz-metadata-directive");
     const char *tagging = request_header(r, "x-amz-tagging-directive");
@@ -180,6 +185,7 @@ static bool parse_directive(struct request *r, bool *replace)
         return false;
     }
     *replace = text != NULL && strcmp(text, "REPLACE") == 0;
+    *replace_tags = tagging != NULL && strcmp(tagging, "REPLACE") == 0;
     return true;
 }
 
@@ -262,7 +268,6 @@ static int propose_copy(const struct object_copy *c, struct err *err)
     struct request *r = c->request;
     const struct source *s = &c->source;
     struct meta_condition condition = {c->held.if_match, c->held.if_none_match};
-    struct command_more more = {.version = META_VERSION_CURRENT};
     struct buf attrs = {0};
     int rc;
 
@@ -271,10 +276,7 @@ static int propose_copy(const struct object_copy *c, struct err *err)
     command_object_copy(&r->command, s->bucket, s->key, s->object.body,
                         r->bucket, r->key, &condition, s->object.etag,
                         attrs.data, attrs.len, r->time_ms);
-    if (s->which != META_VERSION_CURRENT) {
-        more.version = s->which;
-        command_add_more(&r->command, 0, &more);
-    }
+    s3_more_add(r, &c->more);
     rc = meta_propose_wait(r->gateway->meta, &r->command, &r->proposal, err);
     buf_free(&attrs);
     return rc;
@@ -313,15 +315,24 @@ static void copy(struct object_copy *c)
 void s3_copy_object(struct request *r)
 {
     struct object_copy c = {.request = r};
+    bool replace_tags;
 
     /* With the COPY directive headers are not kept, but what they ask for and
      * cannot have is refused all the same. */
-    if (parse_source(r, &c.source) && parse_directive(r, &c.replace) &&
+    if (parse_source(r, &c.source) &&
+        parse_directives(r, &c.replace, &replace_tags) &&
         s3_put_conditions(r, &c.held) && s3_attrs_from(r, &c.given) &&
-        judge_self(&c) && read_source(r, &c.source, false) &&
-        judge_algorithm(r, &c.source)) {
+        s3_more_from(r, &c.more) && judge_self(&c) &&
+        read_source(r, &c.source, false) && judge_algorithm(r, &c.source)) {
+        c.more.more.version = c.source.which;
+        if (!replace_tags) {
+            c.more.more.tags = NULL; /* the source's */
+        } else if (c.more.more.tags == NULL) {
+            c.more.more.tags = ""; /* none */
+        }
         copy(&c);
     }
+    s3_more_free(&c.more);
     buf_free(&c.given);
     s3_put_conditions_free(&c.held);
     source_free(&c.source);

@@ -12,6 +12,7 @@
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
+#include "gateway/s3_more.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
@@ -29,20 +30,6 @@ static void deleted(struct request *r)
     request_done(r);
 }
 
-/* x-amz-bypass-governance-retention: true. False: a reply was made. */
-static bool bypass_header(struct request *r, bool *bypass)
-{
-    const char *text = request_header(r, "x-amz-bypass-governance-retention");
-
-    *bypass = text != NULL && text_ieq(text, "true");
-    if (text != NULL && !*bypass && !text_ieq(text, "false")) {
-        reply_error(r, S3_InvalidArgument,
-                    "x-amz-bypass-governance-retention must be true or false");
-        return false;
-    }
-    return true;
-}
-
 void s3_delete_object(struct request *r)
 {
     struct command_more more = {.version = META_VERSION_CURRENT};
@@ -50,7 +37,7 @@ void s3_delete_object(struct request *r)
     struct meta_condition condition = {NULL, NULL};
 
     if (!s3_version_param(r, &more.version) ||
-        !bypass_header(r, &more.bypass)) {
+        !s3_bypass_header(r, &more.bypass)) {
         request_done(r);
         return;
     }
@@ -69,7 +56,7 @@ void s3_delete_object(struct request *r)
     condition.if_match = held.if_match;
     command_object_delete(&r->command, r->bucket, r->key, &condition,
                           r->time_ms);
-    if (more.version != META_VERSION_CURRENT) {
+    if (more.version != META_VERSION_CURRENT || more.bypass) {
         command_add_more(&r->command, 0, &more);
     }
     s3_put_conditions_free(&held);
@@ -211,7 +198,7 @@ void s3_delete_objects(struct request *r)
     bool bypass;
     int rc;
 
-    if (!bypass_header(r, &bypass)) {
+    if (!s3_bypass_header(r, &bypass)) {
         return;
     }
     if (!has_digest(r)) {

@@ -16,6 +16,7 @@
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
+#include "gateway/s3_more.h"
 #include "gateway/s3_range.h"
 #include "gateway/s3_reader.h"
 #include "gateway/s3_version.h"
@@ -98,6 +99,7 @@ static void reply_object_headers(struct request *r, const struct get *g,
     reply_validators(r, &g->object);
     reply_header(r, "Accept-Ranges", "bytes");
     s3_attrs_reply(r, g->object.attrs, g->object.attrs_len, checksum);
+    s3_more_reply(r, &g->object);
     if (request_param(r, "partNumber") != NULL && g->object.parts > 0) {
         reply_header(r, "x-amz-mp-parts-count", "%u", g->object.parts);
     }

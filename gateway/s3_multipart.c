@@ -26,6 +26,7 @@
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_compose.h"
 #include "gateway/s3_conditions.h"
+#include "gateway/s3_more.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
 
@@ -93,19 +94,21 @@ void s3_create_upload(struct request *r)
 {
     uint8_t id[META_UPLOAD_ID];
     char hex[2 * META_UPLOAD_ID + 1];
+    struct s3_more more = {.tags = {0}};
     struct buf attrs = {0};
     struct err err = {{0}};
     const char *algorithm, *type;
     struct buf *b;
     int rc;
 
-    if (!s3_attrs_from(r, &attrs) ||
+    if (!s3_attrs_from(r, &attrs) || !s3_more_from(r, &more) ||
         !choose_checksum(r, &attrs, &algorithm, &type)) {
         goto out;
     }
     rng_bytes(id, sizeof id);
     command_upload_create(&r->command, r->bucket, r->key, id, attrs.data,
                           attrs.len, r->time_ms);
+    s3_more_add(r, &more);
     rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
     if (rc != 0) {
         reply_err(r, rc, &err);
@@ -122,6 +125,7 @@ void s3_create_upload(struct request *r)
     xml_close(b, "InitiateMultipartUploadResult");
 
 out:
+    s3_more_free(&more);
     buf_free(&attrs);
 }
 

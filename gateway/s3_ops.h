@@ -54,6 +54,9 @@
     X(HeadObject, FAST, s3_head_object)                    \
     X(GetObjectAttributes, NONE, s3_get_object_attributes) \
     X(DeleteObject, FAST, s3_delete_object)                \
+    X(GetObjectTagging, FAST, s3_get_object_tagging)       \
+    X(PutObjectTagging, XML, s3_put_object_tagging)        \
+    X(DeleteObjectTagging, NONE, s3_delete_object_tagging) \
     X(CreateMultipartUpload, NONE, s3_create_upload)       \
     X(UploadPart, OBJECT, s3_put_part)                     \
     X(UploadPartCopy, NONE, s3_copy_part)                  \

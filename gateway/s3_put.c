@@ -11,6 +11,7 @@
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
+#include "gateway/s3_more.h"
 #include "gateway/s3_upload.h"
 #include "gateway/s3_version.h"
 
@@ -44,6 +45,7 @@ void s3_put_object(struct request *r)
 {
     struct meta_condition condition = {0};
     struct s3_put_conditions held = {0};
+    struct s3_more more = {.tags = {0}};
     struct buf attrs = {0};
     enum digest_kind kind;
     char value[64];
@@ -54,7 +56,7 @@ void s3_put_object(struct request *r)
     }
     condition.if_match = held.if_match;
     condition.if_none_match = held.if_none_match;
-    if (!s3_attrs_from(r, &attrs)) {
+    if (!s3_attrs_from(r, &attrs) || !s3_more_from(r, &more)) {
         request_done(r);
         goto out;
     }
@@ -65,8 +67,10 @@ void s3_put_object(struct request *r)
     command_object_put(&r->command, r->bucket, r->key, &condition,
                        s3_upload_content(r->upload), s3_upload_etag(r->upload),
                        attrs.data, attrs.len, r->time_ms);
+    s3_more_add(r, &more);
     request_propose(r, reply_stored);
 out:
+    s3_more_free(&more);
     buf_free(&attrs);
     s3_put_conditions_free(&held);
 }

@@ -162,7 +162,9 @@ int step_version_put(struct step *s, uint64_t bucket,
     bind_u64(q, 6, c->time_ms);
     bind_u64(q, 7, body);
     bind_bytes(q, 8, attrs->p, attrs->len);
-    bind_u64(q, 9, (keeps ? 0 : VERSION_IS_NULL) | (hold ? VERSION_HELD : 0));
+    bind_u64(q, 9,
+             (keeps ? 0 : VERSION_IS_NULL) |
+                 (hold ? VERSION_HELD | VERSION_HOLD_SAID : 0));
     bind_u64(q, 10, lock);
     bind_u64(q, 11, retain_ms);
     bind_bytes(q, 12, tags, tags_len);

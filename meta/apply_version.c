@@ -534,8 +534,8 @@ int apply_object_set(struct step *s)
         return rc;
     }
     if (c->type == COMMAND_OBJECT_HOLD) {
-        v.flags =
-            (v.flags & ~(uint64_t)VERSION_HELD) | (c->hold ? VERSION_HELD : 0);
+        v.flags = (v.flags & ~(uint64_t)VERSION_HELD) | VERSION_HOLD_SAID |
+                  (c->hold ? VERSION_HELD : 0);
     } else if (c->type == COMMAND_OBJECT_RETAIN) {
         v.lock = (uint8_t)c->lock;
         v.retain_ms = c->retain_ms;

@@ -141,6 +141,7 @@ struct meta_object {
                          kept versions */
     bool is_marker;   /* a delete marker: has a version and a time only */
     bool hold;
+    bool hold_said; /* OBJECT_HOLD, on or off, was said of it */
     enum meta_lock_mode lock;
     uint64_t retain_ms;
     uint8_t *tags; /* as OBJECT_TAGS gave them; NULL for none */

@@ -140,6 +140,7 @@ enum {
     VERSION_IS_NULL = 1, /* in the text of a partial index, too */
     VERSION_IS_MARKER = 2,
     VERSION_HELD = 4,
+    VERSION_HOLD_SAID = 8, /* that it is held, or that it is not */
 };
 
 /* Of column flags of bucket; none of the first two: never kept versions. */

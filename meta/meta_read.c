@@ -462,6 +462,7 @@ static void object_row(sqlite3_stmt *s, bool versioned, struct meta_object *o)
     o->attrs = meta_column_bytes(s, VERSION_COLUMN_ATTRS, &o->attrs_len);
     o->is_marker = (flags & VERSION_IS_MARKER) != 0;
     o->hold = (flags & VERSION_HELD) != 0;
+    o->hold_said = (flags & VERSION_HOLD_SAID) != 0;
     o->lock = (enum meta_lock_mode)sqlite3_column_int(s, VERSION_COLUMN_LOCK);
     o->retain_ms = column_u64(s, VERSION_COLUMN_RETAIN);
     o->tags = meta_column_bytes(s, VERSION_COLUMN_TAGS, &o->tags_len);

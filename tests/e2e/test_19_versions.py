@@ -357,3 +357,130 @@ def test_markers_of_pages(s3, raw, versioned):
         ("versions", ""), ("encoding-type", "url"), ("prefix", "\u00e4 b")])
     assert b"<Prefix>%C3%A4%20b</Prefix>" in reply.body or (
         b"<Prefix>%C3%A4+b</Prefix>" in reply.body), reply.body
+
+
+# ---- tags of objects ----
+
+
+def tags(s3, bucket, key, version=None):
+    more = {"VersionId": version} if version else {}
+    got = s3.get_object_tagging(Bucket=bucket, Key=key, **more)
+    return {t["Key"]: t["Value"] for t in got["TagSet"]}
+
+
+def tag(s3, bucket, key, values, **more):
+    return s3.put_object_tagging(
+        Bucket=bucket, Key=key,
+        Tagging={"TagSet": [{"Key": k, "Value": v}
+                            for k, v in values.items()]}, **more)
+
+
+def test_tags_are_set_and_deleted(s3, raw, bucket):
+    put(s3, bucket, "k")
+    assert tags(s3, bucket, "k") == {}
+    assert "x-amz-tagging-count" not in raw.head(bucket, "k").headers
+    modified = raw.head(bucket, "k").headers["last-modified"]
+    values = {"a": "1", "b b+&=": "", "\u00e4" * 128: "\u00f6" * 256}
+    values.pop("b b+&=")
+    values["b b+=:/@._-"] = ""
+    assert "VersionId" not in tag(s3, bucket, "k", values)
+    assert tags(s3, bucket, "k") == values
+    for reply in (raw.head(bucket, "k"), raw.get(bucket, "k")):
+        assert reply.headers["x-amz-tagging-count"] == "3"
+        assert reply.headers["last-modified"] == modified
+    tag(s3, bucket, "k", {"other": "x"})
+    assert tags(s3, bucket, "k") == {"other": "x"}
+    reply = s3.delete_object_tagging(Bucket=bucket, Key="k")
+    assert reply["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert tags(s3, bucket, "k") == {}
+    tag(s3, bucket, "k", {"a": "1"})
+    put(s3, bucket, "k")  # a new object has none
+    assert tags(s3, bucket, "k") == {}
+    for call in (tags, lambda *a: tag(*a, {"a": "b"})):
+        with refused(404, "NoSuchKey"):
+            call(s3, bucket, "none")
+        with refused(404, "NoSuchBucket"):
+            call(s3, "no-such-bucket-here", "k")
+
+
+def test_limits_of_tags(s3, raw, bucket):
+    put(s3, bucket, "k")
+    tag(s3, bucket, "k", {f"k{i}": "v" for i in range(10)})
+    with refused(400, "BadRequest"):
+        tag(s3, bucket, "k", {f"k{i}": "v" for i in range(11)})
+    for values in ({"k" * 129: "v"}, {"k": "v" * 257},
+                   {"aws:x": "v"}, {"k": "a\tb"}):
+        with refused(400, "InvalidTag"):
+            tag(s3, bucket, "k", values)
+    with refused(400, "InvalidTag"):
+        s3.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": [
+            {"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]})
+    reply = raw.request("PUT", bucket, "k", query=[("tagging", "")],
+                        body=b"<Tagging><Other/></Tagging>")
+    assert (reply.status, reply.code) == (400, "MalformedXML")
+    assert len(tags(s3, bucket, "k")) == 10
+
+
+def test_tags_at_put(s3, raw, bucket):
+    put(s3, bucket, "k", Tagging="a=1&b=x%20y%2B&c=")
+    assert tags(s3, bucket, "k") == {"a": "1", "b": "x y+", "c": ""}
+    for text, code in (("a=1&a=2", "InvalidTag"), ("=1", "InvalidTag"),
+                       ("a=%zz", "InvalidArgument"),
+                       ("&".join(f"k{i}=v" for i in range(11)),
+                        "BadRequest")):
+        reply = raw.put(bucket, "k", b"", {"x-amz-tagging": text})
+        assert (reply.status, reply.code) == (400, code), text
+    assert read(s3, bucket, "k") == b"x"
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="m",
+                                        Tagging="up=load")["UploadId"]
+    name = dict(Bucket=bucket, Key="m", UploadId=upload)
+    part = s3.upload_part(PartNumber=1, Body=b"m", **name)["ETag"]
+    s3.complete_multipart_upload(MultipartUpload={"Parts": [
+        {"PartNumber": 1, "ETag": part}]}, **name)
+    assert tags(s3, bucket, "m") == {"up": "load"}
+
+
+def test_tags_of_copies(s3, raw, bucket):
+    put(s3, bucket, "k", Tagging="a=1")
+    source = {"Bucket": bucket, "Key": "k"}
+    s3.copy_object(Bucket=bucket, Key="c1", CopySource=source)
+    assert tags(s3, bucket, "c1") == {"a": "1"}
+    s3.copy_object(Bucket=bucket, Key="c2", CopySource=source,
+                   TaggingDirective="REPLACE", Tagging="b=2")
+    assert tags(s3, bucket, "c2") == {"b": "2"}
+    s3.copy_object(Bucket=bucket, Key="c3", CopySource=source,
+                   TaggingDirective="REPLACE")
+    assert tags(s3, bucket, "c3") == {}
+    reply = raw.put(bucket, "c4", b"", {
+        "x-amz-copy-source": f"{bucket}/k", "x-amz-tagging-directive": "X"})
+    assert (reply.status, reply.code) == (400, "InvalidArgument")
+
+
+def test_tags_are_of_a_version(s3, raw, versioned):
+    one = put(s3, versioned, "k", Tagging="n=1")
+    two = put(s3, versioned, "k", Tagging="n=2")
+    assert tags(s3, versioned, "k") == {"n": "2"}
+    assert tags(s3, versioned, "k", one) == {"n": "1"}
+    assert tag(s3, versioned, "k", {"n": "3"}, VersionId=one)[
+        "VersionId"] == one
+    assert tags(s3, versioned, "k", one) == {"n": "3"}
+    assert tags(s3, versioned, "k", two) == {"n": "2"}
+    gone = s3.delete_object_tagging(Bucket=versioned, Key="k", VersionId=two)
+    assert gone["VersionId"] == two
+    assert tags(s3, versioned, "k") == {}
+    assert len(listed(s3, versioned)[1]) == 2
+    copy = s3.copy_object(Bucket=versioned, Key="c", CopySource={
+        "Bucket": versioned, "Key": "k", "VersionId": one})
+    assert tags(s3, versioned, "c", copy["VersionId"]) == {"n": "3"}
+    marker = s3.delete_object(Bucket=versioned, Key="k")["VersionId"]
+    with refused(404, "NoSuchKey"):
+        tags(s3, versioned, "k")
+    with refused(405, "MethodNotAllowed"):
+        tags(s3, versioned, "k", marker)
+    with refused(405, "MethodNotAllowed"):
+        tag(s3, versioned, "k", {"a": "b"}, VersionId=marker)
+    with refused(404, "NoSuchVersion"):
+        tags(s3, versioned, "k", "0000000012345678")
+    s3.delete_object(Bucket=versioned, Key="k", VersionId=marker)
+    s3.delete_object(Bucket=versioned, Key="k", VersionId=two)
+    assert tags(s3, versioned, "k") == {"n": "3"}  # back with its version

@@ -437,7 +437,8 @@ static void an_upload_hands_on_what_it_was_created_with(void **state)
     assert_int_equal(go(&b), 0);
     assert_true(b.version > META_VERSION_NULL);
     assert_int_equal(number(&b, "SELECT length(tags) FROM version"), 2);
-    assert_int_equal(number(&b, "SELECT flags FROM version"), VERSION_HELD);
+    assert_int_equal(number(&b, "SELECT flags FROM version"),
+                     VERSION_HELD | VERSION_HOLD_SAID);
     assert_int_equal(number(&b, "SELECT retain FROM version"), 5000);
     assert_int_equal(delete_version(&b, "k", b.version, true, 9999),
                      ERR_RETAINED);

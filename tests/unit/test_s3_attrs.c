@@ -210,8 +210,6 @@ static void what_is_not_there_is_refused(void **state)
         {"x-amz-server-side-encryption", "AES256"},
         {"x-amz-server-side-encryption-customer-algorithm", "AES256"},
         {"X-Amz-Server-Side-Encryption", "aws:kms"},
-        {"x-amz-tagging", "a=b"},
-        {"x-amz-object-lock-mode", "GOVERNANCE"},
         {"x-amz-grant-read", "id=1"},
         {"x-amz-acl", "public-read"},
         {"x-amz-write-offset-bytes", "5"},
