@@ -7,8 +7,8 @@
  * Source: AWS S3 API Reference, CreateBucket, HeadBucket, DeleteBucket,
  * GetBucketLocation, GetBucketAcl, GetObjectAcl,
  * GetBucketPolicy, GetBucketLifecycleConfiguration,
- * GetBucketWebsite, GetBucketEncryption, GetObjectLockConfiguration,
- * GetBucketAccelerateConfiguration, GetBucketRequestPayment, GetObjectTagging.
+ * GetBucketWebsite, GetBucketEncryption,
+ * GetBucketAccelerateConfiguration, GetBucketRequestPayment.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +37,9 @@ static bool judge_create_headers(struct request *r)
                     acl);
         return false;
     }
-    if (lock != NULL && !text_ieq(lock, "false")) {
-        reply_error(r, S3_NotImplemented, "object lock is not implemented");
+    if (lock != NULL && !text_ieq(lock, "false") && !text_ieq(lock, "true")) {
+        reply_error(r, S3_InvalidArgument,
+                    "x-amz-bucket-object-lock-enabled must be true or false");
         return false;
     }
     if (ownership != NULL && strcmp(ownership, "BucketOwnerEnforced") != 0) {
@@ -87,6 +88,9 @@ static bool judge_location(struct request *r)
 
 void s3_create_bucket(struct request *r)
 {
+    const char *lock = request_header(r, "x-amz-bucket-object-lock-enabled");
+    struct command_more more = {.locked =
+                                    lock != NULL && text_ieq(lock, "true")};
     struct err err = {{0}};
     const char *why = NULL;
     int rc;
@@ -101,9 +105,13 @@ void s3_create_bucket(struct request *r)
     }
     command_bucket_create(&r->command, r->bucket, r->gateway->access_key,
                           r->time_ms);
+    if (more.locked) {
+        command_add_more(&r->command, 0, &more);
+    }
     rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
-    /* In us-east-1 AWS answers 200 to the owner who makes a bucket again. */
-    if (rc != 0 && !(rc == ERR_BUCKET_EXISTS &&
+    /* In us-east-1 AWS answers 200 to the owner who makes a bucket again; but
+     * who asks for a lock must not think that an old bucket has it. */
+    if (rc != 0 && !(rc == ERR_BUCKET_EXISTS && !more.locked &&
                      strcmp(r->gateway->region, "us-east-1") == 0)) {
         reply_err(r, rc, &err);
         return;
@@ -218,7 +226,6 @@ static const struct {
     {"website", S3_NoSuchWebsiteConfiguration, NULL, NULL},
     {"encryption", S3_ServerSideEncryptionConfigurationNotFoundError, NULL,
      NULL},
-    {"object-lock", S3_ObjectLockConfigurationNotFoundError, NULL, NULL},
     {"accelerate", S3_OK, "AccelerateConfiguration", ""},
     {"requestPayment", S3_OK, "RequestPaymentConfiguration",
      "<Payer>BucketOwner</Payer>"},

@@ -81,6 +81,8 @@
     X(NoSuchKey, 404, "The specified key does not exist.")                    \
     X(NoSuchLifecycleConfiguration, 404,                                      \
       "The lifecycle configuration does not exist.")                          \
+    X(NoSuchObjectLockConfiguration, 404,                                     \
+      "The specified object does not have a ObjectLock configuration")        \
     X(NoSuchTagSet, 404, "The TagSet does not exist.")                        \
     X(NoSuchUpload, 404,                                                      \
       "The specified multipart upload does not exist. The upload ID might "   \

@@ -31,51 +31,57 @@
     X(GetBucketNotificationConfiguration, FAST, s3_get_bucket_config) \
     X(PutBucketNotificationConfiguration, XML, s3_put_bucket_config)
 
-#define S3_OPS_TABLE(X)                                    \
-    X(ListBuckets, NONE, s3_list_buckets)                  \
-    X(CreateBucket, XML, s3_create_bucket)                 \
-    X(HeadBucket, FAST, s3_head_bucket)                    \
-    X(DeleteBucket, NONE, s3_delete_bucket)                \
-    X(GetBucketLocation, FAST, s3_get_bucket_location)     \
-    X(GetBucketVersioning, FAST, s3_get_bucket_versioning) \
-    X(PutBucketVersioning, XML, s3_put_bucket_versioning)  \
-    X(GetBucketAcl, FAST, s3_get_acl)                      \
-    X(GetObjectAcl, FAST, s3_get_acl)                      \
-    X(GetBucketAbsent, FAST, s3_get_bucket_absent)         \
-    S3_CONFIG_OPS(X)                                       \
-    X(ListObjects, NONE, s3_list_objects)                  \
-    X(ListObjectsV2, NONE, s3_list_objects_v2)             \
-    X(ListObjectVersions, NONE, s3_list_object_versions)   \
-    X(ListMultipartUploads, NONE, s3_list_uploads)         \
-    X(DeleteObjects, XML, s3_delete_objects)               \
-    X(PutObject, OBJECT, s3_put_object)                    \
-    X(CopyObject, NONE, s3_copy_object)                    \
-    X(GetObject, FAST, s3_get_object)                      \
-    X(HeadObject, FAST, s3_head_object)                    \
-    X(GetObjectAttributes, NONE, s3_get_object_attributes) \
-    X(DeleteObject, FAST, s3_delete_object)                \
-    X(GetObjectTagging, FAST, s3_get_object_tagging)       \
-    X(PutObjectTagging, XML, s3_put_object_tagging)        \
-    X(DeleteObjectTagging, NONE, s3_delete_object_tagging) \
-    X(CreateMultipartUpload, NONE, s3_create_upload)       \
-    X(UploadPart, OBJECT, s3_put_part)                     \
-    X(UploadPartCopy, NONE, s3_copy_part)                  \
-    X(ListParts, NONE, s3_list_parts)                      \
-    X(CompleteMultipartUpload, XML, s3_complete_upload)    \
-    X(AbortMultipartUpload, NONE, s3_abort_upload)         \
-    X(Live, FAST, admin_live)                              \
-    X(Preflight, FAST, s3_preflight)                       \
-    X(Ready, FAST, admin_ready)                            \
-    X(Metrics, NONE, admin_metrics)                        \
-    X(Status, NONE, admin_status)                          \
-    X(AdminExplain, NONE, admin_explain)                   \
-    X(AdminCatalogue, NONE, admin_catalogue)               \
-    X(AdminTokens, NONE, admin_tokens)                     \
-    X(AdminTokenCreate, NONE, admin_token_create)          \
-    X(AdminTokenRevoke, NONE, admin_token_revoke)          \
-    X(AdminServer, NONE, admin_server)                     \
-    X(AdminDrive, NONE, admin_drive)                       \
-    X(AdminBucket, NONE, admin_bucket)                     \
+#define S3_OPS_TABLE(X)                                     \
+    X(ListBuckets, NONE, s3_list_buckets)                   \
+    X(CreateBucket, XML, s3_create_bucket)                  \
+    X(HeadBucket, FAST, s3_head_bucket)                     \
+    X(DeleteBucket, NONE, s3_delete_bucket)                 \
+    X(GetBucketLocation, FAST, s3_get_bucket_location)      \
+    X(GetBucketVersioning, FAST, s3_get_bucket_versioning)  \
+    X(PutBucketVersioning, XML, s3_put_bucket_versioning)   \
+    X(GetBucketAcl, FAST, s3_get_acl)                       \
+    X(GetObjectAcl, FAST, s3_get_acl)                       \
+    X(GetBucketAbsent, FAST, s3_get_bucket_absent)          \
+    S3_CONFIG_OPS(X)                                        \
+    X(ListObjects, NONE, s3_list_objects)                   \
+    X(ListObjectsV2, NONE, s3_list_objects_v2)              \
+    X(ListObjectVersions, NONE, s3_list_object_versions)    \
+    X(ListMultipartUploads, NONE, s3_list_uploads)          \
+    X(DeleteObjects, XML, s3_delete_objects)                \
+    X(PutObject, OBJECT, s3_put_object)                     \
+    X(CopyObject, NONE, s3_copy_object)                     \
+    X(GetObject, FAST, s3_get_object)                       \
+    X(HeadObject, FAST, s3_head_object)                     \
+    X(GetObjectAttributes, NONE, s3_get_object_attributes)  \
+    X(DeleteObject, FAST, s3_delete_object)                 \
+    X(GetObjectTagging, FAST, s3_get_object_tagging)        \
+    X(PutObjectTagging, XML, s3_put_object_tagging)         \
+    X(DeleteObjectTagging, NONE, s3_delete_object_tagging)  \
+    X(GetObjectLockConfiguration, FAST, s3_get_object_lock) \
+    X(PutObjectLockConfiguration, XML, s3_put_object_lock)  \
+    X(GetObjectRetention, FAST, s3_get_retention)           \
+    X(PutObjectRetention, XML, s3_put_retention)            \
+    X(GetObjectLegalHold, FAST, s3_get_legal_hold)          \
+    X(PutObjectLegalHold, XML, s3_put_legal_hold)           \
+    X(CreateMultipartUpload, NONE, s3_create_upload)        \
+    X(UploadPart, OBJECT, s3_put_part)                      \
+    X(UploadPartCopy, NONE, s3_copy_part)                   \
+    X(ListParts, NONE, s3_list_parts)                       \
+    X(CompleteMultipartUpload, XML, s3_complete_upload)     \
+    X(AbortMultipartUpload, NONE, s3_abort_upload)          \
+    X(Live, FAST, admin_live)                               \
+    X(Preflight, FAST, s3_preflight)                        \
+    X(Ready, FAST, admin_ready)                             \
+    X(Metrics, NONE, admin_metrics)                         \
+    X(Status, NONE, admin_status)                           \
+    X(AdminExplain, NONE, admin_explain)                    \
+    X(AdminCatalogue, NONE, admin_catalogue)                \
+    X(AdminTokens, NONE, admin_tokens)                      \
+    X(AdminTokenCreate, NONE, admin_token_create)           \
+    X(AdminTokenRevoke, NONE, admin_token_revoke)           \
+    X(AdminServer, NONE, admin_server)                      \
+    X(AdminDrive, NONE, admin_drive)                        \
+    X(AdminBucket, NONE, admin_bucket)                      \
     X(AdminBucketSet, NONE, admin_bucket_set)
 
 enum s3_op {

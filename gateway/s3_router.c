@@ -17,6 +17,7 @@ static const char *const known[] = {
     "acl",          "policy",         "lifecycle",   "cors",       "tagging",
     "website",      "encryption",     "object-lock", "logging",    "accelerate",
     "notification", "requestPayment", "versioning",  "list-type",  "versions",
+    "retention",    "legal-hold",
 };
 
 /* What S3 has beside, with the sentence that refuses it. */
@@ -26,7 +27,6 @@ static const char *const known[] = {
     X("append")                 \
     X("intelligent-tiering")    \
     X("inventory")              \
-    X("legal-hold")             \
     X("metadataConfiguration")  \
     X("metadataInventoryTable") \
     X("metadataJournalTable")   \
@@ -38,7 +38,6 @@ static const char *const known[] = {
     X("renameObject")           \
     X("replication")            \
     X("restore")                \
-    X("retention")              \
     X("select")                 \
     X("session")                \
     X("torrent")
@@ -73,7 +72,8 @@ static const struct route {
     {"GET", BUCKET, "lifecycle", S3_OP_GetBucketAbsent},
     {"GET", BUCKET, "website", S3_OP_GetBucketAbsent},
     {"GET", BUCKET, "encryption", S3_OP_GetBucketAbsent},
-    {"GET", BUCKET, "object-lock", S3_OP_GetBucketAbsent},
+    {"GET", BUCKET, "object-lock", S3_OP_GetObjectLockConfiguration},
+    {"PUT", BUCKET, "object-lock", S3_OP_PutObjectLockConfiguration},
     {"GET", BUCKET, "accelerate", S3_OP_GetBucketAbsent},
     {"GET", BUCKET, "requestPayment", S3_OP_GetBucketAbsent},
     {"GET", BUCKET, "tagging", S3_OP_GetBucketTagging},
@@ -98,6 +98,10 @@ static const struct route {
     {"GET", KEY, "tagging", S3_OP_GetObjectTagging},
     {"PUT", KEY, "tagging", S3_OP_PutObjectTagging},
     {"DELETE", KEY, "tagging", S3_OP_DeleteObjectTagging},
+    {"GET", KEY, "retention", S3_OP_GetObjectRetention},
+    {"PUT", KEY, "retention", S3_OP_PutObjectRetention},
+    {"GET", KEY, "legal-hold", S3_OP_GetObjectLegalHold},
+    {"PUT", KEY, "legal-hold", S3_OP_PutObjectLegalHold},
     {"HEAD", KEY, NULL, S3_OP_HeadObject},
     {"PUT", KEY, NULL, S3_OP_PutObject},
     {"PUT", KEY, "uploadId", S3_OP_UploadPart},
@@ -109,9 +113,10 @@ static const struct route {
 
 /* Sub-resources that S3 has only by the methods of our own routes: another
  * method is a mistake, not something that is missing here. */
-static const char *const complete[] = {"uploadId",   "uploads",  "delete",
-                                       "attributes", "location", "list-type",
-                                       "versioning", "versions"};
+static const char *const complete[] = {"uploadId",   "uploads",    "delete",
+                                       "attributes", "location",   "list-type",
+                                       "versioning", "versions",   "retention",
+                                       "legal-hold", "object-lock"};
 
 const char *s3_subresource(size_t i)
 {

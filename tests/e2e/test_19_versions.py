@@ -484,3 +484,241 @@ def test_tags_are_of_a_version(s3, raw, versioned):
     s3.delete_object(Bucket=versioned, Key="k", VersionId=marker)
     s3.delete_object(Bucket=versioned, Key="k", VersionId=two)
     assert tags(s3, versioned, "k") == {"n": "3"}  # back with its version
+
+
+# ---- Object Lock ----
+
+
+def soon(seconds=3600):
+    """A time to come, in whole seconds as S3 says it."""
+    return (datetime.datetime.now(datetime.timezone.utc).replace(
+        microsecond=0) + datetime.timedelta(seconds=seconds))
+
+
+@pytest.fixture
+def locked(s3, bucket):
+    """A bucket that was made with Object Lock."""
+    name = f"{bucket}-lock"
+    s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    return name
+
+
+def retain(s3, bucket, key, version, mode, until, bypass=False):
+    values = {"Mode": mode, "RetainUntilDate": until} if mode else {}
+    return s3.put_object_retention(
+        Bucket=bucket, Key=key, VersionId=version, Retention=values,
+        BypassGovernanceRetention=bypass)
+
+
+def remove(s3, bucket, key, version, bypass=False):
+    return s3.delete_object(Bucket=bucket, Key=key, VersionId=version,
+                            BypassGovernanceRetention=bypass)
+
+
+def test_lock_of_a_bucket(s3, raw, bucket, locked):
+    with refused(404, "ObjectLockConfigurationNotFoundError"):
+        s3.get_object_lock_configuration(Bucket=bucket)
+    assert s3.get_bucket_versioning(Bucket=locked)["Status"] == "Enabled"
+    got = s3.get_object_lock_configuration(Bucket=locked)
+    assert got["ObjectLockConfiguration"] == {"ObjectLockEnabled": "Enabled"}
+    with refused(409, "InvalidBucketState"):
+        keep(s3, locked, "Suspended")
+
+    def configure(name, **rule):
+        value = {"ObjectLockEnabled": "Enabled"}
+        if rule:
+            value["Rule"] = {"DefaultRetention": rule}
+        s3.put_object_lock_configuration(Bucket=name,
+                                         ObjectLockConfiguration=value)
+        return s3.get_object_lock_configuration(Bucket=name)[
+            "ObjectLockConfiguration"]
+    with refused(409, "InvalidBucketState"):
+        configure(bucket, Mode="GOVERNANCE", Days=1)
+    for rule in ({"Mode": "COMPLIANCE", "Years": 2},
+                 {"Mode": "GOVERNANCE", "Days": 36500}):
+        assert configure(locked, **rule)["Rule"] == {"DefaultRetention": rule}
+    for rule, code in (({"Mode": "GOVERNANCE"}, "MalformedXML"),
+                       ({"Mode": "NONE", "Days": 1}, "MalformedXML"),
+                       ({"Mode": "GOVERNANCE", "Days": 1, "Years": 1},
+                        "MalformedXML"),
+                       ({"Mode": "GOVERNANCE", "Days": 0}, "InvalidArgument"),
+                       ({"Mode": "GOVERNANCE", "Days": -1}, "InvalidArgument"),
+                       ({"Mode": "GOVERNANCE", "Days": 36501},
+                        "InvalidArgument")):
+        with refused(400, code):
+            configure(locked, **rule)
+    assert configure(locked) == {"ObjectLockEnabled": "Enabled"}
+    keep(s3, bucket)
+    assert "Rule" in configure(bucket, Mode="GOVERNANCE", Days=1)
+    reply = raw.request("PUT", bucket, headers={
+        "x-amz-bucket-object-lock-enabled": "true"})
+    assert (reply.status, reply.code) == (409, "BucketAlreadyOwnedByYou")
+
+
+def test_compliance_holds_against_all(s3, locked):
+    until = soon()
+    version = put(s3, locked, "k", b"1", ObjectLockMode="COMPLIANCE",
+                  ObjectLockRetainUntilDate=until)
+    head = s3.head_object(Bucket=locked, Key="k")
+    assert head["ObjectLockMode"] == "COMPLIANCE"
+    assert head["ObjectLockRetainUntilDate"] == until
+    for bypass in (False, True):
+        with refused(403, "AccessDenied"):
+            remove(s3, locked, "k", version, bypass)
+        for mode, date in (("COMPLIANCE", soon(60)), ("GOVERNANCE", until),
+                           ("GOVERNANCE", soon(9999)), (None, None)):
+            with refused(403, "AccessDenied"):
+                retain(s3, locked, "k", version, mode, date, bypass)
+    reply = s3.delete_objects(Bucket=locked, BypassGovernanceRetention=True,
+                              Delete={"Objects": [
+                                  {"Key": "k", "VersionId": version}]})
+    assert reply["Errors"][0]["Code"] == "AccessDenied"
+    assert reply["Errors"][0]["VersionId"] == version
+    retain(s3, locked, "k", version, "COMPLIANCE", soon(7200))
+    got = s3.get_object_retention(Bucket=locked, Key="k")["Retention"]
+    assert got["RetainUntilDate"] > until
+    # A marker hides it, and takes nothing.
+    marker = s3.delete_object(Bucket=locked, Key="k")["VersionId"]
+    assert read(s3, locked, "k", version) == b"1"
+    remove(s3, locked, "k", marker)
+    put(s3, locked, "k", b"2")
+    assert read(s3, locked, "k", version) == b"1"
+    with refused(409, "BucketNotEmpty"):
+        s3.delete_bucket(Bucket=locked)
+
+
+def test_governance_can_be_bypassed(s3, locked):
+    until = soon()
+    version = put(s3, locked, "k")
+    retain(s3, locked, "k", version, "GOVERNANCE", until)
+    assert s3.get_object_retention(
+        Bucket=locked, Key="k", VersionId=version)["Retention"] == {
+            "Mode": "GOVERNANCE", "RetainUntilDate": until}
+    retain(s3, locked, "k", version, "GOVERNANCE", soon(7200))
+    for mode, date in (("GOVERNANCE", soon(60)), ("COMPLIANCE", soon(9999)),
+                       (None, None)):
+        with refused(403, "AccessDenied"):
+            retain(s3, locked, "k", version, mode, date)
+    with refused(403, "AccessDenied"):
+        remove(s3, locked, "k", version)
+    retain(s3, locked, "k", version, "GOVERNANCE", soon(60), bypass=True)
+    remove(s3, locked, "k", version, bypass=True)
+    version = put(s3, locked, "k", ObjectLockMode="GOVERNANCE",
+                  ObjectLockRetainUntilDate=until)
+    retain(s3, locked, "k", version, None, None, bypass=True)
+    with refused(404, "NoSuchObjectLockConfiguration"):
+        s3.get_object_retention(Bucket=locked, Key="k")
+    remove(s3, locked, "k", version)
+
+
+def test_legal_hold(s3, locked):
+    def hold(status, **more):
+        s3.put_object_legal_hold(Bucket=locked, Key="k",
+                                 LegalHold={"Status": status}, **more)
+    version = put(s3, locked, "k")
+    with refused(404, "NoSuchObjectLockConfiguration"):
+        s3.get_object_legal_hold(Bucket=locked, Key="k")
+    hold("ON")
+    assert s3.get_object_legal_hold(
+        Bucket=locked, Key="k")["LegalHold"] == {"Status": "ON"}
+    assert s3.head_object(Bucket=locked, Key="k")[
+        "ObjectLockLegalHoldStatus"] == "ON"
+    with refused(403, "AccessDenied"):
+        remove(s3, locked, "k", version, bypass=True)
+    hold("OFF", VersionId=version)
+    assert s3.get_object_legal_hold(
+        Bucket=locked, Key="k")["LegalHold"] == {"Status": "OFF"}
+    with refused(400, "MalformedXML"):
+        hold("MAYBE")
+    remove(s3, locked, "k", version)
+    version = put(s3, locked, "k", ObjectLockLegalHoldStatus="ON")
+    with refused(403, "AccessDenied"):
+        remove(s3, locked, "k", version)
+    hold("OFF")
+    remove(s3, locked, "k", version)
+
+
+def test_the_default_retention(s3, locked):
+    put(s3, locked, "before")
+    s3.put_object_lock_configuration(
+        Bucket=locked, ObjectLockConfiguration={
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 2}}})
+    until = soon(60)
+    put(s3, locked, "put")
+    s3.copy_object(Bucket=locked, Key="copy",
+                   CopySource={"Bucket": locked, "Key": "before"})
+    upload = s3.create_multipart_upload(Bucket=locked, Key="parts")["UploadId"]
+    name = dict(Bucket=locked, Key="parts", UploadId=upload)
+    part = s3.upload_part(PartNumber=1, Body=b"m", **name)["ETag"]
+    s3.complete_multipart_upload(MultipartUpload={"Parts": [
+        {"PartNumber": 1, "ETag": part}]}, **name)
+    for key in ("put", "copy", "parts"):
+        got = s3.get_object_retention(Bucket=locked, Key=key)["Retention"]
+        assert got["Mode"] == "GOVERNANCE"
+        left = got["RetainUntilDate"] - datetime.datetime.now(
+            datetime.timezone.utc)
+        assert datetime.timedelta(days=1.9) < left < (
+            datetime.timedelta(days=2.1))
+    with refused(404, "NoSuchObjectLockConfiguration"):
+        s3.get_object_retention(Bucket=locked, Key="before")
+    version = put(s3, locked, "put", ObjectLockMode="COMPLIANCE",
+                  ObjectLockRetainUntilDate=until)
+    assert s3.get_object_retention(Bucket=locked, Key="put")[
+        "Retention"]["RetainUntilDate"] == until
+    assert version
+
+
+def test_retention_ends(s3, locked):
+    version = put(s3, locked, "k", ObjectLockMode="COMPLIANCE",
+                  ObjectLockRetainUntilDate=soon(3))
+    with refused(403, "AccessDenied"):
+        remove(s3, locked, "k", version)
+    time.sleep(4)
+    assert s3.head_object(Bucket=locked, Key="k")["ObjectLockMode"] == (
+        "COMPLIANCE")
+    remove(s3, locked, "k", version)
+
+
+def test_what_is_wrong_with_a_lock(s3, raw, versioned, locked):
+    date = soon().strftime("%Y-%m-%dT%H:%M:%SZ")
+    past = soon(-5).strftime("%Y-%m-%dT%H:%M:%SZ")
+    mode, until = ("x-amz-object-lock-mode",
+                   "x-amz-object-lock-retain-until-date")
+    for headers in ({mode: "COMPLIANCE"}, {until: date},
+                    {mode: "compliance", until: date},
+                    {mode: "COMPLIANCE", until: past},
+                    {mode: "COMPLIANCE", until: "tomorrow"},
+                    {"x-amz-object-lock-legal-hold": "on"}):
+        reply = raw.put(locked, "k", b"", headers)
+        assert (reply.status, reply.code) == (400, "InvalidArgument"), headers
+    for headers in ({mode: "COMPLIANCE", until: date},
+                    {"x-amz-object-lock-legal-hold": "ON"}):
+        reply = raw.put(versioned, "k", b"", headers)
+        assert (reply.status, reply.code) == (400, "InvalidRequest"), headers
+    version = put(s3, versioned, "k")
+    for call in (lambda: retain(s3, versioned, "k", version, "COMPLIANCE",
+                                soon()),
+                 lambda: s3.get_object_retention(Bucket=versioned, Key="k"),
+                 lambda: s3.get_object_legal_hold(Bucket=versioned, Key="k"),
+                 lambda: s3.put_object_legal_hold(
+                     Bucket=versioned, Key="k", LegalHold={"Status": "ON"})):
+        with refused(400, "InvalidRequest"):
+            call()
+    put(s3, locked, "k")
+    marker = s3.delete_object(Bucket=locked, Key="k")["VersionId"]
+    with refused(405, "MethodNotAllowed"):
+        retain(s3, locked, "k", marker, "COMPLIANCE", soon())
+    with refused(404, "NoSuchKey"):
+        s3.get_object_retention(Bucket=locked, Key="none")
+    with refused(404, "NoSuchVersion"):
+        retain(s3, locked, "k", "0000000012345678", "COMPLIANCE", soon())
+    version = put(s3, locked, "k")
+    with refused(400, "InvalidArgument"):
+        retain(s3, locked, "k", version, "COMPLIANCE", soon(-60))
+    for body in (b"<Retention><Mode>COMPLIANCE</Mode></Retention>",
+                 b"<Retention><Mode>NO</Mode><RetainUntilDate>" +
+                 date.encode() + b"</RetainUntilDate></Retention>"):
+        reply = raw.request("PUT", locked, "k", query=[("retention", "")],
+                            body=body)
+        assert (reply.status, reply.code) == (400, "MalformedXML")
