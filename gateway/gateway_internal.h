@@ -95,6 +95,10 @@ int credentials_save(const char *data, const char *access_key,
 /* Who asks, and may they? Fills r->auth and r->signing_key; false: a reply was
  * made. */
 bool s3_authenticate(struct request *r);
+/* Did @credential's key sign @policy? Fills r->auth as above; false: a reply
+ * was made. */
+bool s3_authenticate_form(struct request *r, const char *policy,
+                          const char *credential, const char *signature);
 /* Is a gathered document what its digests say? False: a reply was made. */
 bool s3_check_document(struct request *r);
 

@@ -14,6 +14,7 @@
 #include "cluster/cluster.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_post.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_upload.h"
 
@@ -354,6 +355,9 @@ bool http_judge_headers(struct request *r)
     }
     if (strcmp(r->method, "OPTIONS") == 0) { /* a browser signs none */
         r->op = S3_OP_Preflight;
+    } else if (s3_post_is(r)) { /* its signature is inside */
+        r->op = S3_OP_PostObject;
+        r->auth.payload = SIGV4_PAYLOAD_UNSIGNED;
     } else if (!s3_authenticate(r) || !route(r)) {
         return false;
     }

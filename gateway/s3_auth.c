@@ -153,3 +153,76 @@ bool s3_check_document(struct request *r)
     }
     return true;
 }
+
+/* ---- forms ---- */
+
+/* AKID/20261123/us-east-1/s3/aws4_request */
+static bool parse_credential(struct request *r, const char *text)
+{
+    struct sigv4_auth *a = &r->auth;
+    char *const to[] = {a->access_key, a->date, a->region, a->service};
+    const size_t room[] = {sizeof a->access_key, sizeof a->date,
+                           sizeof a->region, sizeof a->service};
+    const char *end = text + strlen(text);
+    size_t fields = 0;
+
+    /* From the end: an access key may have a slash. */
+    for (const char *p = text; *p != '\0'; p++) {
+        fields += *p == '/';
+    }
+    if (fields < 4 || strcmp(strrchr(text, '/'), "/aws4_request") != 0) {
+        return false;
+    }
+    end -= strlen("/aws4_request");
+    for (size_t i = 4; i-- > 0;) {
+        const char *p = end;
+        while (p > text && (i == 0 || p[-1] != '/')) {
+            p--;
+        }
+        if (p == end || (size_t)(end - p) >= room[i]) {
+            return false;
+        }
+        memcpy(to[i], p, (size_t)(end - p));
+        to[i][end - p] = '\0';
+        end = p > text ? p - 1 : p;
+    }
+    return strlen(a->date) == 8 && strcmp(a->service, "s3") == 0;
+}
+
+bool s3_authenticate_form(struct request *r, const char *policy,
+                          const char *credential, const char *signature)
+{
+    struct gateway *g = r->gateway;
+    char hex[SIGV4_SIGNATURE_HEX + 1];
+    uint8_t mac[32];
+    const char *secret;
+
+    if (!parse_credential(r, credential)) {
+        reply_error(r, S3_InvalidArgument,
+                    "The Credential field is malformed; expecting "
+                    "\"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".");
+        return false;
+    }
+    if (strcmp(r->auth.region, g->region) != 0) {
+        reply_error(r, S3_InvalidArgument,
+                    "the region '%s' is wrong; expecting '%s'", r->auth.region,
+                    g->region);
+        return false;
+    }
+    secret = secret_of(r);
+    if (secret == NULL) {
+        reply_error(r, S3_InvalidAccessKeyId, NULL);
+        return false;
+    }
+    sigv4_keys_get(g->keys, r->auth.access_key, secret, r->auth.date,
+                   r->auth.region, r->auth.service, r->signing_key);
+    hmac_sha256(r->signing_key, sizeof r->signing_key, policy, strlen(policy),
+                mac);
+    text_hex(mac, sizeof mac, hex);
+    if (strlen(signature) != SIGV4_SIGNATURE_HEX ||
+        mem_diff(hex, signature, SIGV4_SIGNATURE_HEX) != 0) {
+        reply_error(r, S3_SignatureDoesNotMatch, NULL);
+        return false;
+    }
+    return true;
+}

@@ -32,6 +32,8 @@
     X(ExpiredToken, 400, "The provided token has expired.")                   \
     X(IllegalLocationConstraintException, 400,                                \
       "The specified location constraint is not valid here.")                 \
+    X(IncorrectNumberOfFilesInPostRequest, 400,                               \
+      "POST requires exactly one file upload per request.")                   \
     X(IncompleteBody, 400,                                                    \
       "You did not provide the number of bytes specified by the "             \
       "Content-Length HTTP header.")                                          \
@@ -54,6 +56,9 @@
     X(InvalidPartOrder, 400,                                                  \
       "The list of parts was not in ascending order. Parts must be ordered "  \
       "by part number.")                                                      \
+    X(InvalidPolicyDocument, 400,                                             \
+      "The content of the form does not meet the conditions specified in "    \
+      "the policy document.")                                                 \
     X(InvalidRange, 416, "The requested range is not satisfiable")            \
     X(InvalidRequest, 400, "Invalid Request")                                 \
     X(InvalidStorageClass, 400,                                               \
@@ -64,9 +69,14 @@
       "or does not have the appropriate grants for the log-delivery group.")  \
     X(InvalidURI, 400, "Couldn't parse the specified URI.")                   \
     X(KeyTooLongError, 400, "Your key is too long.")                          \
+    X(MalformedPOSTRequest, 400,                                              \
+      "The body of your POST request is not well-formed "                     \
+      "multipart/form-data.")                                                 \
     X(MalformedXML, 400,                                                      \
       "The XML that you provided was not well-formed or did not validate "    \
       "against our published schema.")                                        \
+    X(MaxPostPreDataLengthExceeded, 400,                                      \
+      "Your POST request fields preceding the upload file were too large.")   \
     X(MaxMessageLengthExceeded, 400, "Your request was too large.")           \
     X(MetadataTooLarge, 400,                                                  \
       "Your metadata headers exceed the maximum allowed metadata size.")      \

@@ -69,6 +69,7 @@
     X(ListParts, NONE, s3_list_parts)                       \
     X(CompleteMultipartUpload, XML, s3_complete_upload)     \
     X(AbortMultipartUpload, NONE, s3_abort_upload)          \
+    X(PostObject, OBJECT, s3_put_object)                    \
     X(Live, FAST, admin_live)                               \
     X(Preflight, FAST, s3_preflight)                        \
     X(Ready, FAST, admin_ready)                             \

@@ -12,6 +12,7 @@
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_more.h"
+#include "gateway/s3_post.h"
 #include "gateway/s3_upload.h"
 #include "gateway/s3_version.h"
 
@@ -29,12 +30,16 @@ static void reply_stored(struct request *r)
         return;
     }
     s3_upload_close(r->upload, true);
-    reply(r, 200);
+    if (s3_upload_form(r->upload) != NULL) {
+        s3_post_reply(r, s3_upload_form(r->upload), s3_upload_etag(r->upload));
+    } else {
+        reply(r, 200);
+    }
     reply_header(r, "ETag", "\"%s\"", s3_upload_etag(r->upload));
     s3_version_reply_made(r, r->proposal.version);
     if (s3_upload_checksum(r->upload, &kind, value)) {
         reply_header(r, s3_checksum_header(kind), "%s", value);
-        if (r->op == S3_OP_PutObject) {
+        if (r->op != S3_OP_UploadPart) {
             reply_header(r, "x-amz-checksum-type", "FULL_OBJECT");
         }
     }

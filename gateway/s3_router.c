@@ -90,6 +90,7 @@ static const struct route {
     {"PUT", BUCKET, NULL, S3_OP_CreateBucket},
     {"DELETE", BUCKET, NULL, S3_OP_DeleteBucket},
     {"POST", BUCKET, "delete", S3_OP_DeleteObjects},
+    {"POST", BUCKET, NULL, S3_OP_PostObject},
 
     {"GET", KEY, NULL, S3_OP_GetObject},
     {"GET", KEY, "acl", S3_OP_GetObjectAcl},
@@ -241,10 +242,6 @@ enum s3_op s3_route(const struct s3_route_input *in, enum s3_error *refusal,
     }
     if (sub != NULL) {
         return refuse_sub(sub, refusal, why);
-    }
-    if (level == BUCKET && strcmp(in->method, "POST") == 0) {
-        return refuse(refusal, why, S3_NotImplemented,
-                      "uploads by an HTML form are not implemented");
     }
     return refuse(refusal, why, S3_MethodNotAllowed, NULL);
 }

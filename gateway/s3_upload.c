@@ -14,6 +14,9 @@
 #include "gateway/http_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
+#include "gateway/s3_form.h"
+#include "gateway/s3_form_policy.h"
+#include "gateway/s3_post.h"
 #include "object/object_put.h"
 #include "object/object_store.h"
 
@@ -41,6 +44,9 @@ struct s3_upload {
     uint64_t declared; /* payload bytes, without aws-chunked framing */
     uint64_t received;
     struct aws_chunked *chunked; /* NULL: the body is the payload */
+    struct s3_form *form; /* NULL: none; else @declared is an upper bound */
+    struct s3_form_limits limits; /* of what its file may have */
+    bool form_ended;
 
     bool want_sha256; /* x-amz-content-sha256 names the body's */
     bool want_md5;    /* Content-MD5 was given */
@@ -65,6 +71,7 @@ struct s3_upload {
     bool committed; /* the put */
 
     int bad_body; /* loop: the framing is wrong; the rest is drained */
+    enum s3_error bad_error; /* S3_OK: by bad_body */
     struct err body_err;
     int status; /* the first failure; the worker's while busy */
     enum s3_error error;
@@ -100,6 +107,10 @@ static bool parse_length(struct request *r, struct s3_upload *u)
         }
         u->chunked = aws_chunked_new(&r->auth, r->signing_key,
                                      request_header(r, "x-amz-trailer"));
+    }
+    if (r->op == S3_OP_PostObject && !r->has_length) {
+        reply_error(r, S3_MissingContentLength, NULL);
+        return false;
     }
     if (u->declared > S3_PUT_MAX) {
         reply_error(r, S3_EntityTooLarge, NULL);
@@ -219,6 +230,34 @@ static bool parse_checks(struct request *r, struct s3_upload *u)
     return true;
 }
 
+/* The checks of a form come with its fields. */
+static bool begin_form(struct request *r, struct s3_upload *u)
+{
+    const char *type = request_header(r, "content-type");
+
+    if (type == NULL || strncasecmp(type, "multipart/form-data", 19) != 0) {
+        reply_error(r, S3_PreconditionFailed,
+                    "Bucket POST must be of the enclosure-type "
+                    "multipart/form-data");
+        return false;
+    }
+    u->form = s3_form_new(type);
+    if (u->form == NULL) {
+        reply_error(r, S3_MalformedPOSTRequest, NULL);
+        return false;
+    }
+    return true;
+}
+
+static bool parse_all_checks(struct request *r, struct s3_upload *u)
+{
+    if (!parse_md5(r, u) || !parse_checks(r, u)) {
+        return false;
+    }
+    digest_init(&u->check, u->check_kind);
+    return true;
+}
+
 bool s3_upload_new(struct request *r)
 {
     struct s3_upload *u = mem_alloc(sizeof *u);
@@ -229,7 +268,9 @@ bool s3_upload_new(struct request *r)
     r->upload = u;
     atomic_fetch_add(&u->gateway->uploads, 1);
     u->want_sha256 = r->auth.payload == SIGV4_PAYLOAD_SHA256;
-    if (!parse_length(r, u) || !parse_md5(r, u) || !parse_checks(r, u)) {
+    if (!parse_length(r, u) ||
+        !(r->op == S3_OP_PostObject ? begin_form(r, u)
+                                    : parse_all_checks(r, u))) {
         return false;
     }
     /* A part always: its command does not name bucket and key. An object only
@@ -240,7 +281,6 @@ bool s3_upload_new(struct request *r)
         return false;
     }
     digest_init(&u->md5, DIGEST_MD5);
-    digest_init(&u->check, u->check_kind);
     if (u->want_sha256) {
         digest_init(&u->sha256, DIGEST_SHA256);
     }
@@ -467,7 +507,7 @@ static bool room_now(struct s3_upload *u, uint8_t **out, size_t *room)
 
     *out = NULL;
     *room = 0;
-    if (left == 0) {
+    if (left == 0 || (u->form != NULL && !s3_form_has_file(u->form))) {
         return true;
     }
     if (u->inline_bytes != NULL) {
@@ -499,13 +539,54 @@ static void placed(struct s3_upload *u, size_t n)
     }
 }
 
+static void bad_form(struct s3_upload *u, enum s3_error error)
+{
+    u->bad_body =
+        err_set(&u->body_err, ERR_BAD_INPUT, "%s", s3_error_message(error));
+    u->bad_error = error;
+}
+
+/* Bytes of a form. False: a reply was made. */
+static bool feed_form(struct s3_upload *u, const char *data, size_t *used,
+                      uint8_t *out, size_t room, size_t *made)
+{
+    struct request *r = u->request;
+
+    switch (s3_form_feed(u->form, data, used, out, room, made)) {
+        case S3_FORM_FILE:
+            if (!s3_post_fields(r, u->form, &u->limits) ||
+                !parse_all_checks(r, u)) {
+                request_done(r);
+                return false;
+            }
+            break;
+        case S3_FORM_END:
+            u->form_ended = true;
+            break;
+        case S3_FORM_TOO_LONG:
+            bad_form(u, S3_MaxPostPreDataLengthExceeded);
+            break;
+        case S3_FORM_BAD:
+            bad_form(u, S3_MalformedPOSTRequest);
+            break;
+        default:
+            break;
+    }
+    if (u->bad_body == 0 && u->received + *made > u->limits.max_bytes &&
+        s3_form_has_file(u->form)) {
+        bad_form(u, S3_EntityTooLarge);
+        *made = 0;
+    }
+    return true;
+}
+
 void s3_upload_data(struct request *r, const char *data, size_t *len)
 {
     struct s3_upload *u = r->upload;
     size_t left = *len;
 
     CHECK_OBJ(u, UPLOAD_MAGIC);
-    while (left > 0 && u->bad_body == 0) {
+    while (left > 0 && u->bad_body == 0 && !u->form_ended) {
         uint8_t *out;
         size_t room, used = left, made = 0;
         if (!room_now(u, &out, &room)) {
@@ -522,6 +603,10 @@ void s3_upload_data(struct request *r, const char *data, size_t *len)
             }
             if (rc != 0) {
                 u->bad_body = rc;
+                break;
+            }
+        } else if (u->form != NULL) {
+            if (!feed_form(u, data, &used, out, room, &made)) {
                 break;
             }
         } else {
@@ -549,8 +634,9 @@ static bool check_complete(struct s3_upload *u)
     if (u->bad_body != 0) {
         u->err = u->body_err;
         fail(u, u->bad_body,
-             u->bad_body == ERR_MISMATCH ? S3_SignatureDoesNotMatch
-                                         : S3_InvalidRequest);
+             u->bad_error != S3_OK         ? u->bad_error
+             : u->bad_body == ERR_MISMATCH ? S3_SignatureDoesNotMatch
+                                           : S3_InvalidRequest);
         return false;
     }
     if (u->received != u->declared ||
@@ -665,11 +751,41 @@ static void start_end(struct s3_upload *u)
     }
 }
 
+/* The body is complete: now the length of the file is known. */
+static void end_form(struct s3_upload *u)
+{
+    if (u->bad_body != 0) {
+        return;
+    }
+    u->declared = u->received;
+    if (!u->form_ended) {
+        bad_form(u, s3_form_has_file(u->form) ? S3_IncompleteBody
+                                              : S3_MalformedPOSTRequest);
+    } else if (!s3_form_has_file(u->form)) {
+        bad_form(u, S3_IncorrectNumberOfFilesInPostRequest);
+    } else if (u->received < u->limits.min_bytes) {
+        bad_form(u, S3_EntityTooSmall);
+    } else if (u->inline_bytes == NULL && u->received <= META_INLINE_MAX) {
+        /* So little that no chunk of it has gone. */
+        u->inline_bytes = mem_alloc(META_INLINE_MAX + 1);
+        if (u->fill.len > 0) {
+            memcpy(u->inline_bytes, u->fill.data, u->fill.len);
+        }
+        chunk_free(u, &u->fill);
+    } else if (u->fill.len > 0) {
+        u->fill.last = true;
+        submit(u);
+    }
+}
+
 void s3_upload_end(struct request *r)
 {
     struct s3_upload *u = r->upload;
 
     CHECK_OBJ(u, UPLOAD_MAGIC);
+    if (u->form != NULL) {
+        end_form(u);
+    }
     u->ended = true;
     if (u->inline_bytes != NULL) {
         if (check_complete(u)) {
@@ -738,6 +854,7 @@ void s3_upload_free(struct s3_upload *u)
     chunk_free(u, &u->fill);
     chunk_free(u, &u->next);
     aws_chunked_free(u->chunked);
+    s3_form_free(u->form);
     digest_free(&u->md5);
     digest_free(&u->sha256);
     digest_free(&u->check);
@@ -751,6 +868,11 @@ void s3_upload_free(struct s3_upload *u)
 const struct meta_content *s3_upload_content(const struct s3_upload *u)
 {
     return &u->content;
+}
+
+const struct s3_form *s3_upload_form(const struct s3_upload *u)
+{
+    return u->form;
 }
 
 const char *s3_upload_etag(const struct s3_upload *u)

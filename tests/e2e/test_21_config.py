@@ -1,9 +1,11 @@
 """Goal: what a bucket is told to be it says again and does, as AWS. Method:
 boto3 for what it sends; our own client for documents and headers it does
 not."""
+import os
+
 import pytest
 
-from util import refused
+from util import blob, etag, md5, need, refused, run
 
 NS = "http://s3.amazonaws.com/doc/2006-03-01/"
 
@@ -209,3 +211,140 @@ def test_answers_to_pages_say_who_may_read_them(raw, cors):
     assert "access-control-allow-origin" not in reply.headers
     reply = raw.get(cors, "k")
     assert not any("access-control" in name for name in reply.headers)
+
+
+# ---- POST of forms ----
+
+def form_body(fields, content, filename="f.txt", boundary="XbX", tail=""):
+    out = b""
+    for name, value in fields.items():
+        out += (f"--{boundary}\r\nContent-Disposition: form-data; "
+                f'name="{name}"\r\n\r\n{value}\r\n').encode()
+    if content is not None:
+        out += (f"--{boundary}\r\nContent-Disposition: form-data; "
+                f'name="file"; filename="{filename}"\r\n'
+                "Content-Type: text/plain\r\n\r\n").encode()
+        out += content + b"\r\n"
+    return out + f"--{boundary}--\r\n{tail}".encode()
+
+
+def post_form(raw, bucket, fields, content, **more):
+    body = form_body(fields, content, **more)
+    return raw.request(
+        "POST", bucket, sign=False, body=body,
+        extra=[("Content-Type", "multipart/form-data; boundary=XbX")])
+
+
+def signed_form(s3, bucket, key, fields=None, conditions=None):
+    return s3.generate_presigned_post(bucket, key, Fields=fields,
+                                      Conditions=conditions)["fields"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 16384, 100000,
+                                  1 << 20, 5000000])
+def test_a_form_brings_a_file(s3, raw, bucket, size):
+    data = blob(size)
+    reply = post_form(raw, bucket, signed_form(s3, bucket, "dir/${filename}"),
+                      data, filename="C:\\x\\ä b.bin")
+    assert (reply.status, reply.body) == (204, b"")
+    assert reply.headers["etag"] == etag(data)
+    assert reply.headers["location"].endswith(
+        f"/{bucket}/dir/%C3%A4%20b.bin")
+    got = s3.get_object(Bucket=bucket, Key="dir/ä b.bin")
+    assert got["Body"].read() == data
+    assert got["ContentType"] == "binary/octet-stream"
+
+
+def test_a_form_of_curl(s3, server, bucket, tmp):
+    post = s3.generate_presigned_post(
+        bucket, "k", Fields={"success_action_status": "201",
+                             "Content-Type": "text/x",
+                             "x-amz-meta-a": "b c"},
+        Conditions=[{"success_action_status": "201"},
+                    ["starts-with", "$Content-Type", "text/"],
+                    {"x-amz-meta-a": "b c"}])
+    path = os.path.join(tmp, "file")
+    data = blob(300000)
+    with open(path, "wb") as out:
+        out.write(data)
+    command = [need("curl"), "-sS", "-w", "%{http_code}"]
+    for name, value in post["fields"].items():
+        command += ["-F", f"{name}={value}"]
+    out = run(*command, "-F", f"file=@{path}", post["url"]).stdout
+    assert out.endswith("201") and "<PostResponse>" in out
+    assert f"<Bucket>{bucket}</Bucket><Key>k</Key>" in out
+    got = s3.get_object(Bucket=bucket, Key="k")
+    assert got["Body"].read() == data
+    assert (got["ContentType"], got["Metadata"]) == ("text/x", {"a": "b c"})
+
+
+def test_what_a_form_asks_for_as_an_answer(s3, raw, bucket):
+    def post(name, value):
+        fields = signed_form(s3, bucket, "k", {name: value}, [{name: value}])
+        return post_form(raw, bucket, fields, b"x")
+
+    assert post("success_action_status", "200").status == 200
+    assert post("success_action_status", "302").status == 204
+    reply = post("success_action_redirect", "http://app.test/done?a=1")
+    assert reply.status == 303
+    assert reply.headers["location"] == (
+        f"http://app.test/done?a=1&bucket={bucket}&key=k&etag="
+        f"%22{md5(b'x')}%22")
+    assert post("success_action_redirect", "javascript:x").status == 204
+
+
+def test_forms_that_are_refused(s3, raw, bucket):
+    fields = signed_form(s3, bucket, "k")
+
+    def refuse(status, code, changed, content=b"x", **more):
+        reply = post_form(raw, bucket, changed, content, **more)
+        assert (reply.status, reply.code) == (status, code), reply
+
+    def without(name):
+        return {k: v for k, v in fields.items() if k != name}
+
+    refuse(403, "AccessDenied", {"key": "k"})
+    refuse(403, "AccessDenied", {**fields, "key": "other"})
+    refuse(403, "AccessDenied", {**fields, "x-amz-meta-a": "extra"})
+    refuse(403, "SignatureDoesNotMatch",
+           {**fields, "x-amz-signature": "0" * 64})
+    refuse(403, "InvalidAccessKeyId", {
+        **fields, "x-amz-credential": "AKNOBODY/" + fields[
+            "x-amz-credential"].split("/", 1)[1]})
+    refuse(400, "InvalidArgument", without("x-amz-signature"))
+    refuse(400, "InvalidArgument", {**fields, "x-amz-credential": "x"})
+    refuse(400, "InvalidArgument", {**fields, "x-amz-meta-a": "a\x01"})
+    refuse(400, "IncorrectNumberOfFilesInPostRequest", fields, None)
+    refuse(400, "MaxPostPreDataLengthExceeded",
+           {**fields, "x-ignore-me": "x" * 20480})
+    # The file's own bytes look like a form; what follows it does not count.
+    post_form(raw, bucket, fields, b"--XbX--", tail="--XbX\r\nnonsense")
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"--XbX--"
+    for kind, status, code in (
+            ("text/plain", 403, "AccessDenied"),
+            ("multipart/form-data", 400, "MalformedPOSTRequest"),
+            ("multipart/form-data; boundary=other", 400,
+             "MalformedPOSTRequest")):
+        reply = raw.request("POST", bucket, sign=False,
+                            body=form_body(fields, b"x"),
+                            extra=[("Content-Type", kind)])
+        assert (reply.status, reply.code) == (status, code)
+    reply = raw.request("POST", bucket, body=b"x")
+    assert (reply.status, reply.code) == (412, "PreconditionFailed")
+    # Only plain uploads come without a signature of their own.
+    reply = raw.request("POST", bucket, query=[("delete", "")], sign=False,
+                        body=form_body(fields, b"x"),
+                        extra=[("Content-Type",
+                                "multipart/form-data; boundary=XbX")])
+    assert reply.status == 403
+
+
+@pytest.mark.parametrize("size, code", [
+    (99, "EntityTooSmall"), (100, None), (200000, None),
+    (200001, "EntityTooLarge"), (9000000, "EntityTooLarge")])
+def test_a_policy_bounds_the_file(s3, raw, bucket, size, code):
+    fields = signed_form(s3, bucket, "k", None,
+                         [["content-length-range", 100, 200000]])
+    reply = post_form(raw, bucket, fields, blob(size))
+    assert (reply.status, reply.code) == (400 if code else 204, code)
+    assert raw.head(bucket, "k").status == (404 if code else 200)

@@ -89,6 +89,7 @@ static const struct {
     {{"GET", 1, 0, 0, {"list-type=2"}}, S3_OP_ListObjectsV2},
     {{"GET", 1, 0, 0, {"uploads"}}, S3_OP_ListMultipartUploads},
     {{"POST", 1, 0, 0, {"delete"}}, S3_OP_DeleteObjects},
+    {{"POST", 1, 0, 0, {0}}, S3_OP_PostObject},
     {{"PUT", 1, 1, 0, {0}}, S3_OP_PutObject},
     {{"PUT", 1, 1, 0, {"x-id=PutObject"}}, S3_OP_PutObject},
     {{"PUT", 1, 1, 1, {0}}, S3_OP_CopyObject},
@@ -150,6 +151,7 @@ static bool is_plain(enum s3_op op)
         case S3_OP_HeadBucket:
         case S3_OP_DeleteBucket:
         case S3_OP_PutObject:
+        case S3_OP_PostObject:
         case S3_OP_CopyObject:
         case S3_OP_GetObject:
         case S3_OP_HeadObject:
@@ -217,7 +219,6 @@ static void refusals_have_their_codes(void **state)
         {{"PUT", 1, 0, 0, {"location"}}, S3_MethodNotAllowed},
         {{"BREW", 1, 1, 0, {0}}, S3_MethodNotAllowed},
         {{"OPTIONS", 1, 0, 0, {0}}, S3_MethodNotAllowed},
-        {{"POST", 1, 0, 0, {0}}, S3_NotImplemented},
         {{"PUT", 1, 0, 0, {"policy"}}, S3_NotImplemented},
         {{"DELETE", 1, 0, 0, {"versioning"}}, S3_MethodNotAllowed},
         {{"DELETE", 1, 0, 0, {"policy"}}, S3_NotImplemented},
