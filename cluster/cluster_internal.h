@@ -87,6 +87,7 @@ struct cluster {
     bool letting_go; /* of the objects */
     struct cluster_progress progress;
     bool stopping, started;
+    bool replan; /* the mover is to make a new plan */
     bool woken;
 };
 
@@ -101,7 +102,12 @@ bool cluster_goes_on(struct cluster *c);
 
 /* ---- mover.c ---- */
 
+#define CLUSTER_REPLAN \
+    3 /* NET_CLUSTER, to who leads; nothing in, nothing out */
+
 void *cluster_mover_main(void *arg);
+/* A new plan, now. False: the catalogue is not led here. Any thread. */
+bool cluster_replan(struct cluster *c);
 
 /* ---- own_drives.c ---- */
 

@@ -54,6 +54,10 @@ static void on_request(void *arg, struct net_request *r)
 
     if (r->type == PING_TYPE) {
         on_ping(c, r);
+    } else if (r->type == CLUSTER_REPLAN) {
+        int rc = cluster_replan(c) ? 0 : ERR_UNAVAILABLE;
+        net_reply(c->net, r, rc, "not the leader", NULL, 0, NULL, 0, NULL,
+                  NULL);
     } else if (r->type == CLUSTER_RENEW) {
         cluster_answer_renewal(c, r);
     } else if (r->type == CLUSTER_FLIGHT) {

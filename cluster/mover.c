@@ -214,6 +214,31 @@ static int make_plan(struct mover *v, const struct placement_map *map,
     return rc;
 }
 
+bool cluster_replan(struct cluster *c)
+{
+    struct meta_stats stats;
+
+    meta_stats(c->meta, &stats);
+    if (stats.leader) {
+        pthread_mutex_lock(&c->mutex);
+        c->replan = true;
+        pthread_cond_signal(&c->mover_cond);
+        pthread_mutex_unlock(&c->mutex);
+    }
+    return stats.leader;
+}
+
+static bool take_replan(struct cluster *c)
+{
+    bool wanted;
+
+    pthread_mutex_lock(&c->mutex);
+    wanted = c->replan;
+    c->replan = false;
+    pthread_mutex_unlock(&c->mutex);
+    return wanted;
+}
+
 /* One batch of the plan; gives whether there is more to do at once. */
 static bool step(struct mover *v, const struct meta_registry *r,
                  struct object_store *objects, struct err *err)
@@ -225,7 +250,7 @@ static bool step(struct mover *v, const struct meta_registry *r,
 
     epoch = map.epoch;
     if (rc == 0 &&
-        (plan_drives_changed(&v->drives) ||
+        (take_replan(v->c) || plan_drives_changed(&v->drives) ||
          v->revision != r->cluster.revision || v->done == v->plan.count)) {
         rc = make_plan(v, &map, r->cluster.revision, err);
     }
@@ -297,7 +322,7 @@ void *cluster_mover_main(void *arg)
             plan_drives_forget(&v.drives);
         }
         pthread_mutex_lock(&c->mutex);
-        if (!more && !c->stopping && !c->letting_go) {
+        if (!more && !c->stopping && !c->letting_go && !c->replan) {
             latch_cond_wait(&c->mover_cond, &c->mutex, ROUND_MS);
         }
         pthread_mutex_unlock(&c->mutex);

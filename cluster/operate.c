@@ -15,6 +15,8 @@
 #include "meta/meta.h"
 #include "node/peers.h"
 
+#define REPLAN_TIMEOUT_MS 5000
+
 /* ---- commands ---- */
 
 static int propose(struct cluster *c, struct buf *command, struct err *err)
@@ -265,6 +267,29 @@ int cluster_remove_server(struct cluster *c, uint32_t server, bool force,
     map_free(&map);
     meta_registry_free(&r);
     return rc;
+}
+
+int cluster_rebalance(struct cluster *c, struct err *err)
+{
+    struct net_call call = {.service = NET_CLUSTER,
+                            .type = CLUSTER_REPLAN,
+                            .timeout_ms = REPLAN_TIMEOUT_MS};
+    struct meta_stats stats;
+    int rc = 0;
+
+    if (cluster_replan(c)) {
+        return 0;
+    }
+    meta_stats(c->meta, &stats);
+    if (stats.leader_server == 0 || stats.leader_server == c->identity.server) {
+        return err_set(err, ERR_UNAVAILABLE, "nobody leads the catalogue now");
+    }
+    rc = net_call_wait(c->net, stats.leader_server, &call);
+    buf_free(&call.reply_head);
+    buf_free(&call.reply_body);
+    return rc == 0 ? 0
+                   : err_set(err, ERR_UNAVAILABLE, "server %u: %s",
+                             stats.leader_server, call.err.text);
 }
 
 int cluster_token_revoke(struct cluster *c, const char *id, struct err *err)

@@ -36,6 +36,10 @@ int cluster_remove_server(struct cluster *c, uint32_t server, bool force,
 int cluster_remove_drive(struct cluster *c, uint16_t drive, bool force,
                          struct err *err);
 
+/* Have the layout planned anew from the drives as they are now, where the
+ * catalogue is led. ERR_UNAVAILABLE: nobody leads. */
+int cluster_rebalance(struct cluster *c, struct err *err);
+
 /* ERR_NOT_FOUND. @id: the first 8 to 32 bytes of the hash, in hex. */
 int cluster_token_revoke(struct cluster *c, const char *id, struct err *err);
 

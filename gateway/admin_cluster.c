@@ -348,6 +348,16 @@ void admin_server(struct request *r)
     reply_done(r, rc, &err);
 }
 
+void admin_rebalance(struct request *r)
+{
+    struct err err = {{0}};
+
+    if (in_cluster(r)) {
+        int rc = cluster_rebalance(r->gateway->cluster, &err);
+        reply_done(r, rc, &err);
+    }
+}
+
 void admin_drive(struct request *r)
 {
     const char *action = param_or(r, "action", "");

@@ -248,6 +248,7 @@ static bool parse_admin(struct request *r)
         {"POST", "/-/drives", S3_OP_AdminDrive},
         {"GET", "/-/buckets", S3_OP_AdminBucket},
         {"POST", "/-/buckets", S3_OP_AdminBucketSet},
+        {"POST", "/-/rebalance", S3_OP_AdminRebalance},
     };
     const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
     bool known = false;

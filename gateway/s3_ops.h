@@ -81,6 +81,7 @@
     X(AdminTokenCreate, NONE, admin_token_create)           \
     X(AdminTokenRevoke, NONE, admin_token_revoke)           \
     X(AdminServer, NONE, admin_server)                      \
+    X(AdminRebalance, NONE, admin_rebalance)                \
     X(AdminDrive, NONE, admin_drive)                        \
     X(AdminBucket, NONE, admin_bucket)                      \
     X(AdminBucketSet, NONE, admin_bucket_set)

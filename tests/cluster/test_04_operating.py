@@ -387,3 +387,26 @@ def test_a_removed_server_knows_it(three):
     fifth.spawn()
     knows_that_it_was_removed(fifth)
     all_there(three, count, three.members[:3])
+
+
+def test_rebalance_waits_until_nothing_is_to_move(three):
+    count = fill(three)
+    at_rest(three)
+    fourth = three.add("z4")
+    fourth.start(three.members[0].peer_address, three.members[0].token())
+    for member in three.members:  # who leads and who does not
+        result = member.cli("cluster", "rebalance", timeout=WAIT)
+        assert result.returncode == 0, result
+        assert "nothing is to move" in result.stdout
+        slots = [sum(d["slots"] for d in drives_of(three, n))
+                 for n in range(1, 5)]
+        assert max(slots) - min(slots) <= 0.1 * sum(slots) / 4, slots
+    at_rest(three)
+    said = fourth.cli("cluster", "rebalance", "--no-wait")
+    assert said.returncode == 0 and "new plan" in said.stdout
+    assert three.members[0].cli("cluster", "fly").returncode == 2
+    all_there(three, count)
+    for member in three.members[1:]:
+        member.kill9()
+    until(lambda: "nobody leads" in
+          three.members[0].cli("cluster", "rebalance").stderr)
