@@ -16,7 +16,7 @@ comma := ,
 VARIANT := $(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 B ?= build$(VARIANT)
 
-FOLDERS := base crypto net erasure node object meta cluster client gateway cli
+FOLDERS := base policy crypto net erasure node object meta cluster client gateway cli
 VERSION := 0.1.0
 
 CFLAGS ?= -O2 -g
@@ -37,6 +37,7 @@ LIBS_gateway := -lmicrohttpd -lexpat
 # Who may include whom: tests/layers.sh reads these lines. A unit test of a
 # folder links only what its folder may use.
 MAY_base :=
+MAY_policy := base
 MAY_crypto := base
 MAY_erasure := base
 MAY_net := base crypto
@@ -45,11 +46,12 @@ MAY_object := base crypto net erasure node
 MAY_meta := base crypto net
 MAY_cluster := base crypto net erasure node object meta
 MAY_client := base crypto
-MAY_gateway := base crypto net erasure object meta cluster
-MAY_cli := base crypto net erasure node object meta cluster client gateway
+MAY_gateway := base crypto net erasure object meta cluster policy
+MAY_cli := base crypto net erasure node object meta cluster client gateway policy
 
 # What a folder needs at link time: itself and, in turn, what those need.
 LINK_base := base
+LINK_policy := policy base
 LINK_crypto := crypto base
 LINK_erasure := erasure base
 LINK_net := net crypto base
@@ -58,8 +60,8 @@ LINK_object := object node net erasure crypto base
 LINK_meta := meta net crypto base
 LINK_cluster := cluster meta object node net erasure crypto base
 LINK_client := client crypto base
-LINK_gateway := gateway cluster meta object node net erasure crypto base
-LINK_cli := cli gateway client cluster meta object node net erasure crypto base
+LINK_gateway := gateway cluster meta object node net erasure crypto policy base
+LINK_cli := cli gateway client cluster meta object node net erasure crypto policy base
 link_archives = $(foreach f,$(LINK_$(1)),$(B)/lib$(f).a)
 link_libs = $(foreach f,$(LINK_$(1)),$(LIBS_$(f)))
 

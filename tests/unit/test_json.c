@@ -1,154 +1,110 @@
-/* test_json.c: values found by their path.
+/* test_json.c: strict JSON.
  *
- * Goal: what is there is found, what is not is not, and no document makes it
- * read past its end.
- * Method: tables of paths, and every cut-off beginning of a document (the
- * address sanitizer watches).
+ * Goal: documents come back as trees with decoded texts; everything that is not
+ * JSON is refused with the byte and the reason.
+ * Method: a table of refusals; one document walked; each cut of it refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "base/buf.h"
-#include "base/mem.h"
-#include "cli/json.h"
+#include "base/err.h"
+#include "base/json.h"
 
 static const char document[] =
-    "{\"version\":\"0.1.0\", \"n\" : 42,\n\"drives\":[{\"id\":0,\"path\":"
-    "\"a\\\"b\\\\c\\u00e4\\u20ac\\ud800\\n\",\"ok\":true},{\"id\":1}],"
-    "\"empty\":{},\"none\":[],\"neg\":-1,\"real\":1.5e3,\"null\":null,"
-    "\"a.b\":7,\"deep\":{\"er\":{\"n\":9}}}";
+    " {\"a\": [1, -2.5e+3, \"x\\n\\u00e4\\ud83d\\ude00\\\"\"], \"b\": "
+    "{\"c\": null, \"\": true}, \"d\": false}\n";
 
-static void numbers_are_found(void **state)
+static void a_document_is_a_tree(void **state)
 {
+    struct json *root;
+    const struct json *v;
+
     (void)state;
-    assert_int_equal(json_u64(document, "n"), 42);
-    assert_int_equal(json_u64(document, "drives.1.id"), 1);
-    assert_int_equal(json_u64(document, "deep.er.n"), 9);
-    assert_int_equal(json_u64(document, "neg"), 0);
-    assert_int_equal(json_u64(document, "real"), 0);
-    assert_int_equal(json_u64(document, "version"), 0);
-    assert_int_equal(json_u64(document, "gone"), 0);
-    assert_int_equal(json_u64("18446744073709551615", ""), UINT64_MAX);
+    assert_int_equal(json_parse(document, strlen(document), &root, NULL), 0);
+    assert_int_equal(root->type, JSON_OBJECT);
+    v = json_member(root, "a");
+    assert_int_equal(v->type, JSON_ARRAY);
+    assert_string_equal(v->first->text, "1");
+    assert_string_equal(v->first->next->text, "-2.5e+3");
+    assert_string_equal(v->first->next->next->text,
+                        "x\n\xc3\xa4\xf0\x9f\x98\x80\"");
+    assert_null(v->first->next->next->next);
+    v = json_member(root, "b");
+    assert_int_equal(json_member(v, "c")->type, JSON_NULL);
+    assert_int_equal(json_member(v, "")->type, JSON_TRUE);
+    assert_int_equal(json_member(root, "d")->type, JSON_FALSE);
+    assert_null(json_member(root, "e"));
+    assert_null(json_member(v->first, "e"));
+    json_free(root);
 }
 
-static void expect_text(const char *path, const char *text)
+static void what_is_cut_is_refused(void **state)
 {
-    char *got = json_text(document, path);
+    struct json *root;
 
-    assert_string_equal(got, text);
-    free(got);
-}
-
-static void texts_are_unescaped(void **state)
-{
     (void)state;
-    expect_text("version", "0.1.0");
-    expect_text("drives.0.path", "a\"b\\c\xc3\xa4\xe2\x82\xac?\n");
-    expect_text("n", "");
-    expect_text("gone", "");
-    expect_text("drives", "");
+    for (size_t len = 0; len < strlen(document) - 1; len++) {
+        assert_int_equal(json_parse(document, len, &root, NULL), ERR_BAD_INPUT);
+    }
 }
 
-static void elements_are_counted(void **state)
+static void refusals_name_the_byte_and_the_reason(void **state)
 {
-    (void)state;
-    assert_int_equal(json_count(document, "drives"), 2);
-    assert_int_equal(json_count(document, "none"), 0);
-    assert_int_equal(json_count(document, "empty"), 0);
-    assert_int_equal(json_count(document, "gone"), 0);
-    assert_int_equal(json_count("[1,2,3]", ""), 3);
-}
-
-static void what_is_not_there_is_not_found(void **state)
-{
-    static const char *const paths[] = {
-        "drives.2", "drives.x",  "drives.0.id.x", "empty.x",
-        "none.0",   "version.0", "DRIVES",        "drive",
-        "driv",     "null.x",    "drives.0.ok.",
+    static const struct {
+        const char *text, *said;
+    } rows[] = {
+        {"", "byte 0: no value"},
+        {"nul", "no value"},
+        {"{} x", "byte 3: something behind"},
+        {"{\"a\":1,\"a\":2}", "named twice"},
+        {"{\"a\" 1}", "without ':'"},
+        {"{a:1}", "without its name"},
+        {"{\"a\":1,}", "without its name"},
+        {"[1,]", "bad number"},
+        {"[1 2]", "array without its end"},
+        {"{\"a\":1", "object without its end"},
+        {"01", "bad number"},
+        {"1.", "bad number"},
+        {"1e", "bad number"},
+        {"-", "bad number"},
+        {"+1", "bad number"},
+        {"\"\\x\"", "bad escape"},
+        {"\"\\u12g4\"", "bad \\u"},
+        {"\"\\ud800\"", "surrogate"},
+        {"\"\\udc00\"", "surrogate"},
+        {"\"\\ud800\\u0041\"", "surrogate"},
+        {"\"\\u0000\"", "NUL"},
+        {"\"a\nb\"", "control"},
+        {"\"a", "text without"},
     };
-    size_t len;
+    char deep[200];
+    struct json *root;
 
     (void)state;
-    for (size_t i = 0; i + 1 < sizeof paths / sizeof paths[0]; i++) {
-        assert_null(json_find(document, paths[i], &len));
-    }
-}
-
-static void raw_values_are_whole(void **state)
-{
-    size_t len;
-    const char *p = json_find(document, "drives.1", &len);
-
-    (void)state;
-    assert_non_null(p);
-    assert_int_equal(len, strlen("{\"id\":1}"));
-    assert_memory_equal(p, "{\"id\":1}", len);
-}
-
-static void no_beginning_is_read_past_its_end(void **state)
-{
-    static const char *const paths[] = {"deep.er.n", "drives.1.id", "gone"};
-
-    (void)state;
-    for (size_t cut = 0; cut < sizeof document - 1; cut++) {
-        char *copy = mem_strndup(document, cut);
-        for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-            size_t len = 0;
-            const char *p = json_find(copy, paths[i], &len);
-            assert_true(p == NULL || p + len <= copy + cut);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct err err = {{0}};
+        assert_int_equal(
+            json_parse(rows[i].text, strlen(rows[i].text), &root, &err),
+            ERR_BAD_INPUT);
+        if (strstr(err.text, rows[i].said) == NULL) {
+            fail_msg("%s: %s", rows[i].text, err.text);
         }
-        free(json_text(copy, "drives.0.path"));
-        json_count(copy, "drives");
-        free(copy);
     }
-}
-
-static void depth_is_bounded(void **state)
-{
-    struct buf b = {0};
-    size_t len;
-
-    (void)state;
-    for (unsigned i = 0; i < 100000; i++) {
-        buf_char(&b, '[');
-    }
-    assert_null(json_find((char *)b.data, "", &len));
-    buf_free(&b);
-}
-
-static void items_and_truths_are_found(void **state)
-{
-    static const char json[] =
-        "{\"a\":[{\"x\":1},{\"x\":2,\"on\":true}],"
-        "\"off\":false,\"t\":\"text\"}";
-
-    (void)state;
-    assert_int_equal(json_u64(json_item(json, "a", 1), "x"), 2);
-    assert_true(json_true(json_item(json, "a", 1), "on"));
-    assert_false(json_true(json_item(json, "a", 0), "on"));
-    assert_null(json_item(json, "a", 2));
-    assert_null(json_item(json, "b", 0));
-    assert_false(json_true(json, "off"));
-    assert_false(json_true(json, "t"));
+    memset(deep, '[', sizeof deep);
+    assert_int_equal(json_parse(deep, sizeof deep, &root, NULL), ERR_BAD_INPUT);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_are_found),
-        cmocka_unit_test(texts_are_unescaped),
-        cmocka_unit_test(elements_are_counted),
-        cmocka_unit_test(what_is_not_there_is_not_found),
-        cmocka_unit_test(raw_values_are_whole),
-        cmocka_unit_test(no_beginning_is_read_past_its_end),
-        cmocka_unit_test(depth_is_bounded),
-        cmocka_unit_test(items_and_truths_are_found),
+        cmocka_unit_test(a_document_is_a_tree),
+        cmocka_unit_test(what_is_cut_is_refused),
+        cmocka_unit_test(refusals_name_the_byte_and_the_reason),
     };
 
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
