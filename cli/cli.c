@@ -246,6 +246,23 @@ int cli_ask(const struct cli_options *o, const char *data, const char *method,
     return rc;
 }
 
+int cli_tell(const struct cli_options *o, const char *data, const char *path,
+             const char *const *pairs, const void *body, size_t len,
+             struct buf *json, struct err *err)
+{
+    struct s3_client *c;
+    int rc = cli_open_admin(o, data, &c, err);
+
+    if (rc == 0) {
+        rc = s3_client_tell(c, path, pairs, body, len, json, err);
+        s3_client_free(c);
+    }
+    if (rc == 0) {
+        buf_char(json, '\0');
+    }
+    return rc;
+}
+
 /* ---- names ---- */
 
 bool cli_is_remote(const char *s)

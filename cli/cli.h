@@ -49,6 +49,8 @@ extern const struct cli_command cli_token;
 extern const struct cli_command cli_node;
 extern const struct cli_command cli_drive;
 extern const struct cli_command cli_explain;
+extern const struct cli_command cli_user;
+extern const struct cli_command cli_key;
 extern const struct cli_command cli_catalogue;
 extern const struct cli_command cli_bucket;
 extern const struct cli_command cli_cluster;
@@ -125,6 +127,11 @@ int cli_open_admin(const struct cli_options *o, const char *data,
 int cli_ask(const struct cli_options *o, const char *data, const char *method,
             const char *path, const char *const *pairs, struct buf *json,
             struct err *err);
+
+/* The same by POST with a body. */
+int cli_tell(const struct cli_options *o, const char *data, const char *path,
+             const char *const *pairs, const void *body, size_t len,
+             struct buf *json, struct err *err);
 
 /* As cli_open, but only the keys; region is set. */
 int cli_credentials(const struct cli_options *o, struct credentials *out,

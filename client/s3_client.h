@@ -216,6 +216,9 @@ int s3_client_abort_upload(struct s3_client *c,
 /* A signed request of a path on the endpoint ("/-/status"); appends the body.
  * @pairs: names and values of the query in turn, ended by NULL, or NULL; a pair
  * whose value is NULL is left out. */
+int s3_client_tell(struct s3_client *c, const char *path,
+                   const char *const *pairs, const void *body, size_t len,
+                   struct buf *out, struct err *err); /* POST with @body */
 int s3_client_ask(struct s3_client *c, const char *method, const char *path,
                   const char *const *pairs, struct buf *out, struct err *err);
 

@@ -425,24 +425,42 @@ int s3_client_copy_object(struct s3_client *c, const char *from_bucket,
     return rc;
 }
 
-int s3_client_ask(struct s3_client *c, const char *method, const char *path,
-                  const char *const *pairs, struct buf *out, struct err *err)
+static int ask_path(struct s3_client *c, struct s3_call *k,
+                    const char *const *pairs, struct buf *out, struct err *err)
 {
-    struct s3_call k = {.method = method, .path = path};
     struct http_response r = {0};
     int rc;
 
     for (; pairs != NULL && pairs[0] != NULL; pairs += 2) {
         if (pairs[1] != NULL) {
-            s3_query(&k, pairs[0], pairs[1]);
+            s3_query(k, pairs[0], pairs[1]);
         }
     }
-    rc = s3_call(c, &k, &r, err);
+    rc = s3_call(c, k, &r, err);
     if (rc == 0) {
         buf_append(out, r.body.data, r.body.len);
         http_response_free(&r);
     }
     return rc;
+}
+
+int s3_client_ask(struct s3_client *c, const char *method, const char *path,
+                  const char *const *pairs, struct buf *out, struct err *err)
+{
+    struct s3_call k = {.method = method, .path = path};
+
+    return ask_path(c, &k, pairs, out, err);
+}
+
+int s3_client_tell(struct s3_client *c, const char *path,
+                   const char *const *pairs, const void *body, size_t len,
+                   struct buf *out, struct err *err)
+{
+    struct s3_body b = {.data = body, .size = len};
+    struct s3_call k = {
+        .method = "POST", .path = path, .body = &b, .conditional = true};
+
+    return ask_path(c, &k, pairs, out, err);
 }
 
 struct fetch {

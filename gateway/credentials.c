@@ -65,18 +65,26 @@ int credentials_save(const char *data, const char *access_key,
     return rc;
 }
 
+void credentials_draw(char access_key[21], char secret_key[41])
+{
+    _Static_assert(ACCESS_KEY_LEN == 20 && SECRET_KEY_LEN == 40, "as it says");
+    access_key[0] = 'G';
+    access_key[1] = 'W';
+    random_text(access_key + 2, ACCESS_KEY_LEN - 2,
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567");
+    random_text(secret_key, SECRET_KEY_LEN,
+                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                "0123456789");
+}
+
 static int make(const char *data, char **access_key, char **secret_key,
                 struct err *err)
 {
-    char access[ACCESS_KEY_LEN + 1] = "GW";
+    char access[ACCESS_KEY_LEN + 1];
     char secret[SECRET_KEY_LEN + 1];
     int rc;
 
-    random_text(access + 2, ACCESS_KEY_LEN - 2,
-                "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567");
-    random_text(secret, SECRET_KEY_LEN,
-                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                "0123456789");
+    credentials_draw(access, secret);
     rc = credentials_save(data, access, secret, err);
     if (rc == 0) {
         *access_key = mem_strdup(access);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cluster/cluster.h"
 #include "crypto/sigv4.h"
+#include "gateway/access.h"
 #include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
 
@@ -25,6 +26,7 @@ struct gateway *gateway_new(const struct server_options *options)
     g->part_min_bytes = options->part_min_bytes;
     g->lock_fd = -1;
     g->rules = bucket_rules_new();
+    g->access = access_new();
     g->start_ms = clock_mono_ms();
     CHECK(pthread_mutex_init(&g->opener_mutex, NULL) == 0);
     latch_cond_init(&g->opener_cond);
@@ -40,6 +42,7 @@ void gateway_free(struct gateway *g)
     free(g->access_key);
     free(g->endpoint);
     bucket_rules_free(g->rules);
+    access_free(g->access);
     pthread_cond_destroy(&g->opener_cond);
     pthread_mutex_destroy(&g->opener_mutex);
     free(g);

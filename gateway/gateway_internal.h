@@ -14,6 +14,7 @@
 #include "erasure/geometry.h"
 #include "gateway/gateway.h"
 
+struct access;
 struct bucket_rules;
 struct buf;
 struct cluster;
@@ -60,6 +61,7 @@ struct gateway {
     struct drives *drives;
     struct object_store *objects;
     struct bucket_rules *rules;
+    struct access *access;
     struct sigv4_keys *keys;
     struct janitor *janitor;
     struct http *http;
@@ -89,6 +91,9 @@ int credentials_load(const char *data, char **access_key, char **secret_key,
 /* Keep those that came with a join in DATA/credentials. */
 int credentials_save(const char *data, const char *access_key,
                      const char *secret_key, struct err *err);
+
+/* A fresh pair of 20 and 40 characters. */
+void credentials_draw(char access_key[21], char secret_key[41]);
 
 /* ---- s3_auth.c ---- */
 

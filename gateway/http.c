@@ -28,9 +28,11 @@
 #include "base/metrics.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "gateway/access.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/http_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_cors.h"
 #include "gateway/s3_upload.h"
 
@@ -140,6 +142,8 @@ static void request_free(struct request *r)
         r->state_free(r->state);
     }
     s3_upload_free(r->upload);
+    access_user_free(r->user);
+    access_bucket_free(r->target);
     for (size_t i = 0; i < r->param_count; i++) {
         free(r->params[i].name);
         free(r->params[i].value);
@@ -307,12 +311,25 @@ void request_done(struct request *r)
 
 static void handle_in_worker(struct request *r)
 {
+    struct err err = {{0}};
+    int rc;
+
+    if (r->recheck) {
+        rc = meta_barrier(r->gateway->meta, &err);
+        if (rc != 0) {
+            reply_err(r, rc, &err);
+        }
+        if (rc != 0 || !s3_authorize(r)) {
+            request_done(r);
+            return;
+        }
+    }
     if (s3_operation(r->op)->body == S3_BODY_XML && !s3_check_document(r)) {
         request_done(r);
         return;
     }
     s3_operation(r->op)->handler(r);
-    if (r->replied) {
+    if (r->replied && s3_operation(r->op)->body != S3_BODY_FAST) {
         request_done(r);
     }
 }
@@ -338,7 +355,7 @@ static void start_operation(struct request *r)
         case S3_BODY_FAST:
             if (r->gateway->cluster != NULL && r->op != S3_OP_Live &&
                 r->op != S3_OP_Ready) {
-                request_in_worker(r, s3_operation(r->op)->handler);
+                request_in_worker(r, handle_in_worker);
             } else {
                 request_handle(r);
             }
@@ -377,9 +394,28 @@ static enum MHD_Result take_body(struct request *r, const char *data,
     return MHD_YES;
 }
 
+static void note_peer(struct request *r)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *a = info != NULL ? info->client_addr : NULL;
+    const void *address = NULL;
+
+    if (a != NULL && a->sa_family == AF_INET) {
+        address = &((const struct sockaddr_in *)(const void *)a)->sin_addr;
+    } else if (a != NULL && a->sa_family == AF_INET6) {
+        address = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+    }
+    if (address != NULL) {
+        inet_ntop(a->sa_family, address, r->peer, sizeof r->peer);
+    }
+}
+
 static enum MHD_Result first_call(struct request *r)
 {
     const char *expect;
+
+    note_peer(r);
 
     if (http_judge_headers(r)) {
         return MHD_YES;

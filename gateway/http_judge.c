@@ -14,6 +14,7 @@
 #include "cluster/cluster.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_post.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_upload.h"
@@ -249,6 +250,12 @@ static bool parse_admin(struct request *r)
         {"GET", "/-/buckets", S3_OP_AdminBucket},
         {"POST", "/-/buckets", S3_OP_AdminBucketSet},
         {"POST", "/-/rebalance", S3_OP_AdminRebalance},
+        {"GET", "/-/users", S3_OP_AdminUsers},
+        {"POST", "/-/users", S3_OP_AdminUserPut},
+        {"DELETE", "/-/users", S3_OP_AdminUserRemove},
+        {"GET", "/-/keys", S3_OP_AdminKeys},
+        {"POST", "/-/keys", S3_OP_AdminKeyPut},
+        {"DELETE", "/-/keys", S3_OP_AdminKeyRemove},
     };
     const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
     bool known = false;
@@ -266,7 +273,7 @@ static bool parse_admin(struct request *r)
         return false;
     }
     return r->op == S3_OP_Live || r->op == S3_OP_Ready ||
-           r->op == S3_OP_Metrics || s3_authenticate(r);
+           r->op == S3_OP_Metrics || (s3_authenticate(r) && s3_authorize(r));
 }
 
 static bool route(struct request *r)
@@ -284,7 +291,9 @@ static bool route(struct request *r)
 
     r->op = s3_route(&in, &refusal, &why);
     if (r->op == S3_OP_NONE) {
-        if (why != NULL) {
+        if (r->user == NULL) { /* nobody learns what there is */
+            reply_error(r, S3_AccessDenied, NULL);
+        } else if (why != NULL) {
             reply_error(r, refusal, "%s", why);
         } else {
             reply_error(r, refusal, NULL);
@@ -371,6 +380,9 @@ bool http_judge_headers(struct request *r)
         reply_error(r, S3_ServiceUnavailable,
                     "the server is starting: it waits for a majority of the "
                     "servers that vote on the catalogue");
+        return false;
+    }
+    if (r->op != S3_OP_Preflight && !s3_post_is(r) && !s3_authorize(r)) {
         return false;
     }
     return judge_body(r);

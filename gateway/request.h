@@ -28,6 +28,8 @@
 #include "gateway/s3_ops.h"
 #include "meta/meta.h"
 
+struct access_bucket;
+struct access_user;
 struct MHD_Connection;
 struct MHD_Response;
 struct gateway;
@@ -73,6 +75,10 @@ struct request {
     char bucket[META_BUCKET_MAX + 1]; /* "" for none */
     char *key;                        /* decoded; NULL for none */
     struct sigv4_auth auth;
+    struct access_user *user;     /* who asks; NULL: nobody knows */
+    struct access_bucket *target; /* of s3_authorize; NULL: none, or unknown */
+    char peer[46];                /* address that it came from; "": unknown */
+    bool recheck; /* to be authorized again, on a worker: s3_access.c */
     uint8_t signing_key[32];
     uint64_t content_length; /* of the HTTP body; 0 when there is none */
     bool has_length;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "crypto/digest.h"
+#include "gateway/access.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
@@ -54,19 +55,30 @@ static bool refuse(struct request *r, enum sigv4_status status,
     return false;
 }
 
-/* Of the root key, or below /-/ of the control key; NULL: it is neither. */
-static const char *secret_of(const struct request *r)
+/* The secret of the key that signed, and in r->user whose it is: root's, also
+ * for the control key below /-/, or a user's. NULL: it is nobody's. */
+static const char *secret_of(struct request *r)
 {
-    const struct gateway *g = r->gateway;
+    struct gateway *g = r->gateway;
 
-    if (strcmp(r->auth.access_key, g->access_key) == 0) {
-        return g->secret_key;
-    }
     if (strcmp(r->auth.access_key, CONTROL_KEY) == 0 &&
         strncmp(r->path, "/-/", 3) == 0 && g->control_secret[0] != '\0') {
+        r->user = access_user(g, g->access_key);
         return g->control_secret;
     }
-    return NULL;
+    r->user = access_user(g, r->auth.access_key);
+    return r->user != NULL ? r->user->secret_key : NULL;
+}
+
+/* The key is nobody's, or it is not known yet whose. */
+static bool unknown_key(struct request *r)
+{
+    if (!atomic_load(&r->gateway->ready)) {
+        reply_error(r, S3_ServiceUnavailable, "the server is starting");
+    } else {
+        reply_error(r, S3_InvalidAccessKeyId, NULL);
+    }
+    return false;
 }
 
 bool s3_authenticate(struct request *r)
@@ -79,13 +91,16 @@ bool s3_authenticate(struct request *r)
     const char *secret;
 
     status = sigv4_parse(&s, &r->auth, &err);
+    if (status == SIGV4_ANONYMOUS && strncmp(r->path, "/-/", 3) != 0) {
+        r->auth.payload = SIGV4_PAYLOAD_UNSIGNED;
+        return true; /* who may be served is for s3_authorize */
+    }
     if (status != SIGV4_OK) {
         return refuse(r, status, &err);
     }
     secret = secret_of(r);
     if (secret == NULL) {
-        reply_error(r, S3_InvalidAccessKeyId, NULL);
-        return false;
+        return unknown_key(r);
     }
     sigv4_keys_get(g->keys, r->auth.access_key, secret, r->auth.date,
                    r->auth.region, r->auth.service, r->signing_key);
@@ -211,8 +226,7 @@ bool s3_authenticate_form(struct request *r, const char *policy,
     }
     secret = secret_of(r);
     if (secret == NULL) {
-        reply_error(r, S3_InvalidAccessKeyId, NULL);
-        return false;
+        return unknown_key(r);
     }
     sigv4_keys_get(g->keys, r->auth.access_key, secret, r->auth.date,
                    r->auth.region, r->auth.service, r->signing_key);

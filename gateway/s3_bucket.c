@@ -15,8 +15,10 @@
 #include <strings.h>
 
 #include "base/text.h"
+#include "gateway/access.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_xml.h"
 
@@ -86,6 +88,16 @@ static bool judge_location(struct request *r)
     return ours;
 }
 
+/* Is the bucket that is there already the asker's own? */
+static bool owns_target(struct request *r)
+{
+    struct access_bucket *b = access_bucket(r->gateway, r->bucket);
+    bool own = b == NULL || strcmp(b->owner, s3_owner_name(r)) == 0;
+
+    access_bucket_free(b);
+    return own;
+}
+
 void s3_create_bucket(struct request *r)
 {
     const char *lock = request_header(r, "x-amz-bucket-object-lock-enabled");
@@ -103,12 +115,15 @@ void s3_create_bucket(struct request *r)
     if (!judge_create_headers(r) || !judge_location(r)) {
         return;
     }
-    command_bucket_create(&r->command, r->bucket, r->gateway->access_key,
-                          r->time_ms);
+    command_bucket_create(&r->command, r->bucket, s3_owner_name(r), r->time_ms);
     if (more.locked) {
         command_add_more(&r->command, 0, &more);
     }
     rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    if (rc == ERR_BUCKET_EXISTS && !owns_target(r)) {
+        reply_error(r, S3_BucketAlreadyExists, NULL);
+        return;
+    }
     /* In us-east-1 AWS answers 200 to the owner who makes a bucket again; but
      * who asks for a lock must not think that an old bucket has it. */
     if (rc != 0 && !(rc == ERR_BUCKET_EXISTS && !more.locked &&
@@ -193,7 +208,7 @@ void s3_get_bucket_location(struct request *r)
 
 void s3_get_acl(struct request *r)
 {
-    const char *access_key = r->gateway->access_key;
+    const char *access_key = s3_target_owner(r);
     struct buf *b;
 
     if (r->key != NULL ? find_object(r) : find_bucket(r)) {
@@ -221,7 +236,6 @@ static const struct {
     const char *root;
     const char *inside;
 } never_set[] = {
-    {"policy", S3_NoSuchBucketPolicy, NULL, NULL},
     {"lifecycle", S3_NoSuchLifecycleConfiguration, NULL, NULL},
     {"website", S3_NoSuchWebsiteConfiguration, NULL, NULL},
     {"encryption", S3_ServerSideEncryptionConfigurationNotFoundError, NULL,

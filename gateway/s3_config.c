@@ -36,6 +36,12 @@ static const struct config {
     {META_CONFIG_NOTIFICATION, S3_OP_GetBucketNotificationConfiguration,
      S3_OP_PutBucketNotificationConfiguration, S3_OP_NONE, 200,
      s3_notification_judge, S3_OK, "NotificationConfiguration"},
+    {META_CONFIG_PUBLIC_ACCESS, S3_OP_GetPublicAccessBlock,
+     S3_OP_PutPublicAccessBlock, S3_OP_DeletePublicAccessBlock, 200,
+     s3_public_access_judge, S3_NoSuchPublicAccessBlockConfiguration, NULL},
+    {META_CONFIG_OWNERSHIP, S3_OP_GetBucketOwnershipControls,
+     S3_OP_PutBucketOwnershipControls, S3_OP_DeleteBucketOwnershipControls, 200,
+     s3_ownership_judge, S3_OwnershipControlsNotFoundError, NULL},
 };
 
 static const struct config *config_of(enum s3_op op)

@@ -32,6 +32,9 @@ s3_config_judge s3_cors_judge;         /* <CORSConfiguration> */
 s3_config_judge s3_logging_judge;      /* <BucketLoggingStatus> */
 s3_config_judge s3_notification_judge; /* <NotificationConfiguration> */
 
+s3_config_judge s3_public_access_judge;
+s3_config_judge s3_ownership_judge;
+
 /* MalformedXML: the table's message, whatever @err said. */
 enum s3_error s3_config_malformed(struct err *err);
 

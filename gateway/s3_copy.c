@@ -17,6 +17,7 @@
 #include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_more.h"
@@ -94,7 +95,17 @@ static bool parse_source(struct request *r, struct source *s)
         }
     }
     buf_free(&name);
-    return good || bad_source(r);
+    if (!good) {
+        return bad_source(r);
+    }
+    if (!s3_may(r,
+                s->which == META_VERSION_CURRENT ? "s3:GetObject"
+                                                 : "s3:GetObjectVersion",
+                s->bucket, s->key)) {
+        reply_error(r, S3_AccessDenied, NULL);
+        return false;
+    }
+    return true;
 }
 
 /* The conditions on the source; a copy answers 412 where a GET would answer

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_more.h"
@@ -138,6 +139,13 @@ static int delete_keys(struct request *r, const struct xml_delete *d,
 
     for (size_t i = 0; i < d->count; i++) {
         outcomes[i] = judge_key(d, i);
+        if (outcomes[i].error == S3_OK &&
+            !s3_may(r,
+                    d->versions[i] != NULL ? "s3:DeleteObjectVersion"
+                                           : "s3:DeleteObject",
+                    r->bucket, d->keys[i])) {
+            outcomes[i].error = S3_AccessDenied;
+        }
         if (outcomes[i].error == S3_OK) {
             keys[count] = d->keys[i];
             etags[count] = d->etags[i];

@@ -19,6 +19,7 @@
 #include "crypto/digest.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
@@ -150,7 +151,7 @@ static void show_object(const struct listing *l, struct buf *b,
     show_checksum_kind(b, e);
     xml_u64(b, "Size", e->size_bytes);
     if (l->owner) {
-        xml_owner(b, "Owner", l->request->gateway->access_key);
+        xml_owner(b, "Owner", s3_target_owner(l->request));
     }
     xml_text(b, "StorageClass", "STANDARD");
     xml_close(b, "Contents");
@@ -159,7 +160,7 @@ static void show_object(const struct listing *l, struct buf *b,
 static void show_upload(const struct listing *l, struct buf *b,
                         const struct meta_list_entry *e)
 {
-    const char *access_key = l->request->gateway->access_key;
+    const char *access_key = s3_target_owner(l->request);
     char id[2 * META_UPLOAD_ID + 1];
     char *algorithm =
         s3_attrs_get(e->attrs, e->attrs_len, "x-amz-checksum-algorithm");
@@ -410,7 +411,7 @@ static void show_version(const struct listing *l, struct buf *b,
         xml_u64(b, "Size", e->size_bytes);
         xml_text(b, "StorageClass", "STANDARD");
     }
-    xml_owner(b, "Owner", l->request->gateway->access_key);
+    xml_owner(b, "Owner", s3_target_owner(l->request));
     xml_close(b, element);
 }
 
@@ -540,7 +541,8 @@ static int show_buckets(struct request *r, const char *prefix,
                           &page, &count, err);
         more = rc == 0 && count == PAGE_MAX;
         for (size_t i = 0; i < count; i++) {
-            if (*next == NULL && text_starts(page[i].name, prefix)) {
+            if (*next == NULL && text_starts(page[i].name, prefix) &&
+                s3_is_owner(r, page[i].owner)) {
                 if (shown == max) {
                     *next = mem_strdup(at);
                     more = false;
@@ -596,7 +598,7 @@ void s3_list_buckets(struct request *r)
         goto out;
     }
     b = reply_xml(r, 200, "ListAllMyBucketsResult");
-    xml_owner(b, "Owner", r->gateway->access_key);
+    xml_owner(b, "Owner", s3_owner_name(r));
     xml_open(b, "Buckets");
     buf_append(b, buckets.data, buckets.len);
     xml_close(b, "Buckets");

@@ -23,6 +23,7 @@
 #include "base/text.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_compose.h"
 #include "gateway/s3_conditions.h"
@@ -189,7 +190,7 @@ static void show_parts(struct request *r, const struct meta_upload *u,
                        bool truncated)
 {
     struct buf *b = reply_xml(r, 200, "ListPartsResult");
-    const char *access_key = r->gateway->access_key;
+    const char *access_key = s3_target_owner(r);
     char hex[2 * META_UPLOAD_ID + 1];
     char *algorithm = s3_attrs_get(u->attrs, u->attrs_len, ALGORITHM);
     char *type = s3_attrs_get(u->attrs, u->attrs_len, TYPE);

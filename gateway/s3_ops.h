@@ -18,6 +18,28 @@
 #ifndef GODWIT_GATEWAY_S3_OPS_H
 #define GODWIT_GATEWAY_S3_OPS_H
 
+/* Users: admin_users.c. */
+#define ADMIN_USER_OPS(X)                       \
+    X(AdminUsers, NONE, admin_users)            \
+    X(AdminUserPut, XML, admin_user_put)        \
+    X(AdminUserRemove, NONE, admin_user_remove) \
+    X(AdminKeys, NONE, admin_keys)              \
+    X(AdminKeyPut, XML, admin_key_put)          \
+    X(AdminKeyRemove, NONE, admin_key_remove)
+
+/* Of who may what with a bucket: s3_policy.c. */
+#define S3_POLICY_OPS(X)                                        \
+    X(GetBucketPolicy, FAST, s3_get_bucket_policy)              \
+    X(PutBucketPolicy, XML, s3_put_bucket_policy)               \
+    X(DeleteBucketPolicy, NONE, s3_delete_bucket_policy)        \
+    X(GetBucketPolicyStatus, FAST, s3_get_bucket_policy_status) \
+    X(GetPublicAccessBlock, FAST, s3_get_bucket_config)         \
+    X(PutPublicAccessBlock, XML, s3_put_bucket_config)          \
+    X(DeletePublicAccessBlock, NONE, s3_delete_bucket_config)   \
+    X(GetBucketOwnershipControls, FAST, s3_get_bucket_config)   \
+    X(PutBucketOwnershipControls, XML, s3_put_bucket_config)    \
+    X(DeleteBucketOwnershipControls, NONE, s3_delete_bucket_config)
+
 /* Documents of a bucket: s3_config.h. */
 #define S3_CONFIG_OPS(X)                                              \
     X(GetBucketTagging, FAST, s3_get_bucket_config)                   \
@@ -43,6 +65,7 @@
     X(GetObjectAcl, FAST, s3_get_acl)                       \
     X(GetBucketAbsent, FAST, s3_get_bucket_absent)          \
     S3_CONFIG_OPS(X)                                        \
+    S3_POLICY_OPS(X)                                        \
     X(ListObjects, NONE, s3_list_objects)                   \
     X(ListObjectsV2, NONE, s3_list_objects_v2)              \
     X(ListObjectVersions, NONE, s3_list_object_versions)    \
@@ -84,7 +107,8 @@
     X(AdminRebalance, NONE, admin_rebalance)                \
     X(AdminDrive, NONE, admin_drive)                        \
     X(AdminBucket, NONE, admin_bucket)                      \
-    X(AdminBucketSet, NONE, admin_bucket_set)
+    X(AdminBucketSet, NONE, admin_bucket_set)               \
+    ADMIN_USER_OPS(X)
 
 enum s3_op {
     S3_OP_NONE,

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_form.h"
 #include "gateway/s3_form_policy.h"
 #include "gateway/s3_router.h"
@@ -81,8 +82,7 @@ static bool judge_policy(struct request *r, const struct s3_form *f,
     char *json;
 
     if (policy == NULL) { /* nobody signed anything */
-        reply_error(r, S3_AccessDenied, NULL);
-        return false;
+        return s3_authorize(r);
     }
     if (s3_form_value(f, "AWSAccessKeyId") != NULL) {
         reply_error(r, S3_InvalidRequest,
@@ -104,7 +104,8 @@ static bool judge_policy(struct request *r, const struct s3_form *f,
         return false;
     }
     if (!s3_authenticate_form(r, policy, s3_form_value(f, "x-amz-credential"),
-                              s3_form_value(f, "x-amz-signature"))) {
+                              s3_form_value(f, "x-amz-signature")) ||
+        !s3_authorize(r)) {
         return false;
     }
     json = mem_alloc(strlen(policy) + 1);

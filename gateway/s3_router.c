@@ -13,11 +13,31 @@ enum level { SERVICE, BUCKET, KEY };
 
 /* Sub-resources that some operation of ours answers. */
 static const char *const known[] = {
-    "uploadId",     "uploads",        "delete",      "attributes", "location",
-    "acl",          "policy",         "lifecycle",   "cors",       "tagging",
-    "website",      "encryption",     "object-lock", "logging",    "accelerate",
-    "notification", "requestPayment", "versioning",  "list-type",  "versions",
-    "retention",    "legal-hold",
+    "uploadId",
+    "uploads",
+    "delete",
+    "attributes",
+    "location",
+    "acl",
+    "policy",
+    "lifecycle",
+    "cors",
+    "tagging",
+    "website",
+    "encryption",
+    "object-lock",
+    "logging",
+    "accelerate",
+    "notification",
+    "requestPayment",
+    "versioning",
+    "list-type",
+    "versions",
+    "retention",
+    "legal-hold",
+    "policyStatus",
+    "publicAccessBlock",
+    "ownershipControls",
 };
 
 /* What S3 has beside, with the sentence that refuses it. */
@@ -32,9 +52,6 @@ static const char *const known[] = {
     X("metadataJournalTable")   \
     X("metadataTable")          \
     X("metrics")                \
-    X("ownershipControls")      \
-    X("policyStatus")           \
-    X("publicAccessBlock")      \
     X("renameObject")           \
     X("replication")            \
     X("restore")                \
@@ -68,7 +85,17 @@ static const struct route {
     {"GET", BUCKET, "versioning", S3_OP_GetBucketVersioning},
     {"PUT", BUCKET, "versioning", S3_OP_PutBucketVersioning},
     {"GET", BUCKET, "acl", S3_OP_GetBucketAcl},
-    {"GET", BUCKET, "policy", S3_OP_GetBucketAbsent},
+    {"GET", BUCKET, "policy", S3_OP_GetBucketPolicy},
+    {"PUT", BUCKET, "policy", S3_OP_PutBucketPolicy},
+    {"DELETE", BUCKET, "policy", S3_OP_DeleteBucketPolicy},
+    {"GET", BUCKET, "policyStatus", S3_OP_GetBucketPolicyStatus},
+    {"GET", BUCKET, "publicAccessBlock", S3_OP_GetPublicAccessBlock},
+    {"PUT", BUCKET, "publicAccessBlock", S3_OP_PutPublicAccessBlock},
+    {"DELETE", BUCKET, "publicAccessBlock", S3_OP_DeletePublicAccessBlock},
+    {"GET", BUCKET, "ownershipControls", S3_OP_GetBucketOwnershipControls},
+    {"PUT", BUCKET, "ownershipControls", S3_OP_PutBucketOwnershipControls},
+    {"DELETE", BUCKET, "ownershipControls",
+     S3_OP_DeleteBucketOwnershipControls},
     {"GET", BUCKET, "lifecycle", S3_OP_GetBucketAbsent},
     {"GET", BUCKET, "website", S3_OP_GetBucketAbsent},
     {"GET", BUCKET, "encryption", S3_OP_GetBucketAbsent},

@@ -28,6 +28,7 @@ int apply_bucket_create(struct step *s)
     bind_u64(q, 4, s->c->time_ms);
     bind_u64(q, 5, s->c->locked ? BUCKET_VERSIONED | BUCKET_LOCKED : 0);
     s->a->state.buckets++;
+    s->a->access_changes++;
     rc = step_run(s, STMT_BUCKET_INSERT, q);
     if (rc == 0 && s->c->locked) {
         rc = version_config_put(s, s->id, META_CONFIG_VERSIONING, enabled,
@@ -85,6 +86,7 @@ int apply_bucket_delete(struct step *s)
     q = meta_db_stmt(s->db, STMT_BUCKET_REMOVE);
     bind_u64(q, 1, id);
     s->a->state.buckets--;
+    s->a->access_changes++;
     return step_run(s, STMT_BUCKET_REMOVE, q);
 }
 
@@ -102,6 +104,7 @@ int apply_bucket_config(struct step *s)
     if (rc != 0 || s->status != 0) {
         return rc;
     }
+    s->a->access_changes++;
     q = meta_db_stmt(s->db, name);
     bind_u64(q, 1, id);
     bind_u64(q, 2, s->c->config);

@@ -164,6 +164,13 @@ int apply_upload_abort(struct step *s);
 int apply_layout_epoch(struct step *s, uint64_t *epoch);
 int apply_layout_set(struct step *s);
 
+/* ---- apply_user.c: a command each ---- */
+
+int apply_user_put(struct step *s);
+int apply_user_remove(struct step *s);
+int apply_key_put(struct step *s);
+int apply_key_remove(struct step *s);
+
 /* ---- apply_cluster.c, apply_drive.c, apply_clock.c: a command of the registry
  * each ---- */
 

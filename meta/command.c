@@ -602,6 +602,12 @@ static void take_fields(struct decoder *d, struct command *c)
         case COMMAND_BUCKET_DELETE:
             take_bucket(d, &c->bucket);
             break;
+        case COMMAND_USER_PUT:
+        case COMMAND_USER_REMOVE:
+        case COMMAND_KEY_PUT:
+        case COMMAND_KEY_REMOVE:
+            decode_user(d, c);
+            break;
         case COMMAND_BUCKET_CONFIG:
             take_bucket_config(d, c);
             break;

@@ -34,6 +34,13 @@ struct err;
 #define META_UPLOAD_ID 16          /* bytes */
 #define META_TAGS_MAX (16 << 10)   /* of one object, in the gateway's coding */
 
+#define META_USER_MAX 64
+#define META_USER_POLICY_MAX (20 << 10)
+#define META_ACCESS_KEY_MIN 3
+#define META_ACCESS_KEY_MAX 128
+#define META_SECRET_KEY_MIN 8
+#define META_SECRET_KEY_MAX 128
+
 /* Of the registry; sizes of ids and digests in bytes. */
 #define META_CLUSTER_ID 16
 #define META_FINGERPRINT 32 /* SHA-256 of a server's public key */
@@ -81,6 +88,10 @@ struct err;
     X(OBJECT_TAGS, 25)    \
     X(OBJECT_RETAIN, 26)  \
     X(OBJECT_HOLD, 27)    \
+    X(USER_PUT, 30)       \
+    X(USER_REMOVE, 31)    \
+    X(KEY_PUT, 32)        \
+    X(KEY_REMOVE, 33)     \
     X(CLOCK_VOTE, 80)
 
 enum command_type {
@@ -88,6 +99,18 @@ enum command_type {
     COMMAND_TABLE(X)
 #undef X
 };
+
+/* A user: made (@create; ERR_EXISTS), or its policy replaced (ERR_NOT_FOUND).
+ * The policy is the gateway's own bytes; none: @policy_len 0. */
+void command_user_put(struct buf *out, const char *name, bool create,
+                      const void *policy, size_t policy_len, uint64_t time_ms);
+/* With all its keys. ERR_NOT_FOUND; ERR_PRECONDITION: it owns buckets. */
+void command_user_remove(struct buf *out, const char *name);
+/* ERR_NOT_FOUND: no such user; ERR_EXISTS: the access key is taken. */
+void command_key_put(struct buf *out, const char *user, const char *access_key,
+                     const char *secret_key, uint64_t time_ms);
+/* ERR_NOT_FOUND. */
+void command_key_remove(struct buf *out, const char *access_key);
 
 /* Conditions on the object that the key names now (unset fields are NULL).
  * Both may be "*" or an ETag without quotes. if_match on a missing key is
@@ -464,6 +487,7 @@ struct command {
     uint32_t drive, weight;
     uint8_t state; /* enum meta_server_state or meta_drive_state */
     bool force;
+    struct command_bytes access_key, secret; /* KEY_PUT, KEY_REMOVE */
     enum meta_config_kind config; /* BUCKET_CONFIG; its value is content */
     /* struct command_more */
     uint64_t version;

@@ -25,6 +25,11 @@ struct command_bytes decode_blob(struct decoder *d, const char *field,
 void decode_time(struct decoder *d, struct command *c);
 void decode_items(struct decoder *d, struct command *c, size_t max);
 
+/* ---- command_user.c ---- */
+
+/* The fields of a command of users and keys. */
+void decode_user(struct decoder *d, struct command *c);
+
 /* ---- command_cluster.c ---- */
 
 /* The fields of a command of the registry; fails for another type. */

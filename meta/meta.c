@@ -100,6 +100,9 @@ int meta_open_database(struct meta *m, struct err *err)
 
     if (rc == 0) {
         rc = meta_apply_init(&m->apply, &m->db, err);
+        /* All that was cached by it may be otherwise in this database. */
+        m->apply.access_changes = atomic_load(&m->access_revision) + 1;
+        atomic_store(&m->access_revision, m->apply.access_changes);
     }
     if (rc == 0) {
         rc = meta_db_open(&m->checkpoint_db, m->db_path, META_DB_READER, err);

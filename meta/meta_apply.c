@@ -153,6 +153,14 @@ static int apply_command(struct step *s)
             return apply_drive_weight(s);
         case COMMAND_LAYOUT_CHANGE:
             return apply_layout_change(s);
+        case COMMAND_USER_PUT:
+            return apply_user_put(s);
+        case COMMAND_USER_REMOVE:
+            return apply_user_remove(s);
+        case COMMAND_KEY_PUT:
+            return apply_key_put(s);
+        case COMMAND_KEY_REMOVE:
+            return apply_key_remove(s);
         case COMMAND_CLOCK_VOTE:
             return apply_clock_vote(s);
     }

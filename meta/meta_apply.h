@@ -24,7 +24,8 @@ struct err;
 struct meta_apply {
     struct meta_db *db;
     struct meta_state state;
-    uint64_t commands; /* applied since start */
+    uint64_t commands;       /* applied since start */
+    uint64_t access_changes; /* ... that meta_access_revision tells */
 };
 
 struct meta_result {

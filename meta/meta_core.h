@@ -113,6 +113,7 @@ struct meta {
     uint64_t applied;    /* ... of the last one done */
     struct meta_state shown;
     uint64_t shown_commands, shown_entries;
+    _Atomic uint64_t access_revision; /* meta_user.h */
     uint64_t term;
     bool is_leader;
     uint32_t leader_server;

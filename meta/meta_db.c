@@ -140,9 +140,19 @@ static const char *const clock_table =
     "CREATE TABLE clock ("
     " one INTEGER PRIMARY KEY CHECK (one = 1), ms INTEGER NOT NULL) STRICT;";
 
+static const char *const users =
+    "CREATE TABLE user ("
+    " name TEXT PRIMARY KEY, created INTEGER NOT NULL,"
+    " policy BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE access_key ("
+    " id TEXT PRIMARY KEY, user TEXT NOT NULL, secret TEXT NOT NULL,"
+    " created INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX access_key_by_user ON access_key (user, id);"
+    "CREATE INDEX bucket_by_owner ON bucket (owner, name);";
+
 #define STEP_MAX 8
 static const char *const *const steps[META_FORMAT][STEP_MAX] = {
-    {&tables}, {&registry}, {&bucket_config, &versions, &clock_table}};
+    {&tables}, {&registry}, {&bucket_config, &versions, &clock_table, &users}};
 
 /* Of a version, in both tables: what moves between them. */
 #define VERSION_COLUMNS                             \
@@ -368,6 +378,21 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_SERVER_COUNT] = "SELECT count(*) FROM server WHERE state <> 2",
     [STMT_SERVER_META_COUNT] =
         "SELECT count(*) FROM server WHERE state <> 2 AND (roles & 4) <> 0",
+    [STMT_USER_GET] = "SELECT name, created, policy FROM user WHERE name = ?1",
+    [STMT_USER_LIST] = "SELECT name, created, policy FROM user ORDER BY name",
+    [STMT_USER_PUT] =
+        "INSERT INTO user VALUES (?1, ?2, ?3)"
+        " ON CONFLICT (name) DO UPDATE SET policy = ?3",
+    [STMT_USER_REMOVE] = "DELETE FROM user WHERE name = ?1",
+    [STMT_BUCKET_OWNED] = "SELECT 1 FROM bucket WHERE owner = ?1 LIMIT 1",
+    [STMT_KEY_GET] =
+        "SELECT id, user, secret, created FROM access_key WHERE id = ?1",
+    [STMT_KEY_LIST] =
+        "SELECT id, user, secret, created FROM access_key"
+        " WHERE user = ?1 ORDER BY id",
+    [STMT_KEY_PUT] = "INSERT INTO access_key VALUES (?1, ?2, ?3, ?4)",
+    [STMT_KEY_REMOVE] = "DELETE FROM access_key WHERE id = ?1",
+    [STMT_KEYS_REMOVE] = "DELETE FROM access_key WHERE user = ?1",
     [STMT_CLOCK_GET] = "SELECT ms FROM clock",
     [STMT_CLOCK_SET] = "INSERT OR REPLACE INTO clock VALUES (1, ?1)",
     [STMT_SERVER_OTHER_META] =

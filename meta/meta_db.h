@@ -105,6 +105,16 @@ struct err;
     X(SERVER_BY_ADDRESS)   \
     X(SERVER_COUNT)        \
     X(SERVER_META_COUNT)   \
+    X(USER_GET)            \
+    X(USER_LIST)           \
+    X(USER_PUT)            \
+    X(USER_REMOVE)         \
+    X(BUCKET_OWNED)        \
+    X(KEY_GET)             \
+    X(KEY_LIST)            \
+    X(KEY_PUT)             \
+    X(KEY_REMOVE)          \
+    X(KEYS_REMOVE)         \
     X(CLOCK_GET)           \
     X(CLOCK_SET)           \
     X(SERVER_OTHER_META)   \

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "meta/meta_internal.h"
+#include "meta/meta_user.h"
 
 struct meta_readers {
     pthread_mutex_t mutex;
@@ -356,27 +357,47 @@ static int bucket_configs(struct meta_db *db, uint64_t id,
     return rc;
 }
 
-int meta_bucket_get(struct meta *m, const char *bucket, struct meta_bucket *out,
-                    struct err *err)
+static int bucket_on(struct meta_db *db, const char *bucket,
+                     struct meta_bucket *out, struct err *err)
 {
-    struct meta_db *db;
-    sqlite3_stmt *s;
-    int rc = meta_read_begin(m, &db, err);
+    sqlite3_stmt *s = meta_db_stmt(db, STMT_BUCKET_GET);
+    int rc;
 
-    if (rc != 0) {
-        return rc;
-    }
     *out = (struct meta_bucket){0};
-    s = meta_db_stmt(db, STMT_BUCKET_GET);
     bind_text(s, 1, bucket, strlen(bucket));
     rc = one_row(db, s, ERR_NO_BUCKET, err);
     if (rc == 0) {
         bucket_row(s, out);
         rc = bucket_configs(db, column_u64(s, 3), out, err);
     }
-    meta_read_end(m, db);
     if (rc != 0) {
         meta_bucket_free(out);
+    }
+    return rc;
+}
+
+int meta_bucket_get(struct meta *m, const char *bucket, struct meta_bucket *out,
+                    struct err *err)
+{
+    struct meta_db *db;
+    int rc = meta_read_begin(m, &db, err);
+
+    if (rc == 0) {
+        rc = bucket_on(db, bucket, out, err);
+        meta_read_end(m, db);
+    }
+    return rc;
+}
+
+int meta_bucket_local(struct meta *m, const char *bucket,
+                      struct meta_bucket *out, struct err *err)
+{
+    struct meta_db *db;
+    int rc = meta_readers_take(meta_readers_of(m), &db, err);
+
+    if (rc == 0) {
+        rc = bucket_on(db, bucket, out, err);
+        meta_read_end(m, db);
     }
     return rc;
 }

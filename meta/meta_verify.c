@@ -253,6 +253,8 @@ static const char *const dumps[] = {
     "SELECT 'zone', * FROM zone ORDER BY id",
     "SELECT 'server', * FROM server ORDER BY id",
     "SELECT 'drive', * FROM drive ORDER BY id",
+    "SELECT 'user', * FROM user ORDER BY name",
+    "SELECT 'access_key', * FROM access_key ORDER BY id",
     "SELECT 'clock', * FROM clock",
     "SELECT 'token', * FROM token ORDER BY hash",
     "SELECT 'sequence', * FROM sqlite_sequence ORDER BY name",

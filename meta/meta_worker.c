@@ -133,6 +133,7 @@ static void apply_all(struct meta *m, struct meta_entry *list)
     m->applied = last > m->applied ? last : m->applied; /* or replayed */
     m->shown = m->apply.state;
     m->shown_commands = m->apply.commands;
+    atomic_store(&m->access_revision, m->apply.access_changes);
     m->shown_entries += count;
     pthread_cond_broadcast(&m->apply_done);
     pthread_mutex_unlock(&m->apply_mutex);

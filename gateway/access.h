@@ -1,0 +1,72 @@
+/* access.h: users and buckets as the judging of requests wants them.
+ *
+ * Read from this server's copy of the catalogue and kept until a user, a key or
+ * a bucket changes in it (meta_access_revision), so nothing is older than that
+ * copy, and nobody is waited for. What is given is counted; give it back.
+ *
+ * Threads: any.
+ */
+#ifndef GODWIT_GATEWAY_ACCESS_H
+#define GODWIT_GATEWAY_ACCESS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "meta/command.h"
+#include "policy/iam.h"
+
+struct access;
+struct err;
+struct gateway;
+struct json;
+
+/* Who asks. Its name owns buckets: a user's, or root's access key. */
+struct access_user {
+    atomic_uint refs;
+    bool root;
+    char name[META_ACCESS_KEY_MAX + 1];
+    char *secret_key;
+    char canonical_id[65];
+    char account[13]; /* 12 digits */
+    char arn[128];
+    char short_arn[128];       /* without the account, as some write it */
+    char account_arn[64];      /* arn:aws:iam::ACCOUNT:root */
+    const char *principals[7]; /* all by which a policy may name it, NULL */
+    struct iam_policy *policy; /* NULL: none of its own */
+};
+
+/* What BlockPublicAcls and so on are called, as a set. */
+enum access_block {
+    ACCESS_BLOCK_ACLS = 1,
+    ACCESS_IGNORE_ACLS = 2,
+    ACCESS_BLOCK_POLICY = 4,
+    ACCESS_RESTRICT = 8,
+};
+
+struct access_bucket {
+    atomic_uint refs;
+    char name[META_BUCKET_MAX + 1];
+    char *owner;
+    struct iam_policy *policy;
+    bool policy_public;
+    unsigned block; /* of enum access_block */
+};
+
+struct access *access_new(void);
+void access_free(struct access *a); /* NULL is nothing */
+
+/* NULL: there is no such access key. */
+struct access_user *access_user(struct gateway *g, const char *access_key);
+void access_user_free(struct access_user *u); /* NULL is nothing */
+/* NULL: this copy has no such bucket. */
+struct access_bucket *access_bucket(struct gateway *g, const char *bucket);
+void access_bucket_free(struct access_bucket *b); /* NULL is nothing */
+
+/* SHA-256 of the name, in hex: what S3 calls a canonical user id. */
+void access_canonical_id(const char *name, char out[65]);
+
+/* The flags of a stored PublicAccessBlockConfiguration. */
+unsigned access_block_of(const void *document, size_t len);
+
+#endif

@@ -1,0 +1,358 @@
+#include "gateway/s3_access.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "gateway/access.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/request.h"
+
+#define ARN_MAX (sizeof "arn:aws:s3:::/" + META_BUCKET_MAX + META_KEY_MAX)
+
+/* ---- what an operation needs ---- */
+
+/* X(operation, action, action on a version that is named or NULL) */
+#define ACTIONS(X)                                                             \
+    X(ListBuckets, "s3:ListAllMyBuckets", NULL)                                \
+    X(CreateBucket, "s3:CreateBucket", NULL)                                   \
+    X(HeadBucket, "s3:ListBucket", NULL)                                       \
+    X(DeleteBucket, "s3:DeleteBucket", NULL)                                   \
+    X(GetBucketLocation, "s3:GetBucketLocation", NULL)                         \
+    X(GetBucketVersioning, "s3:GetBucketVersioning", NULL)                     \
+    X(PutBucketVersioning, "s3:PutBucketVersioning", NULL)                     \
+    X(GetBucketAcl, "s3:GetBucketAcl", NULL)                                   \
+    X(GetObjectAcl, "s3:GetObjectAcl", "s3:GetObjectVersionAcl")               \
+    X(GetBucketTagging, "s3:GetBucketTagging", NULL)                           \
+    X(PutBucketTagging, "s3:PutBucketTagging", NULL)                           \
+    X(DeleteBucketTagging, "s3:PutBucketTagging", NULL)                        \
+    X(GetBucketCors, "s3:GetBucketCORS", NULL)                                 \
+    X(PutBucketCors, "s3:PutBucketCORS", NULL)                                 \
+    X(DeleteBucketCors, "s3:PutBucketCORS", NULL)                              \
+    X(GetBucketLogging, "s3:GetBucketLogging", NULL)                           \
+    X(PutBucketLogging, "s3:PutBucketLogging", NULL)                           \
+    X(GetBucketNotificationConfiguration, "s3:GetBucketNotification", NULL)    \
+    X(PutBucketNotificationConfiguration, "s3:PutBucketNotification", NULL)    \
+    X(GetBucketPolicy, "s3:GetBucketPolicy", NULL)                             \
+    X(PutBucketPolicy, "s3:PutBucketPolicy", NULL)                             \
+    X(DeleteBucketPolicy, "s3:DeleteBucketPolicy", NULL)                       \
+    X(GetBucketPolicyStatus, "s3:GetBucketPolicyStatus", NULL)                 \
+    X(GetPublicAccessBlock, "s3:GetBucketPublicAccessBlock", NULL)             \
+    X(PutPublicAccessBlock, "s3:PutBucketPublicAccessBlock", NULL)             \
+    X(DeletePublicAccessBlock, "s3:PutBucketPublicAccessBlock", NULL)          \
+    X(GetBucketOwnershipControls, "s3:GetBucketOwnershipControls", NULL)       \
+    X(PutBucketOwnershipControls, "s3:PutBucketOwnershipControls", NULL)       \
+    X(DeleteBucketOwnershipControls, "s3:PutBucketOwnershipControls", NULL)    \
+    X(GetObjectLockConfiguration, "s3:GetBucketObjectLockConfiguration", NULL) \
+    X(PutObjectLockConfiguration, "s3:PutBucketObjectLockConfiguration", NULL) \
+    X(ListObjects, "s3:ListBucket", NULL)                                      \
+    X(ListObjectsV2, "s3:ListBucket", NULL)                                    \
+    X(ListObjectVersions, "s3:ListBucketVersions", NULL)                       \
+    X(ListMultipartUploads, "s3:ListBucketMultipartUploads", NULL)             \
+    X(PutObject, "s3:PutObject", NULL)                                         \
+    X(PostObject, "s3:PutObject", NULL)                                        \
+    X(CopyObject, "s3:PutObject", NULL)                                        \
+    X(GetObject, "s3:GetObject", "s3:GetObjectVersion")                        \
+    X(HeadObject, "s3:GetObject", "s3:GetObjectVersion")                       \
+    X(GetObjectAttributes, "s3:GetObjectAttributes",                           \
+      "s3:GetObjectVersionAttributes")                                         \
+    X(DeleteObject, "s3:DeleteObject", "s3:DeleteObjectVersion")               \
+    X(GetObjectTagging, "s3:GetObjectTagging", "s3:GetObjectVersionTagging")   \
+    X(PutObjectTagging, "s3:PutObjectTagging", "s3:PutObjectVersionTagging")   \
+    X(DeleteObjectTagging, "s3:DeleteObjectTagging",                           \
+      "s3:DeleteObjectVersionTagging")                                         \
+    X(GetObjectRetention, "s3:GetObjectRetention", NULL)                       \
+    X(PutObjectRetention, "s3:PutObjectRetention", NULL)                       \
+    X(GetObjectLegalHold, "s3:GetObjectLegalHold", NULL)                       \
+    X(PutObjectLegalHold, "s3:PutObjectLegalHold", NULL)                       \
+    X(CreateMultipartUpload, "s3:PutObject", NULL)                             \
+    X(UploadPart, "s3:PutObject", NULL)                                        \
+    X(UploadPartCopy, "s3:PutObject", NULL)                                    \
+    X(ListParts, "s3:ListMultipartUploadParts", NULL)                          \
+    X(CompleteMultipartUpload, "s3:PutObject", NULL)                           \
+    X(AbortMultipartUpload, "s3:AbortMultipartUpload", NULL)
+
+static const char *pick(bool version, const char *action,
+                        const char *of_version)
+{
+    return version && of_version != NULL ? of_version : action;
+}
+
+/* NULL: judged elsewhere. */
+static const char *action_of(const struct request *r)
+{
+    bool version = request_param(r, "versionId") != NULL;
+
+    switch (r->op) {
+#define X(op, action, of_version) \
+    case S3_OP_##op:              \
+        return pick(version, action, of_version);
+        ACTIONS(X)
+#undef X
+        case S3_OP_GetBucketAbsent: /* of what nobody could set */
+            return r->key != NULL ? "s3:GetObject" : "s3:GetBucketWebsite";
+        default:
+            return NULL;
+    }
+}
+
+/* ---- what a condition may ask of a request ---- */
+
+static const char *user_value(const struct access_user *u, const char *key)
+{
+    if (u == NULL) {
+        return strcasecmp(key, "aws:PrincipalType") == 0 ? "Anonymous" : NULL;
+    }
+    return strcasecmp(key, "aws:username") == 0           ? u->name
+           : strcasecmp(key, "aws:userid") == 0           ? u->canonical_id
+           : strcasecmp(key, "aws:PrincipalArn") == 0     ? u->arn
+           : strcasecmp(key, "aws:PrincipalAccount") == 0 ? u->account
+           : strcasecmp(key, "aws:PrincipalType") == 0
+               ? (u->root ? "Account" : "User")
+               : NULL;
+}
+
+static const char *time_value(const struct request *r, const char *key)
+{
+    static _Thread_local char text[64];
+
+    if (strcasecmp(key, "aws:CurrentTime") == 0) {
+        text_iso8601(r->time_ms, text);
+        return text;
+    }
+    if (strcasecmp(key, "aws:EpochTime") == 0) {
+        snprintf(text, sizeof text, "%llu",
+                 (unsigned long long)r->time_ms / 1000);
+        return text;
+    }
+    return NULL;
+}
+
+/* Keys that are a parameter or a header by another name. */
+static const char *asked_value(const struct request *r, const char *key)
+{
+    static const struct {
+        const char *key, *param, *header;
+    } rows[] = {
+        {"s3:prefix", "prefix", NULL},
+        {"s3:delimiter", "delimiter", NULL},
+        {"s3:max-keys", "max-keys", NULL},
+        {"s3:VersionId", "versionId", NULL},
+        {"aws:UserAgent", NULL, "user-agent"},
+        {"aws:Referer", NULL, "referer"},
+        {"s3:locationconstraint", NULL, NULL},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcasecmp(rows[i].key, key) == 0) {
+            return rows[i].param != NULL    ? request_param(r, rows[i].param)
+                   : rows[i].header != NULL ? request_header(r, rows[i].header)
+                                            : NULL;
+        }
+    }
+    /* s3:x-amz-acl, s3:x-amz-server-side-encryption, ... */
+    return strncasecmp(key, "s3:x-amz-", 9) == 0 ? request_header(r, key + 3)
+                                                 : NULL;
+}
+
+static const char *context(void *arg, const char *key, size_t i)
+{
+    const struct request *r = arg;
+    const char *value;
+
+    if (i > 0) {
+        return NULL;
+    }
+    if (strcasecmp(key, "aws:SourceIp") == 0) {
+        return r->peer[0] != '\0' ? r->peer : NULL;
+    }
+    if (strcasecmp(key, "aws:SecureTransport") == 0) {
+        return r->gateway->options->tls_cert != NULL ? "true" : "false";
+    }
+    if (strcasecmp(key, "s3:authType") == 0) {
+        return r->user == NULL             ? NULL
+               : r->op == S3_OP_PostObject ? "POST"
+               : r->auth.presigned         ? "REST-QUERY-STRING"
+                                           : "REST-HEADER";
+    }
+    if (strcasecmp(key, "s3:signatureversion") == 0) {
+        return r->user != NULL ? "AWS4-HMAC-SHA256" : NULL;
+    }
+    value = user_value(r->user, key);
+    value = value != NULL ? value : time_value(r, key);
+    return value != NULL ? value : asked_value(r, key);
+}
+
+/* ---- judging ---- */
+
+static bool is_about_policy(const char *action)
+{
+    return strcmp(action, "s3:GetBucketPolicy") == 0 ||
+           strcmp(action, "s3:PutBucketPolicy") == 0 ||
+           strcmp(action, "s3:DeleteBucketPolicy") == 0;
+}
+
+/* @b NULL: the bucket is not there (yet), or there is none in question. */
+static bool may(struct request *r, const struct access_bucket *b,
+                const char *action, const char *resource)
+{
+    static const char *const nobody[] = {NULL};
+    const struct access_user *u = r->user;
+    struct iam_request ask = {
+        .action = action,
+        .resource = resource,
+        .principals = u != NULL ? u->principals : nobody,
+        .context = context,
+        .arg = r,
+    };
+    bool owner =
+        u != NULL && (u->root || b == NULL || strcmp(b->owner, u->name) == 0);
+    enum iam_effect own = IAM_NOTHING, of_bucket = IAM_NOTHING;
+
+    if (u != NULL && u->policy != NULL) {
+        own = iam_judge(u->policy, &ask);
+    }
+    if (b != NULL) {
+        of_bucket = iam_judge(b->policy, &ask);
+    }
+    if (own == IAM_DENY) {
+        return false;
+    }
+    if (owner && is_about_policy(action)) {
+        return u->policy == NULL || own == IAM_ALLOW;
+    }
+    if (of_bucket == IAM_DENY) {
+        return false;
+    }
+    if (of_bucket == IAM_ALLOW && !owner && b->policy_public &&
+        (b->block & ACCESS_RESTRICT) != 0) {
+        of_bucket = IAM_NOTHING;
+    }
+    return of_bucket == IAM_ALLOW || own == IAM_ALLOW ||
+           (owner && u->policy == NULL);
+}
+
+static void resource_of(char out[ARN_MAX], const char *bucket, const char *key)
+{
+    snprintf(out, ARN_MAX, "arn:aws:s3:::%s%s%s", bucket,
+             key != NULL ? "/" : "", key != NULL ? key : "");
+}
+
+bool s3_may(struct request *r, const char *action, const char *bucket,
+            const char *key)
+{
+    struct access_bucket *b = access_bucket(r->gateway, bucket);
+    char resource[ARN_MAX];
+    bool good;
+
+    resource_of(resource, bucket, key);
+    good = may(r, b, action, resource);
+    access_bucket_free(b);
+    return good;
+}
+
+bool s3_may_bypass(struct request *r)
+{
+    return s3_may(r, "s3:BypassGovernanceRetention", r->bucket, r->key);
+}
+
+static bool deny(struct request *r, const char *action, const char *resource)
+{
+    if (r->user == NULL) {
+        reply_error(r, S3_AccessDenied, NULL);
+    } else {
+        reply_error(r, S3_AccessDenied,
+                    "User %.128s is not authorized to perform %s on %.256s",
+                    r->user->arn, action, resource);
+    }
+    return false;
+}
+
+/* Does the own policy of who asks allow it? For what concerns no bucket. */
+static bool own_policy_allows(struct request *r, const char *action,
+                              const char *resource)
+{
+    struct iam_request ask = {
+        .action = action, .resource = resource, .context = context, .arg = r};
+
+    return r->user != NULL && iam_judge(r->user->policy, &ask) == IAM_ALLOW;
+}
+
+/* Below /-/: root, and whose policy allows "godwit:" and the operation. */
+static bool authorize_admin(struct request *r)
+{
+    char action[64];
+
+    snprintf(action, sizeof action, "godwit:%s", s3_operation(r->op)->name);
+    return (r->user != NULL && r->user->root) ||
+           own_policy_allows(r, action, "*") || deny(r, action, "this cluster");
+}
+
+/* This server's copy of the catalogue has no such bucket: it may have been made
+ * through another server a moment ago. What runs on a worker asks again there;
+ * a body that comes now cannot wait for that. */
+static bool not_yet(struct request *r)
+{
+    if (s3_operation(r->op)->body == S3_BODY_OBJECT) {
+        reply_error(r, S3_NoSuchBucket, NULL);
+        return false;
+    }
+    r->recheck = true;
+    return true;
+}
+
+/* Could the bucket's policy let nobody in particular do anything? */
+static bool may_be_let_in(struct request *r)
+{
+    struct access_bucket *b = access_bucket(r->gateway, r->bucket);
+    bool may = b != NULL && b->policy != NULL;
+
+    access_bucket_free(b);
+    return may;
+}
+
+bool s3_authorize(struct request *r)
+{
+    const char *action = action_of(r);
+    char resource[ARN_MAX];
+
+    if (strncmp(r->path, "/-/", 3) == 0) {
+        return authorize_admin(r);
+    }
+    if (action == NULL) { /* DeleteObjects: key by key; preflights: by CORS */
+        return r->op != S3_OP_DeleteObjects || r->user != NULL ||
+               may_be_let_in(r) || deny(r, "s3:DeleteObject", r->bucket);
+    }
+    if (r->bucket[0] == '\0' || r->op == S3_OP_CreateBucket) {
+        bool good =
+            r->user != NULL && (r->user->policy == NULL ||
+                                own_policy_allows(r, action, "arn:aws:s3:::*"));
+        return good || deny(r, action, "arn:aws:s3:::*");
+    }
+    access_bucket_free(r->target);
+    r->target = access_bucket(r->gateway, r->bucket);
+    if (r->target == NULL && r->gateway->cluster != NULL && !r->recheck &&
+        !(r->user != NULL && r->user->root)) {
+        return not_yet(r);
+    }
+    resource_of(resource, r->bucket, r->key);
+    return may(r, r->target, action, resource) || deny(r, action, resource);
+}
+
+bool s3_is_owner(struct request *r, const char *owner)
+{
+    return r->user != NULL &&
+           (r->user->root || strcmp(r->user->name, owner) == 0);
+}
+
+const char *s3_target_owner(const struct request *r)
+{
+    return r->target != NULL ? r->target->owner : r->gateway->access_key;
+}
+
+const char *s3_owner_name(const struct request *r)
+{
+    return r->user != NULL ? r->user->name : "anonymous";
+}
