@@ -241,6 +241,57 @@ static void any_member_writes_and_all_read_it_at_once(void **state)
     }
 }
 
+/* Through @by; must go well. */
+static void ask(struct world *w, uint32_t by, struct buf *command,
+                struct meta_proposal *p)
+{
+    struct err err = {{0}};
+    int rc = ERR_UNAVAILABLE;
+
+    for (int i = 0; i < 100 && rc == ERR_UNAVAILABLE; i++) {
+        rc = meta_propose_wait(w->members[by].meta, command, p, &err);
+    }
+    if (rc != 0) {
+        fail_msg("by %u: %s", by, err.text);
+    }
+    buf_clear(command);
+}
+
+static void any_member_is_told_the_version_that_it_made(void **state)
+{
+    static const uint8_t enabled = META_VERSIONING_ENABLED;
+    static const char *const keys[] = {"k", "none"};
+    struct world *w = *state;
+    struct meta_content empty = {.size_bytes = 0};
+    struct command_more more = {.version = META_VERSION_CURRENT};
+    uint8_t codes[META_DELETE_MAX];
+    struct meta_proposal p = {.codes = codes};
+    struct buf b = {0};
+    uint64_t last = 0;
+
+    must_make(w, 1, "versions");
+    command_bucket_config(&b, "versions", META_CONFIG_VERSIONING, &enabled, 1);
+    ask(w, 1, &b, &p);
+    assert_int_equal(p.version, 0);
+    for (uint32_t by = 1; by <= MEMBERS; by++) {
+        command_object_put(&b, "versions", "k", NULL, &empty, "e", NULL, 0, 5);
+        ask(w, by, &b, &p);
+        assert_true(p.version > last);
+        last = p.version;
+        more.version = last;
+        command_object_delete(&b, "versions", "k", NULL, 6);
+        command_add_more(&b, 0, &more);
+        ask(w, by, &b, &p);
+        assert_int_equal(p.version, last);
+        command_objects_delete(&b, "versions", keys, NULL, 2, 7);
+        ask(w, by, &b, &p);
+        assert_true(p.version > last);
+        assert_int_equal(codes[0], META_CODE_MADE_MARKER);
+        assert_int_equal(codes[1], META_CODE_MADE_MARKER);
+    }
+    buf_free(&b);
+}
+
 static void a_lost_leader_is_followed_by_another(void **state)
 {
     struct world *w = *state;
@@ -401,6 +452,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(any_member_writes_and_all_read_it_at_once),
+        TEST(any_member_is_told_the_version_that_it_made),
         TEST(a_lost_leader_is_followed_by_another),
         TEST(without_a_majority_nothing_is_read_or_written),
         TEST(members_are_shown_with_their_roles),

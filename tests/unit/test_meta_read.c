@@ -340,6 +340,107 @@ static void each_manifest_of_many_names_is_visited_once(void **state)
     temp_dir_free(dir);
 }
 
+/* Propose and empty @b; gives the version of the answer. */
+static uint64_t version_of(struct meta *m, struct buf *b)
+{
+    struct meta_proposal p = {0};
+
+    assert_int_equal(meta_propose_wait(m, b, &p, NULL), 0);
+    buf_clear(b);
+    return p.version;
+}
+
+static uint64_t put_version(struct meta *m, uint64_t run)
+{
+    uint8_t manifest[RANDOM_MANIFEST_SIZE];
+    struct meta_content c = {.size_bytes = run,
+                             .manifest = manifest,
+                             .manifest_len = sizeof manifest};
+    struct command_more more = {.tags = "a=1", .tags_len = 3};
+    struct buf b = {0};
+    uint64_t version;
+
+    random_manifest(run, manifest);
+    command_object_put(&b, "b", "k", NULL, &c, "e", "at", 2, 5);
+    command_add_more(&b, 0, &more);
+    version = version_of(m, &b);
+    buf_free(&b);
+    return version;
+}
+
+/* The version @which has @size bytes and is called @version. */
+static void expect_version(struct meta *m, uint64_t which, uint64_t size,
+                           uint64_t version)
+{
+    struct meta_object o;
+
+    assert_int_equal(meta_version_get(m, "b", "k", which, true, &o, NULL), 0);
+    assert_int_equal(o.size_bytes, size);
+    assert_int_equal(o.version, version);
+    assert_int_equal(o.manifest_len, RANDOM_MANIFEST_SIZE);
+    assert_int_equal(o.tags_len, 3);
+    assert_memory_equal(o.tags, "a=1", 3);
+    assert_false(o.is_marker || o.hold || o.hold_said);
+    meta_object_free(&o);
+}
+
+static void versions_are_read_by_number_or_as_null(void **state)
+{
+    static const uint8_t enabled = META_VERSIONING_ENABLED;
+    char *dir = temp_dir_new();
+    struct meta *m = must_open(dir);
+    struct walk w = {0};
+    struct buf b = {0};
+    struct meta_object o;
+    uint64_t first, second, marker;
+
+    (void)state;
+    bucket_create(m, "b");
+    assert_int_equal(put_version(m, 1), 0);
+    expect_version(m, META_VERSION_CURRENT, 1, 0);
+    expect_version(m, META_VERSION_NULL, 1, 0);
+    assert_int_equal(meta_version_get(m, "b", "k", 99, false, &o, NULL),
+                     ERR_NO_VERSION);
+    command_bucket_config(&b, "b", META_CONFIG_VERSIONING, &enabled, 1);
+    version_of(m, &b);
+    expect_version(m, META_VERSION_CURRENT, 1, META_VERSION_NULL);
+    first = put_version(m, 2);
+    second = put_version(m, 3);
+    expect_version(m, META_VERSION_CURRENT, 3, second);
+    expect_version(m, META_VERSION_NULL, 1, META_VERSION_NULL);
+    expect_version(m, first, 2, first);
+    expect_version(m, second, 3, second);
+    command_object_delete(&b, "b", "k", NULL, 70);
+    marker = version_of(m, &b);
+    assert_int_equal(meta_object_get(m, "b", "k", false, &o, NULL),
+                     ERR_NO_KEY);
+    assert_int_equal(meta_version_get(m, "b", "k", 0, false, &o, NULL), 0);
+    assert_true(o.is_marker);
+    assert_int_equal(o.version | META_VERSION_MARKER, marker);
+    assert_int_equal(o.modified_ms, 70);
+    meta_object_free(&o);
+    expect_version(m, second, 3, second);
+    assert_int_equal(meta_version_get(m, "b", "none", 0, false, &o, NULL),
+                     ERR_NO_KEY);
+    assert_int_equal(
+        meta_version_get(m, "b", "none", META_VERSION_NULL, false, &o, NULL),
+        ERR_NO_VERSION);
+    assert_int_equal(meta_version_get(m, "c", "k", 0, false, &o, NULL),
+                     ERR_NO_BUCKET);
+    assert_int_equal(meta_each_manifest(m, walk_one, &w, NULL), 0);
+    assert_int_equal(w.count, 3);
+    for (uint64_t i = 0; i < 300; i++) { /* more than a step of the walk */
+        put_version(m, 10 + i);
+    }
+    w = (struct walk){0};
+    assert_int_equal(meta_each_manifest(m, walk_one, &w, NULL), 0);
+    assert_int_equal(w.count, 303);
+    verify(m);
+    buf_free(&b);
+    meta_close(m);
+    temp_dir_free(dir);
+}
+
 static void the_layout_is_kept(void **state)
 {
     char *dir = temp_dir_new();
@@ -374,6 +475,7 @@ int main(void)
         cmocka_unit_test(uploads_and_their_parts_are_listed),
         cmocka_unit_test(runs_are_known_until_their_garbage_is_done),
         cmocka_unit_test(each_manifest_of_many_names_is_visited_once),
+        cmocka_unit_test(versions_are_read_by_number_or_as_null),
         cmocka_unit_test(the_layout_is_kept),
     };
 
