@@ -14,6 +14,7 @@ struct options {
     bool recursive;
     bool human;
     bool summary;
+    bool versions;
 };
 
 static const struct config_row table[] = {
@@ -23,6 +24,9 @@ static const struct config_row table[] = {
             "Sizes as 1.5 GiB."),
     CLI_ROW(struct options, "summary", BOOL, summary, NULL, 0, 0, NULL,
             "End with the number of objects and their bytes."),
+    CLI_ROW(struct options, "versions", BOOL, versions, NULL, 0, 0, NULL,
+            "List all versions of all keys, newest first, with their ids; * "
+            "marks the latest."),
     CLI_ROWS(struct options),
     CLI_ROWS_END,
 };
@@ -121,6 +125,49 @@ static int list_keys(struct s3_client *c, const struct options *o,
     return 0;
 }
 
+static void print_version(const struct options *o, const struct s3_version *v)
+{
+    char when[40];
+    char size[24];
+
+    printf("%s  %12s  %c %-16s  ", cli_time(v->time_ms, when),
+           v->is_marker ? "DELETED" : cli_size(v->size, o->human, size),
+           v->is_latest ? '*' : ' ', v->version);
+    cli_print_name(v->key);
+    putchar('\n');
+}
+
+/* Every version of what @target begins. */
+static int list_versions(struct s3_client *c, const struct options *o,
+                         const struct cli_target *target, struct totals *t,
+                         struct err *err)
+{
+    struct s3_versions page = {.items = NULL};
+    int rc = 0;
+
+    do {
+        struct s3_list_versions l = {.bucket = target->bucket,
+                                     .prefix = target->key,
+                                     .after_key = page.next_key,
+                                     .after_version = page.next_version};
+        struct s3_versions next;
+        rc = s3_client_list_versions(c, &l, &next, err);
+        s3_versions_free(&page);
+        if (rc != 0) {
+            return rc;
+        }
+        page = next;
+        for (size_t i = 0; i < page.count; i++) {
+            print_version(o, &page.items[i]);
+            t->lines++;
+            t->objects += !page.items[i].is_marker;
+            t->bytes += page.items[i].size;
+        }
+    } while (page.next_key != NULL);
+    s3_versions_free(&page);
+    return 0;
+}
+
 static int list(const struct options *o, const char *name, struct err *err)
 {
     struct cli_target target = {0};
@@ -139,7 +186,8 @@ static int list(const struct options *o, const char *name, struct err *err)
     if (target.bucket[0] == '\0') {
         rc = list_buckets(c, err);
     } else {
-        rc = list_keys(c, o, &target, &t, err);
+        rc = o->versions ? list_versions(c, o, &target, &t, err)
+                         : list_keys(c, o, &target, &t, err);
         if (rc == 0 && t.lines == 0 && target.key[0] != '\0') {
             rc = err_set(err, ERR_NOT_FOUND, "nothing there");
         }
@@ -182,7 +230,8 @@ const struct cli_command cli_ls = {
     "[options] [s3://BUCKET[/PREFIX]]",
     "list buckets or objects",
     "List the buckets, or the objects whose keys begin with PREFIX. Without "
-    "--recursive, keys that go on after the next '/' are shown as one folder. "
+    "--recursive, keys that go on after the next '/' are shown as one folder; "
+    "with --versions none is. "
     "Times are UTC. Exits 1 when nothing begins with PREFIX.",
     table,
     run,

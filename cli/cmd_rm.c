@@ -14,6 +14,7 @@ struct options {
     bool recursive;
     bool force;
     bool bucket;
+    char *version;
 };
 
 static const struct config_row table[] = {
@@ -23,6 +24,8 @@ static const struct config_row table[] = {
             "Remove the bucket too; without --recursive it must be empty."),
     CLI_ROW(struct options, "force", BOOL, force, NULL, 0, 0, NULL,
             "Do not ask, and be content when there is nothing to remove."),
+    CLI_ROW(struct options, "version-id", STRING, version, NULL, 0, 0, "ID",
+            "Remove this version of the one KEY, for good."),
     CLI_ROWS(struct options),
     CLI_ROWS_END,
 };
@@ -138,6 +141,11 @@ static int check_asked(const struct options *o, const struct cli_target *t,
                        "--bucket the bucket",
                        name);
     }
+    if (o->version != NULL &&
+        (t->key[0] == '\0' || o->recursive || o->bucket)) {
+        return err_set(err, ERR_BAD_INPUT, "%s: --version-id goes with one key",
+                       name);
+    }
     if (t->key[0] != '\0' && o->bucket) {
         return err_set(err, ERR_BAD_INPUT,
                        "%s: --bucket goes with s3://BUCKET alone", name);
@@ -160,13 +168,15 @@ static int remove_target(const struct options *o, struct s3_client *c,
     } else if (t->key[0] != '\0') {
         struct s3_info info;
         /* DELETE says nothing of what was not there; a person wants to know. */
-        rc = o->force ? 0
-                      : s3_client_head_object(c, t->bucket, t->key, &info, err);
+        rc = o->force || o->version != NULL
+                 ? 0
+                 : s3_client_head_object(c, t->bucket, t->key, &info, err);
         if (rc == 0) {
-            if (!o->force) {
+            if (!o->force && o->version == NULL) {
                 s3_info_free(&info);
             }
-            rc = s3_client_delete_object(c, t->bucket, t->key, err);
+            rc =
+                s3_client_delete_version(c, t->bucket, t->key, o->version, err);
         }
     }
     if (rc == 0 && o->bucket) {

@@ -9,9 +9,12 @@
 
 struct options {
     struct cli_options common;
+    char *version;
 };
 
 static const struct config_row table[] = {
+    CLI_ROW(struct options, "version-id", STRING, version, NULL, 0, 0, "ID",
+            "Of this version, not the current one."),
     CLI_ROWS(struct options),
     CLI_ROWS_END,
 };
@@ -33,6 +36,9 @@ static bool worth_showing(const char *name)
 
     if (text_starts(name, "x-amz-meta-") || text_starts(name, "X-Amz-Meta-") ||
         strncasecmp(name, "x-amz-checksum-", 15) == 0 ||
+        strncasecmp(name, "x-amz-object-lock-", 18) == 0 ||
+        text_ieq(name, "x-amz-version-id") ||
+        text_ieq(name, "x-amz-tagging-count") ||
         text_ieq(name, "x-amz-storage-class")) {
         return true;
     }
@@ -82,7 +88,7 @@ static int stat_object(const struct options *o, const char *name,
     if (rc != 0) {
         goto err_after_target;
     }
-    rc = s3_client_head_object(c, t.bucket, t.key, &info, err);
+    rc = s3_client_head_version(c, t.bucket, t.key, o->version, &info, err);
     if (rc == 0) {
         print_info(name, &info);
         s3_info_free(&info);

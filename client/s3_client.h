@@ -103,6 +103,35 @@ int s3_client_list_objects(struct s3_client *c, const struct s3_list *l,
                            struct s3_page *out, struct err *err);
 void s3_page_free(struct s3_page *p);
 
+/* All versions and delete markers of what @prefix begins, in order of key, the
+ * newest of each first. */
+struct s3_version {
+    char *key;
+    char *version; /* its id */
+    char *etag;    /* with its quotes; NULL of a marker */
+    uint64_t size;
+    uint64_t time_ms;
+    bool is_marker;
+    bool is_latest;
+};
+struct s3_versions {
+    struct s3_version *items;
+    size_t count;
+    char *next_key; /* of the next page; NULL: this was the last */
+    char *next_version;
+};
+struct s3_list_versions {
+    const char *bucket;
+    const char *prefix;        /* or NULL */
+    const char *after_key;     /* or NULL: the first page */
+    const char *after_version; /* or NULL */
+};
+
+int s3_client_list_versions(struct s3_client *c,
+                            const struct s3_list_versions *l,
+                            struct s3_versions *out, struct err *err);
+void s3_versions_free(struct s3_versions *v);
+
 /* ---- objects ---- */
 
 /* Bytes to send: @size at @data, or of the file @fd from @offset. */
@@ -144,6 +173,11 @@ int s3_client_head_object(struct s3_client *c, const char *bucket,
                           const char *key, struct s3_info *out,
                           struct err *err);
 
+/* As above of a version; NULL the current one. */
+int s3_client_head_version(struct s3_client *c, const char *bucket,
+                           const char *key, const char *version,
+                           struct s3_info *out, struct err *err);
+
 struct s3_get {
     const char *bucket;
     const char *key;
@@ -164,6 +198,10 @@ int s3_client_get_object(struct s3_client *c, const struct s3_get *g,
 
 int s3_client_delete_object(struct s3_client *c, const char *bucket,
                             const char *key, struct err *err);
+/* For good; NULL is as s3_client_delete_object. */
+int s3_client_delete_version(struct s3_client *c, const char *bucket,
+                             const char *key, const char *version,
+                             struct err *err);
 /* Delete at most S3_CLIENT_DELETE_MAX keys. @failed (may be NULL) hears of each
  * that was not. Gives the number of failures in *@failures. */
 int s3_client_delete_objects(struct s3_client *c, const char *bucket,

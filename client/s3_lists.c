@@ -241,6 +241,107 @@ int s3_client_list_objects(struct s3_client *c, const struct s3_list *l,
     return 0;
 }
 
+/* ---- versions ---- */
+
+void s3_versions_free(struct s3_versions *v)
+{
+    for (size_t i = 0; i < v->count; i++) {
+        free(v->items[i].key);
+        free(v->items[i].version);
+        free(v->items[i].etag);
+    }
+    free(v->items);
+    free(v->next_key);
+    free(v->next_version);
+    memset(v, 0, sizeof *v);
+}
+
+static int take_version(struct s3_version *v, const char *leaf,
+                        const char *text, struct err *err)
+{
+    if (strcmp(leaf, "/Key") == 0) {
+        return take_key(&v->key, text, err);
+    }
+    if (strcmp(leaf, "/Size") == 0) {
+        return take_u64(&v->size, text, err);
+    }
+    if (strcmp(leaf, "/VersionId") == 0) {
+        replace(&v->version, mem_strdup(text));
+    } else if (strcmp(leaf, "/ETag") == 0) {
+        replace(&v->etag, mem_strdup(text));
+    } else if (strcmp(leaf, "/IsLatest") == 0) {
+        v->is_latest = strcmp(text, "true") == 0;
+    } else if (strcmp(leaf, "/LastModified") == 0) {
+        text_parse_iso8601(text, &v->time_ms);
+    }
+    return 0;
+}
+
+static int take_versions(void *arg, const char *path, const char *text,
+                         struct err *err)
+{
+    static const char *const elements[] = {"ListVersionsResult/Version",
+                                           "ListVersionsResult/DeleteMarker"};
+    struct s3_versions *v = arg;
+
+    for (size_t i = 0; i < 2; i++) {
+        size_t len = strlen(elements[i]);
+        if (strncmp(path, elements[i], len) != 0 ||
+            (path[len] != '\0' && path[len] != '/')) {
+            continue; /* VersionIdMarker begins alike */
+        }
+        if (text != NULL) {
+            return take_version(&v->items[v->count - 1], path + len, text, err);
+        }
+        if (path[len] == '\0') {
+            v->items = grow(v->items, &v->count, sizeof *v->items);
+            v->items[v->count - 1].is_marker = i == 1;
+        }
+        return 0;
+    }
+    if (text != NULL && strcmp(path, "ListVersionsResult/NextKeyMarker") == 0) {
+        return take_key(&v->next_key, text, err);
+    }
+    if (text != NULL &&
+        strcmp(path, "ListVersionsResult/NextVersionIdMarker") == 0) {
+        replace(&v->next_version, mem_strdup(text));
+    }
+    return 0;
+}
+
+int s3_client_list_versions(struct s3_client *c,
+                            const struct s3_list_versions *l,
+                            struct s3_versions *out, struct err *err)
+{
+    struct s3_call k = {.method = "GET", .bucket = l->bucket};
+    struct s3_versions v = {0};
+    int rc;
+
+    s3_query(&k, "versions", NULL);
+    s3_query(&k, "encoding-type", "url");
+    if (l->prefix != NULL && *l->prefix != '\0') {
+        s3_query(&k, "prefix", l->prefix);
+    }
+    if (l->after_key != NULL) {
+        s3_query(&k, "key-marker", l->after_key);
+    }
+    if (l->after_version != NULL) {
+        s3_query(&k, "version-id-marker", l->after_version);
+    }
+    rc = call_and_walk(c, &k, take_versions, &v, err);
+    for (size_t i = 0; rc == 0 && i < v.count; i++) {
+        if (v.items[i].key == NULL || v.items[i].version == NULL) {
+            rc = err_set(err, ERR_CORRUPT, "response: a version has no name");
+        }
+    }
+    if (rc != 0) {
+        s3_versions_free(&v);
+        return rc;
+    }
+    *out = v;
+    return 0;
+}
+
 /* ---- multipart uploads ---- */
 
 static int take_upload_id(void *arg, const char *path, const char *text,

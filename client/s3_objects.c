@@ -108,14 +108,26 @@ void s3_info_free(struct s3_info *i)
 int s3_client_head_object(struct s3_client *c, const char *bucket,
                           const char *key, struct s3_info *out, struct err *err)
 {
+    return s3_client_head_version(c, bucket, key, NULL, out, err);
+}
+
+int s3_client_head_version(struct s3_client *c, const char *bucket,
+                           const char *key, const char *version,
+                           struct s3_info *out, struct err *err)
+{
     struct s3_call k = {.method = "HEAD", .bucket = bucket, .key = key};
     int rc;
 
+    if (version != NULL) {
+        s3_query(&k, "versionId", version);
+    }
     s3_call_header(&k, "x-amz-checksum-mode", "ENABLED");
     memset(out, 0, sizeof *out);
     rc = s3_call(c, &k, &out->response, err);
     if (rc == ERR_NOT_FOUND) {
-        return err_set(err, ERR_NO_KEY, "no such key (or bucket)");
+        return err_set(
+            err, ERR_NO_KEY,
+            version != NULL ? "no such version" : "no such key (or bucket)");
     }
     if (rc == 0 && !read_info(out)) {
         s3_info_free(out);
@@ -315,8 +327,18 @@ int s3_client_get_object(struct s3_client *c, const struct s3_get *g,
 int s3_client_delete_object(struct s3_client *c, const char *bucket,
                             const char *key, struct err *err)
 {
+    return s3_client_delete_version(c, bucket, key, NULL, err);
+}
+
+int s3_client_delete_version(struct s3_client *c, const char *bucket,
+                             const char *key, const char *version,
+                             struct err *err)
+{
     struct s3_call k = {.method = "DELETE", .bucket = bucket, .key = key};
 
+    if (version != NULL) {
+        s3_query(&k, "versionId", version);
+    }
     return s3_call_plain(c, &k, err);
 }
 

@@ -722,3 +722,59 @@ def test_what_is_wrong_with_a_lock(s3, raw, versioned, locked):
         reply = raw.request("PUT", locked, "k", query=[("retention", "")],
                             body=body)
         assert (reply.status, reply.code) == (400, "MalformedXML")
+
+
+# ---- the store ----
+
+
+def test_versions_outlive_a_crash_and_leave_nothing(make_server):
+    s = make_server("--gc-interval", "200ms", "--gc-delay", "300ms")
+    s3 = s.client()
+    s3.create_bucket(Bucket="bkt")
+    keep(s3, "bkt")
+    bodies = [blob(200000, i) for i in range(5)]
+    ids = [put(s3, "bkt", "k", body, Tagging=f"n={i}")
+           for i, body in enumerate(bodies)]
+    marker = s3.delete_object(Bucket="bkt", Key="k")["VersionId"]
+    s.restart(kill=True)
+    for i, version in enumerate(ids):
+        assert read(s3, "bkt", "k", version) == bodies[i]
+        assert tags(s3, "bkt", "k", version) == {"n": str(i)}
+    assert s.stop() == 0
+    s.verify()
+    s.start()
+    s3.delete_objects(Bucket="bkt", Delete={"Objects": [
+        {"Key": "k", "VersionId": v} for v in ids[:4] + [marker]]})
+    assert read(s3, "bkt", "k") == bodies[4]
+    s3.delete_object(Bucket="bkt", Key="k", VersionId=ids[4])
+    time.sleep(2)  # garbage is collected
+    s3.delete_bucket(Bucket="bkt")
+    assert s.stop() == 0
+    s.verify()
+
+
+def test_the_command_line_shows_and_removes_versions(server, s3, versioned):
+    one, two = put(s3, versioned, "a b", b"1"), put(s3, versioned, "a b",
+                                                    b"22")
+    marker = s3.delete_object(Bucket=versioned, Key="a b")["VersionId"]
+    put(s3, versioned, "other", Tagging="a=1")
+    lines = server.cli("ls", "--versions", f"s3://{versioned}").stdout.decode(
+        ).splitlines()
+    assert [line.split()[2:] for line in lines[:3]] == [
+        ["DELETED", "*", marker, "a", "b"], ["2", two, "a", "b"],
+        ["1", one, "a", "b"]]
+    assert len(lines) == 4
+    target = f"s3://{versioned}/a b"
+    assert server.cli("stat", target, check=False).returncode == 1
+    out = server.cli("stat", "--version-id", one, target).stdout
+    assert one.encode() in out and b"1 (1 B)" in out, out
+    assert b"x-amz-tagging-count: 1" in server.cli(
+        "stat", f"s3://{versioned}/other").stdout.lower()
+    server.cli("rm", "--version-id", marker, target)
+    assert read(s3, versioned, "a b") == b"22"
+    server.cli("rm", "--version-id", two, target)
+    assert read(s3, versioned, "a b") == b"1"
+    for more in (["--recursive"], ["--bucket"]):
+        result = server.cli("rm", *more, "--version-id", one,
+                            f"s3://{versioned}/a b", check=False)
+        assert result.returncode == 2

@@ -412,8 +412,7 @@ static void versions_are_read_by_number_or_as_null(void **state)
     expect_version(m, second, 3, second);
     command_object_delete(&b, "b", "k", NULL, 70);
     marker = version_of(m, &b);
-    assert_int_equal(meta_object_get(m, "b", "k", false, &o, NULL),
-                     ERR_NO_KEY);
+    assert_int_equal(meta_object_get(m, "b", "k", false, &o, NULL), ERR_NO_KEY);
     assert_int_equal(meta_version_get(m, "b", "k", 0, false, &o, NULL), 0);
     assert_true(o.is_marker);
     assert_int_equal(o.version | META_VERSION_MARKER, marker);
