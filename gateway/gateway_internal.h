@@ -65,8 +65,9 @@ struct gateway {
     struct sigv4_keys *keys;
     struct janitor *janitor;
     struct http *http;
-    atomic_uint streams; /* replies from drives: sets window sizes */
-    atomic_uint uploads; /* OBJECT bodies being received: sets chunk sizes */
+    atomic_uint streams;   /* replies from drives: sets window sizes */
+    atomic_ullong told_ms; /* of janitor.c: when the catalogue last was */
+    atomic_uint uploads;   /* OBJECT bodies being received: sets chunk sizes */
 };
 
 /* ---- admin.c ---- */
@@ -153,6 +154,10 @@ int reply_stream(struct request *r, int status, uint64_t size,
 /* Background work: garbage, abandoned uploads, orphans, idle memory. */
 struct janitor *janitor_start(struct gateway *g);
 void janitor_stop(struct janitor *j);
+/* Alone: see that what is proposed next is judged by a clock at most a second
+ * behind; does not wait. In a cluster retention may end some seconds late. Any
+ * thread. */
+void janitor_tell_time(struct gateway *g);
 
 /* ---- gateway.c ---- */
 

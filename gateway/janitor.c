@@ -193,6 +193,40 @@ static bool leads(const struct janitor *j)
     return stats.leader;
 }
 
+#define TOLD_AGAIN_MS 1000
+
+struct telling {
+    struct meta_proposal proposal;
+    struct buf command;
+};
+
+static void told(struct meta_proposal *p)
+{
+    struct telling *t = LIST_OF(p, struct telling, proposal);
+
+    buf_free(&t->command);
+    free(t);
+}
+
+void janitor_tell_time(struct gateway *g)
+{
+    struct command_clock vote = {.time_ms = clock_vouch_ms()};
+    uint64_t now = clock_mono_ms();
+    unsigned long long last = atomic_load(&g->told_ms);
+    struct telling *t;
+
+    if (g->cluster != NULL || now - last < TOLD_AGAIN_MS ||
+        !atomic_compare_exchange_strong(&g->told_ms, &last, now)) {
+        return;
+    }
+    t = mem_alloc(sizeof *t);
+    command_clock_vote(&t->command, &vote, 1);
+    t->proposal.command = t->command.data;
+    t->proposal.command_len = t->command.len;
+    t->proposal.done = told;
+    meta_propose(g->meta, &t->proposal);
+}
+
 /* Alone: what time it is for retention; in a cluster the leader's keeper asks
  * all (cluster/keeper.c). */
 static void tell_time(struct janitor *j, uint64_t now)

@@ -61,6 +61,9 @@ void s3_delete_object(struct request *r)
         command_add_more(&r->command, 0, &more);
     }
     s3_put_conditions_free(&held);
+    if (more.version != META_VERSION_CURRENT) {
+        janitor_tell_time(r->gateway);
+    }
     request_propose(r, deleted);
 }
 
@@ -161,6 +164,7 @@ static int delete_keys(struct request *r, const struct xml_delete *d,
                                r->time_ms);
         if (more.versions != NULL) {
             command_add_more(&r->command, 0, &more);
+            janitor_tell_time(r->gateway);
         }
         rc = meta_propose_wait(r->gateway->meta, &r->command, &proposal, err);
     }

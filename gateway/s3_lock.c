@@ -235,6 +235,7 @@ static void set(struct request *r, enum command_type type,
     struct err err = {{0}};
     int rc;
 
+    janitor_tell_time(r->gateway);
     command_object_set(&r->command, type, r->bucket, r->key, more, r->time_ms);
     rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
     if (rc == 0) {
