@@ -106,6 +106,42 @@ def test_what_one_takes_all_have(healthy, request):
         assert healthy.raw(j).list_keys(name) == {}
 
 
+def test_versions_are_the_same_on_all(healthy, request):
+    name = bucket_of(request, healthy.raw(0))
+    reply = healthy.raw(1).request(
+        "PUT", name, query=[("versioning", "")],
+        body=b"<VersioningConfiguration><Status>Enabled</Status>"
+             b"</VersioningConfiguration>")
+    assert reply.status == 200, reply
+    made = []
+    for i, size in enumerate(SIZES[:5]):
+        reply = healthy.raw(i % 3).put(name, "k", blob(size, i),
+                                       {"x-amz-tagging": f"n={i}"})
+        made.append((reply.headers["x-amz-version-id"], blob(size, i)))
+    assert len({version for version, _ in made}) == len(made)
+    reply = healthy.raw(2).delete(name, "k")
+    assert reply.headers["x-amz-delete-marker"] == "true"
+    marker = reply.headers["x-amz-version-id"]
+    for j in range(3):
+        assert healthy.raw(j).get(name, "k").headers[
+            "x-amz-version-id"] == marker
+        for version, body in made:
+            reply = healthy.raw(j).get(name, "k",
+                                       query=[("versionId", version)])
+            assert (reply.status, reply.body) == (200, body)
+            assert reply.headers["x-amz-tagging-count"] == "1"
+        listing = healthy.raw(j).request("GET", name,
+                                         query=[("versions", "")])
+        assert listing.body.count(b"<Version>") == len(made)
+        assert listing.body.count(b"<DeleteMarker>") == 1
+    for i, version in enumerate([marker] + [v for v, _ in made]):
+        reply = healthy.raw(i % 3).request("DELETE", name, "k",
+                                           query=[("versionId", version)])
+        assert reply.status == 204
+        assert reply.headers["x-amz-version-id"] == version
+    assert healthy.raw(0).request("DELETE", name).status == 204
+
+
 def test_status_shows_every_server_on_every_server(healthy):
     for member in healthy.members:
         text = member.cli("status")
