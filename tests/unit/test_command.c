@@ -26,6 +26,7 @@
 
 #define GOLDEN "tests/golden/commands-v1.bin"
 #define GOLDEN_CLUSTER "tests/golden/commands-cluster-v1.bin"
+#define GOLDEN_MORE "tests/golden/commands-more-v1.bin"
 #define KINDS 23
 #define FIRST_CLUSTER 13
 
@@ -779,6 +780,66 @@ static void options_stand_behind_the_fields_of_any_command(void **state)
     buf_free(&b);
 }
 
+/* One of each command that takes options, each option at least once. */
+static void encode_more(int i, struct buf *out)
+{
+    static const uint64_t versions[] = {META_VERSION_NULL, 7 << 20};
+    static const enum command_type sets[] = {
+        COMMAND_OBJECT_TAGS, COMMAND_OBJECT_RETAIN, COMMAND_OBJECT_HOLD};
+    const char *keys[] = {"a", "b"};
+    struct command_more more = {.lock = META_LOCK_NONE};
+
+    switch (i) {
+        case 0:
+            command_bucket_create(out, "bucket", "owner", 1);
+            more.locked = true;
+            break;
+        case 1:
+            command_objects_delete(out, "bucket", keys, NULL, 2, 2);
+            more.versions = versions;
+            more.bypass = true;
+            break;
+        case 2:
+            command_upload_create(out, "bucket", "key", upload, "at", 2, 3);
+            more.tags = "a=1&b=2";
+            more.tags_len = 7;
+            more.lock = META_LOCK_COMPLIANCE;
+            more.retain_ms = 1798761600000;
+            more.hold = true;
+            break;
+        default:
+            more.version = 9 << 20;
+            command_object_set(out, sets[i - 3], "bucket", "key", &more, 4);
+            return;
+    }
+    command_add_more(out, 0, &more);
+}
+
+static void the_golden_file_of_options_is_written_and_read_the_same(
+    void **state)
+{
+    struct buf all = {0}, one = {0}, have = {0};
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct command c;
+        buf_clear(&one);
+        encode_more(i, &one);
+        must_decode(&one, &c);
+        put_blob(&all, one.data, one.len);
+    }
+    if (getenv("GOLDEN_WRITE") != NULL) {
+        assert_int_equal(fs_write(GOLDEN_MORE, all.data, all.len, 0644, NULL),
+                         0);
+    }
+    assert_int_equal(fs_read(GOLDEN_MORE, 1 << 20, &have, NULL), 0);
+    assert_int_equal(have.len, all.len);
+    assert_memory_equal(have.data, all.data, all.len);
+    buf_free(&all);
+    buf_free(&one);
+    buf_free(&have);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -798,6 +859,8 @@ int main(void)
         cmocka_unit_test(a_damaged_batch_is_corrupt),
         cmocka_unit_test(the_golden_files_are_written_and_read_the_same),
         cmocka_unit_test(options_stand_behind_the_fields_of_any_command),
+        cmocka_unit_test(
+            the_golden_file_of_options_is_written_and_read_the_same),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
