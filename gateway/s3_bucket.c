@@ -6,7 +6,7 @@
  *
  * Source: AWS S3 API Reference, CreateBucket, HeadBucket, DeleteBucket,
  * GetBucketLocation, GetBucketAcl, GetObjectAcl,
- * GetBucketPolicy, GetBucketLifecycleConfiguration,
+ * GetBucketPolicy,
  * GetBucketWebsite, GetBucketEncryption,
  * GetBucketAccelerateConfiguration, GetBucketRequestPayment.
  */
@@ -236,7 +236,6 @@ static const struct {
     const char *root;
     const char *inside;
 } never_set[] = {
-    {"lifecycle", S3_NoSuchLifecycleConfiguration, NULL, NULL},
     {"website", S3_NoSuchWebsiteConfiguration, NULL, NULL},
     {"encryption", S3_ServerSideEncryptionConfigurationNotFoundError, NULL,
      NULL},

@@ -1,6 +1,7 @@
 /* What a bucket is told to be: documents put, got and deleted.
  *
  * Source: AWS S3 API Reference, PutBucketTagging, PutBucketCors,
+ * PutBucketLifecycleConfiguration,
  * PutBucketLogging, PutBucketNotificationConfiguration and their Get and
  * Delete.
  */
@@ -31,6 +32,9 @@ static const struct config {
     {META_CONFIG_CORS, S3_OP_GetBucketCors, S3_OP_PutBucketCors,
      S3_OP_DeleteBucketCors, 200, s3_cors_judge, S3_NoSuchCORSConfiguration,
      NULL},
+    {META_CONFIG_LIFECYCLE, S3_OP_GetBucketLifecycleConfiguration,
+     S3_OP_PutBucketLifecycleConfiguration, S3_OP_DeleteBucketLifecycle, 200,
+     s3_lifecycle_judge, S3_NoSuchLifecycleConfiguration, NULL},
     {META_CONFIG_LOGGING, S3_OP_GetBucketLogging, S3_OP_PutBucketLogging,
      S3_OP_NONE, 200, s3_logging_judge, S3_OK, "BucketLoggingStatus"},
     {META_CONFIG_NOTIFICATION, S3_OP_GetBucketNotificationConfiguration,

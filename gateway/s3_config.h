@@ -29,6 +29,7 @@ typedef enum s3_error s3_config_judge(const void *p, size_t len,
 
 s3_config_judge s3_tagging_judge;      /* <Tagging> */
 s3_config_judge s3_cors_judge;         /* <CORSConfiguration> */
+s3_config_judge s3_lifecycle_judge;    /* <LifecycleConfiguration> */
 s3_config_judge s3_logging_judge;      /* <BucketLoggingStatus> */
 s3_config_judge s3_notification_judge; /* <NotificationConfiguration> */
 

@@ -48,6 +48,9 @@
     X(GetBucketCors, FAST, s3_get_bucket_config)                      \
     X(PutBucketCors, XML, s3_put_bucket_config)                       \
     X(DeleteBucketCors, NONE, s3_delete_bucket_config)                \
+    X(GetBucketLifecycleConfiguration, FAST, s3_get_bucket_config)    \
+    X(PutBucketLifecycleConfiguration, XML, s3_put_bucket_config)     \
+    X(DeleteBucketLifecycle, NONE, s3_delete_bucket_config)           \
     X(GetBucketLogging, FAST, s3_get_bucket_config)                   \
     X(PutBucketLogging, XML, s3_put_bucket_config)                    \
     X(GetBucketNotificationConfiguration, FAST, s3_get_bucket_config) \

@@ -348,3 +348,41 @@ def test_a_policy_bounds_the_file(s3, raw, bucket, size, code):
     reply = post_form(raw, bucket, fields, blob(size))
     assert (reply.status, reply.code) == (400 if code else 204, code)
     assert raw.head(bucket, "k").status == (404 if code else 200)
+
+
+# ---- lifecycle ----
+
+def test_lifecycle_rules_are_kept(s3, bucket):
+    with refused(404, "NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(Bucket=bucket)
+    rules = [
+        {"ID": "a", "Status": "Enabled", "Filter": {"Prefix": "log/"},
+         "Expiration": {"Days": 30}},
+        {"ID": "b", "Status": "Disabled", "Filter": {"And": {
+            "Prefix": "x", "Tags": [{"Key": "k", "Value": "v"}],
+            "ObjectSizeGreaterThan": 10, "ObjectSizeLessThan": 20}},
+         "NoncurrentVersionExpiration": {"NoncurrentDays": 3,
+                                         "NewerNoncurrentVersions": 2}},
+        {"ID": "c", "Status": "Enabled", "Filter": {},
+         "Expiration": {"ExpiredObjectDeleteMarker": True},
+         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}},
+    ]
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    got = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert got == rules
+    with refused(501, "NotImplemented"):
+        s3.put_bucket_lifecycle_configuration(
+            Bucket=bucket, LifecycleConfiguration={"Rules": [
+                {"Status": "Enabled", "Filter": {}, "Transitions": [
+                    {"Days": 1, "StorageClass": "GLACIER"}]}]})
+    with refused(400, "InvalidArgument"):
+        s3.put_bucket_lifecycle_configuration(
+            Bucket=bucket, LifecycleConfiguration={"Rules": [
+                {"Status": "Enabled", "Filter": {},
+                 "Expiration": {"Days": 0}}]})
+    assert s3.get_bucket_lifecycle_configuration(
+        Bucket=bucket)["Rules"] == rules
+    s3.delete_bucket_lifecycle(Bucket=bucket)
+    with refused(404, "NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(Bucket=bucket)

@@ -17,10 +17,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static s3_config_judge *const judges[] = {
-    s3_tagging_judge,
-    s3_cors_judge,
-    s3_logging_judge,
-    s3_notification_judge,
+    s3_tagging_judge, s3_cors_judge,         s3_lifecycle_judge,
+    s3_logging_judge, s3_notification_judge,
 };
 #define JUDGES (sizeof judges / sizeof judges[0])
 
