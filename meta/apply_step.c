@@ -61,6 +61,7 @@ void step_version_row(sqlite3_stmt *q, struct version_row *v)
     }
     v->body = column_u64(q, VERSION_COLUMN_BODY);
     v->size_bytes = column_u64(q, VERSION_COLUMN_SIZE);
+    v->modified_ms = column_u64(q, VERSION_COLUMN_MODIFIED);
     v->seq = column_u64(q, VERSION_COLUMN_SEQ);
     v->flags = column_u64(q, VERSION_COLUMN_FLAGS);
     v->lock = (uint8_t)sqlite3_column_int(q, VERSION_COLUMN_LOCK);

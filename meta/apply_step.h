@@ -60,6 +60,7 @@ struct version_row {
     size_t etag_len;
     uint64_t body;
     uint64_t size_bytes;
+    uint64_t modified_ms;
     uint64_t seq;
     uint64_t flags; /* VERSION_* */
     uint8_t lock;
@@ -152,6 +153,7 @@ int apply_object_put(struct step *s);
 int apply_object_delete(struct step *s);
 int apply_objects_delete(struct step *s);
 int apply_object_copy(struct step *s);
+int apply_expire(struct step *s); /* apply_expire.c */
 int apply_object_set(struct step *s);
 int apply_upload_create(struct step *s);
 int apply_part_put(struct step *s);

@@ -187,6 +187,24 @@ void command_objects_delete(struct buf *out, const char *bucket,
     }
 }
 
+void command_expire(struct buf *out, const char *bucket,
+                    const struct command_expiry *items, size_t count,
+                    uint64_t time_ms)
+{
+    CHECK(count <= META_DELETE_MAX);
+    command_put_head(out, COMMAND_EXPIRE);
+    put_text(out, bucket);
+    put_u64(out, time_ms);
+    put_u32(out, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        put_text(out, items[i].key);
+        put_u64(out, items[i].version);
+        put_u64(out, items[i].modified_ms);
+        put_u64(out, items[i].size_bytes);
+        put_u64(out, items[i].due_ms);
+    }
+}
+
 void command_object_copy(struct buf *out, const char *src_bucket,
                          const char *src_key, uint64_t body, const char *bucket,
                          const char *key,
@@ -418,6 +436,14 @@ static void take_one_item(struct decoder *d, enum command_type type,
             out->key = decode_text(d, "key", 1, META_KEY_MAX, false);
             out->etag = decode_text(d, "etag", 0, META_ETAG_MAX, true);
             break;
+        case COMMAND_EXPIRE:
+            out->key = decode_text(d, "key", 1, META_KEY_MAX, false);
+            decode_note(d, "expiry");
+            out->version = get_u64(&d->r);
+            out->modified_ms = get_u64(&d->r);
+            out->size_bytes = get_u64(&d->r);
+            out->due_ms = get_u64(&d->r);
+            break;
         case COMMAND_UPLOAD_COMPLETE:
             decode_note(d, "part number");
             out->number = get_u32(&d->r);
@@ -625,6 +651,7 @@ static void take_fields(struct decoder *d, struct command *c)
             take_name(d, c);
             decode_time(d, c);
             break;
+        case COMMAND_EXPIRE:
         case COMMAND_OBJECTS_DELETE:
             take_bucket(d, &c->bucket);
             decode_time(d, c);

@@ -92,6 +92,7 @@ struct err;
     X(USER_REMOVE, 31)    \
     X(KEY_PUT, 32)        \
     X(KEY_REMOVE, 33)     \
+    X(EXPIRE, 50)         \
     X(CLOCK_VOTE, 80)
 
 enum command_type {
@@ -426,6 +427,21 @@ void command_drive_state(struct buf *out, uint16_t drive,
                          bool force);
 /* ERR_NOT_FOUND, ERR_PRECONDITION: it was removed. @weight > 0. */
 void command_drive_weight(struct buf *out, uint16_t drive, uint32_t weight);
+/* What the rules of a bucket have ended: of up to META_DELETE_MAX versions, by
+ * ids of META_VERSION_*. One is only let go when it is still what was seen, of
+ * that time and size; when the cluster's time has reached @due_ms; and when
+ * nothing retains it. META_VERSION_CURRENT deletes what the key names, as its
+ * bucket has it; any other one is removed for good, if the key does not name
+ * it. ERR_NO_BUCKET; all else is left as it is, without a word. */
+struct command_expiry {
+    const char *key;
+    uint64_t version;
+    uint64_t modified_ms, size_bytes;
+    uint64_t due_ms;
+};
+void command_expire(struct buf *out, const char *bucket,
+                    const struct command_expiry *items, size_t count,
+                    uint64_t time_ms);
 /* What the clocks of servers say, in order of their ids; alone one, of any id.
  * The cluster's time becomes what a majority of the living servers that keep
  * the catalogue have reached, if that is later. ERR_PRECONDITION: no majority
@@ -499,12 +515,13 @@ struct command {
 };
 
 struct command_item {
-    struct command_bytes key;  /* OBJECTS_DELETE */
+    struct command_bytes key;  /* OBJECTS_DELETE, EXPIRE */
     struct command_bytes etag; /* OBJECTS_DELETE, UPLOAD_COMPLETE */
     uint32_t number;           /* UPLOAD_COMPLETE; CLOCK_VOTE: server */
     uint64_t id;               /* GARBAGE_DONE; CLOCK_VOTE: its time */
     uint32_t weight;           /* CLUSTER_INIT, SERVER_JOIN */
     const uint8_t *uuid;       /* CLUSTER_INIT, SERVER_JOIN */
+    uint64_t version, modified_ms, size_bytes, due_ms; /* EXPIRE */
 };
 
 /* Decode one whole command, items included; ERR_BAD_INPUT says what is wrong

@@ -161,6 +161,8 @@ static int apply_command(struct step *s)
             return apply_key_put(s);
         case COMMAND_KEY_REMOVE:
             return apply_key_remove(s);
+        case COMMAND_EXPIRE:
+            return apply_expire(s);
         case COMMAND_CLOCK_VOTE:
             return apply_clock_vote(s);
     }
