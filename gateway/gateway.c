@@ -13,6 +13,7 @@
 #include "gateway/access.h"
 #include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/lifecycle.h"
 
 #define STOP_GRACE_MS 10000
 
@@ -38,6 +39,7 @@ void gateway_free(struct gateway *g)
     if (g->secret_key != NULL) {
         mem_wipe(g->secret_key, strlen(g->secret_key));
     }
+    lifecycle_free(g->lifecycle);
     free(g->secret_key);
     free(g->access_key);
     free(g->endpoint);
@@ -96,6 +98,7 @@ static int start_http(struct gateway *g, struct err *err)
 
     g->keys = sigv4_keys_new();
     admin_register_metrics(g);
+    g->lifecycle = lifecycle_new(g);
     rc = http_start(g, &g->http, err);
     if (rc != 0) {
         return rc;

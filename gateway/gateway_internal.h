@@ -21,6 +21,7 @@ struct cluster;
 struct drives;
 struct http;
 struct janitor;
+struct lifecycle;
 struct meta;
 struct meta_registry;
 struct object_bytes;
@@ -64,6 +65,7 @@ struct gateway {
     struct access *access;
     struct sigv4_keys *keys;
     struct janitor *janitor;
+    struct lifecycle *lifecycle;
     struct http *http;
     atomic_uint streams;   /* replies from drives: sets window sizes */
     atomic_ullong told_ms; /* of janitor.c: when the catalogue last was */

@@ -94,6 +94,8 @@ const struct config_row server_table[] = {
         "Age at which shards that nothing names are collected."),
     ROW("upload-expiry", DURATION, upload_expiry_ms, "7d", 100, 3650 * DAY,
         "TIME", "Age at which unfinished multipart uploads are aborted."),
+    ROW("lifecycle-interval", DURATION, lifecycle_interval_ms, "1h", 100, DAY,
+        "TIME", "How often buckets are gone through by their lifecycle rules."),
     ROW("scrub-interval", DURATION, scrub_interval_ms, "30d", 0, 3650 * DAY,
         "TIME", "Time in which every shard is read and checked; 0: never."),
     ROW("hedge", DURATION, hedge_ms, "50ms", 1, 60 * SECOND, "TIME",

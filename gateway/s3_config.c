@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/lifecycle.h"
 #include "gateway/request.h"
 #include "gateway/s3_tags.h"
 #include "gateway/s3_xml.h"
@@ -136,6 +137,10 @@ static void set_config(struct request *r, const struct config *c,
                           value->data != NULL ? value->data : (uint8_t *)"",
                           value->len);
     rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    if (rc == 0 && c->kind == META_CONFIG_LIFECYCLE) {
+        lifecycle_learn(r->gateway->lifecycle, r->bucket, value->data,
+                        value->len);
+    }
     if (rc != 0) {
         reply_err(r, rc, &err);
     } else {

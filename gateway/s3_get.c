@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/lifecycle.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
@@ -100,6 +101,10 @@ static void reply_object_headers(struct request *r, const struct get *g,
     reply_header(r, "Accept-Ranges", "bytes");
     s3_attrs_reply(r, g->object.attrs, g->object.attrs_len, checksum);
     s3_more_reply(r, &g->object);
+    if (request_param(r, "versionId") == NULL) { /* of the current one only */
+        lifecycle_reply(r, g->object.size_bytes, g->object.modified_ms,
+                        g->object.tags, g->object.tags_len);
+    }
     if (request_param(r, "partNumber") != NULL && g->object.parts > 0) {
         reply_header(r, "x-amz-mp-parts-count", "%u", g->object.parts);
     }

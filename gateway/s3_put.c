@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/lifecycle.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
@@ -15,6 +16,14 @@
 #include "gateway/s3_post.h"
 #include "gateway/s3_upload.h"
 #include "gateway/s3_version.h"
+
+static void reply_expiry(struct request *r)
+{
+    const char *tags = request_header(r, "x-amz-tagging");
+
+    lifecycle_reply(r, s3_upload_content(r->upload)->size_bytes, r->time_ms,
+                    tags, tags != NULL ? strlen(tags) : 0);
+}
 
 static void reply_stored(struct request *r)
 {
@@ -37,6 +46,9 @@ static void reply_stored(struct request *r)
     }
     reply_header(r, "ETag", "\"%s\"", s3_upload_etag(r->upload));
     s3_version_reply_made(r, r->proposal.version);
+    if (r->op != S3_OP_UploadPart) {
+        reply_expiry(r);
+    }
     if (s3_upload_checksum(r->upload, &kind, value)) {
         reply_header(r, s3_checksum_header(kind), "%s", value);
         if (r->op != S3_OP_UploadPart) {

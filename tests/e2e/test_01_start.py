@@ -22,7 +22,8 @@ def test_help_names_every_command_and_flag():
     for flag in ("data", "listen", "drives", "drive", "ec", "region",
                  "domain", "tls-cert", "tls-key", "memory", "segment-bytes",
                  "reserve", "header-timeout", "body-timeout", "gc-interval",
-                 "orphan-age", "upload-expiry", "scrub-interval"):
+                 "orphan-age", "upload-expiry", "scrub-interval",
+                 "lifecycle-interval"):
         assert f"--{flag}" in server.stdout, flag
 
 

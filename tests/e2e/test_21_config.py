@@ -2,10 +2,17 @@
 boto3 for what it sends; our own client for documents and headers it does
 not."""
 import os
+import sys
+import time
 
 import pytest
 
-from util import blob, etag, md5, need, refused, run
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                             "../cluster"))
+
+from server import Server
+from wall_clock import WallClock, why_not
+from util import blob, etag, eventually, md5, need, refused, run
 
 NS = "http://s3.amazonaws.com/doc/2006-03-01/"
 
@@ -386,3 +393,178 @@ def test_lifecycle_rules_are_kept(s3, bucket):
     s3.delete_bucket_lifecycle(Bucket=bucket)
     with refused(404, "NoSuchLifecycleConfiguration"):
         s3.get_bucket_lifecycle_configuration(Bucket=bucket)
+
+
+def lifecycle(*rules):
+    return ("<LifecycleConfiguration>" + "".join(
+        f"<Rule><ID>{name}</ID><Status>Enabled</Status>{body}</Rule>"
+        for name, body in rules) + "</LifecycleConfiguration>").encode()
+
+
+def days(prefix, n):
+    return (f"<Filter><Prefix>{prefix}</Prefix></Filter>"
+            f"<Expiration><Days>{n}</Days></Expiration>")
+
+
+def test_answers_tell_when_an_object_expires(s3, raw, bucket):
+    put_document(raw, bucket, "lifecycle", lifecycle(
+        ("a b", days("log/", 3)),
+        ("tagged", "<Filter><Tag><Key>k</Key><Value>v</Value></Tag></Filter>"
+                   "<Expiration><Days>1</Days></Expiration>")))
+
+    def told(n, rule):
+        day = (int(time.time()) // 86400 + n + 1) * 86400
+        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(day))
+        return f'expiry-date="{date}", rule-id="{rule}"'
+
+    for size in (1, 100000):
+        reply = raw.put(bucket, "log/x", b"x" * size)
+        assert reply.headers["x-amz-expiration"] == told(3, "a%20b")
+        for reply in (raw.get(bucket, "log/x"), raw.head(bucket, "log/x")):
+            assert reply.headers["x-amz-expiration"] == told(3, "a%20b")
+    reply = raw.put(bucket, "log/y", b"x", [("x-amz-tagging", "k=v&a=b")])
+    assert reply.headers["x-amz-expiration"] == told(1, "tagged")
+    assert raw.head(bucket, "log/y").headers["x-amz-expiration"] == (
+        told(1, "tagged"))
+    assert "x-amz-expiration" not in raw.put(bucket, "x", b"x").headers
+    s3.delete_bucket_lifecycle(Bucket=bucket)
+    assert "x-amz-expiration" not in raw.head(bucket, "log/x").headers
+
+
+class Year:
+    """A store whose clock a test moves from day to day. It believes a clock
+    only from its start on, so each day is a start."""
+
+    def __init__(self, tmp):
+        self.clock = WallClock(tmp)
+        self.server = Server(
+            flags=["--lifecycle-interval", "100ms", "--gc-interval", "100ms",
+                   "--gc-delay", "0s"], env=self.clock.env())
+        self.day = 0
+
+    def go_to(self, day):
+        self.server.stop()
+        self.day = day
+        self.clock.set(day * 86400)
+        self.server.start()
+
+    def request(self, *args, **more):
+        return self.server.raw().request(
+            *args, now=time.time() + self.day * 86400, **more)
+
+    def walked(self):
+        """Two rounds have begun and one has ended since this was called."""
+        time.sleep(1)
+
+    def keys(self, bucket):
+        reply = self.request("GET", bucket, query=[("list-type", "2")])
+        return [e.text for e in reply.xml.iter("Key")]
+
+    def versions(self, bucket):
+        root = self.request("GET", bucket, query=[("versions", "")]).xml
+        return [(e.tag, e.findtext("Key"), e.findtext("IsLatest"))
+                for e in root if e.tag in ("Version", "DeleteMarker")]
+
+
+@pytest.fixture
+def year(tmp):
+    if why_not():
+        pytest.skip(why_not())
+    y = Year(tmp)
+    yield y
+    y.server.close()
+
+
+def test_a_year_of_expiry(year):
+    b = "plain"
+    year.request("PUT", b)
+    for key in ("log/a", "log/b", "keep", "year"):
+        assert year.request("PUT", b, key, body=key.encode()).status == 200
+    assert year.request("PUT", b, "log/big", body=b"x" * 100000).status == 200
+    upload = year.request("POST", b, "up", query=[("uploads", "")])
+    assert upload.status == 200
+    reply = year.request("PUT", b, query=[("lifecycle", "")], body=lifecycle(
+        ("month", days("log/", 30)), ("year", days("year", 365)),
+        ("parts", "<Filter/><AbortIncompleteMultipartUpload>"
+                  "<DaysAfterInitiation>400</DaysAfterInitiation>"
+                  "</AbortIncompleteMultipartUpload>")))
+    assert reply.status == 200, reply
+    every = ["keep", "log/a", "log/b", "log/big", "year"]
+    year.walked()
+    assert year.keys(b) == every
+    year.go_to(29)
+    year.walked()
+    assert year.keys(b) == every
+    # Written again: its month begins anew.
+    assert year.request("PUT", b, "log/b", body=b"log/b").status == 200
+    year.go_to(32)
+    eventually(lambda: year.keys(b) == ["keep", "log/b", "year"])
+    year.walked()
+    assert year.keys(b) == ["keep", "log/b", "year"]
+    year.go_to(62)
+    eventually(lambda: year.keys(b) == ["keep", "year"])
+    year.go_to(367)
+    eventually(lambda: year.keys(b) == ["keep"])
+    assert year.request("GET", b, "keep").body == b"keep"
+
+
+def test_versions_and_markers_expire(year):
+    b = "kept"
+    year.request("PUT", b)
+    reply = year.request(
+        "PUT", b, query=[("versioning", "")],
+        body=b"<VersioningConfiguration><Status>Enabled</Status>"
+             b"</VersioningConfiguration>")
+    assert reply.status == 200, reply
+    for body in (b"1", b"2", b"3"):
+        year.request("PUT", b, "k", body=body)
+    reply = year.request("PUT", b, query=[("lifecycle", "")], body=lifecycle(
+        ("old", "<Filter/><NoncurrentVersionExpiration><NoncurrentDays>5"
+                "</NoncurrentDays><NewerNoncurrentVersions>1"
+                "</NewerNoncurrentVersions></NoncurrentVersionExpiration>"),
+        ("new", days("", 20)),
+        ))
+    assert reply.status == 200, reply
+    year.walked()
+    assert len(year.versions(b)) == 3
+    year.go_to(7)
+    eventually(lambda: year.versions(b) == [("Version", "k", "true"),
+                                            ("Version", "k", "false")])
+    assert year.request("GET", b, "k").body == b"3"
+    year.go_to(22)  # the current one expires by a marker
+    eventually(lambda: year.versions(b)[:1] == [("DeleteMarker", "k", "true")])
+    assert year.request("GET", b, "k").status == 404
+    reply = year.request("PUT", b, query=[("lifecycle", "")], body=lifecycle(
+        ("old", "<Filter/><Expiration><ExpiredObjectDeleteMarker>true"
+                "</ExpiredObjectDeleteMarker></Expiration>"
+                "<NoncurrentVersionExpiration><NoncurrentDays>5"
+                "</NoncurrentDays></NoncurrentVersionExpiration>")))
+    assert reply.status == 200, reply
+    year.walked()
+    eventually(lambda: len(year.versions(b)) == 2)
+    year.go_to(29)  # nothing is left below the marker, so it goes too
+    eventually(lambda: year.versions(b) == [])
+
+
+def test_unfinished_uploads_are_aborted_by_rule(year):
+    b = "uploads"
+    year.request("PUT", b)
+    year.server.flags += ["--upload-expiry", "3650d"]
+    year.go_to(0)
+    assert year.request("POST", b, "up/a", query=[("uploads", "")]).status == (
+        200)
+    assert year.request("POST", b, "other", query=[("uploads", "")]).status == (
+        200)
+    year.request("PUT", b, query=[("lifecycle", "")], body=lifecycle((
+        "parts", "<Filter><Prefix>up/</Prefix></Filter>"
+                 "<AbortIncompleteMultipartUpload><DaysAfterInitiation>2"
+                 "</DaysAfterInitiation></AbortIncompleteMultipartUpload>")))
+
+    def uploads():
+        reply = year.request("GET", b, query=[("uploads", "")])
+        return [e.findtext("Key") for e in reply.xml.iter("Upload")]
+
+    year.walked()
+    assert uploads() == ["other", "up/a"]
+    year.go_to(4)
+    eventually(lambda: uploads() == ["other"])

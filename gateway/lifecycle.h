@@ -1,0 +1,39 @@
+/* lifecycle.h: the rules of buckets, at work.
+ *
+ * The janitor walks the buckets every lifecycle_interval_ms: it learns their
+ * rules, from which answers tell when an object will expire, and where the
+ * catalogue is led it lets go of what is due, in batches. The walk decides
+ * nothing: what it proposes is judged again in apply (meta/apply_expire.c), by
+ * the cluster's time and against what is there then.
+ *
+ * Threads: lifecycle_round the janitor's; all others any. A lock inside.
+ */
+#ifndef GODWIT_GATEWAY_LIFECYCLE_H
+#define GODWIT_GATEWAY_LIFECYCLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct gateway;
+struct lifecycle;
+struct request;
+
+struct lifecycle *lifecycle_new(struct gateway *g);
+void lifecycle_free(struct lifecycle *l);
+
+/* Walk all buckets once; end what is due when @leader. Stops early when
+ * @stopping says so. */
+void lifecycle_round(struct lifecycle *l, bool leader,
+                     bool (*stopping)(void *arg), void *arg);
+
+/* The rules of a bucket were set here (@len 0: removed). */
+void lifecycle_learn(struct lifecycle *l, const char *bucket, const void *value,
+                     size_t len);
+
+/* Add x-amz-expiration to a reply about r->key, if a rule ends it. @tags are as
+ * the catalogue keeps them. */
+void lifecycle_reply(struct request *r, uint64_t size_bytes,
+                     uint64_t modified_ms, const void *tags, size_t tags_len);
+
+#endif
