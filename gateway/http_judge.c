@@ -4,6 +4,7 @@
  * AWS "Virtual hosting of buckets".
  */
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,8 +353,27 @@ static bool judge_body(struct request *r)
     }
 }
 
+/* By TLS, or from this machine. */
+static bool is_private(const struct request *r)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *a = info != NULL ? info->client_addr : NULL;
+
+    if (r->gateway->options->tls_cert != NULL) {
+        return true;
+    }
+    if (a != NULL && a->sa_family == AF_INET) {
+        return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 ==
+               127;
+    }
+    return a != NULL && a->sa_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
+}
+
 bool http_judge_headers(struct request *r)
 {
+    r->is_private = is_private(r);
     if (!check_headers(r) || !parse_params(r)) {
         return false;
     }

@@ -82,6 +82,7 @@ struct request {
     uint8_t signing_key[32];
     uint64_t content_length; /* of the HTTP body; 0 when there is none */
     bool has_length;
+    bool is_private;          /* nobody between can read it: TLS, or loopback */
     bool chunked;             /* Transfer-Encoding: chunked */
     struct buf document;      /* of XML operations */
     struct s3_upload *upload; /* of OBJECT operations */

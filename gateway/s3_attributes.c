@@ -9,10 +9,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
 #include "base/text.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
+#include "gateway/s3_sse.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
 
@@ -209,7 +211,9 @@ void s3_get_object_attributes(struct request *r)
 {
     struct meta_object object = {0};
     uint64_t which, max, after;
+    uint8_t key[AEAD_KEY] = {0};
     unsigned wanted;
+    bool sealed;
 
     if (!s3_version_param(r, &which) || !parse_wanted(r, &wanted) ||
         !number_header(r, "x-amz-max-parts", PARTS_PAGE_MAX, &max) ||
@@ -220,6 +224,9 @@ void s3_get_object_attributes(struct request *r)
     if (!s3_version_get(r, which, false, &object)) {
         return;
     }
-    show(r, &object, wanted, after, max);
+    if (s3_sse_open(r, &object, &sealed, key)) {
+        show(r, &object, wanted, after, max);
+    }
+    mem_wipe(key, sizeof key);
     meta_object_free(&object);
 }

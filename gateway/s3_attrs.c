@@ -10,6 +10,8 @@
 #include "base/text.h"
 #include "base/wire.h"
 #include "gateway/request.h"
+#include "gateway/s3_sse.h"
+#include "gateway/s3_upload.h"
 
 #define ATTRS_VERSION 1
 /* Room that s3_attrs_from leaves for the checksum, which is added later. */
@@ -235,8 +237,18 @@ static bool judge_redirect(struct request *r, const char *value)
     return false;
 }
 
+/* SSE-C of an upload that is sealed already. */
+static bool is_heeded(const struct request *r, const char *name)
+{
+    return r->upload != NULL && s3_upload_sse(r->upload) != NULL &&
+           strncasecmp(name, "x-amz-server-side-encryption-customer-", 38) == 0;
+}
+
 static bool judge_header(struct request *r, const char *name, const char *value)
 {
+    if (is_heeded(r, name)) {
+        return true;
+    }
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         if (header_fits(name, refused[i].name) &&
             (refused[i].value == NULL ||
@@ -377,7 +389,8 @@ static bool reply_one(void *arg, const char *name, const char *value)
 {
     struct back *b = arg;
 
-    if (text_starts(name, CHECKSUM_PREFIX) && !b->with_checksum) {
+    if ((text_starts(name, CHECKSUM_PREFIX) && !b->with_checksum) ||
+        text_starts(name, S3_SSE_HIDDEN)) {
         return true;
     }
     for (size_t i = 0; i < KEPT; i++) {

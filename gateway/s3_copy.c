@@ -24,6 +24,7 @@
 #include "gateway/s3_range.h"
 #include "gateway/s3_reader.h"
 #include "gateway/s3_router.h"
+#include "gateway/s3_sse.h"
 #include "gateway/s3_upload.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
@@ -145,6 +146,12 @@ static bool read_source(struct request *r, struct source *s, bool with_content)
     }
     if (s->object.is_marker) {
         reply_error(r, S3_NoSuchKey, NULL);
+        return false;
+    }
+    if (s3_sse_is_sealed(&s->object)) {
+        reply_error(r, S3_NotImplemented,
+                    "to copy an object that is encrypted with a key of the "
+                    "client's is not implemented");
         return false;
     }
     return judge_source(r, s);

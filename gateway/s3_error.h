@@ -57,6 +57,9 @@
     X(InvalidBucketName, 400, "The specified bucket is not valid.")            \
     X(InvalidDigest, 400,                                                      \
       "The Content-MD5 or checksum value that you specified is not valid.")    \
+    X(InvalidEncryptionAlgorithmError, 400,                                    \
+      "The encryption request that you specified is not valid. The valid "     \
+      "value is AES256.")                                                      \
     X(InvalidPart, 400,                                                        \
       "One or more of the specified parts could not be found. The part "       \
       "might not have been uploaded, or the specified entity tag might not "   \

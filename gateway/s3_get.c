@@ -20,6 +20,7 @@
 #include "gateway/s3_more.h"
 #include "gateway/s3_range.h"
 #include "gateway/s3_reader.h"
+#include "gateway/s3_sse.h"
 #include "gateway/s3_version.h"
 
 /* A GET under way: what is read, and how far it is. */
@@ -29,6 +30,8 @@ struct get {
     uint64_t left;   /* how many are */
     int status;
     struct s3_reader reader;
+    bool sealed; /* with: */
+    uint8_t key[AEAD_KEY];
 };
 
 static void get_free(void *state)
@@ -36,6 +39,7 @@ static void get_free(void *state)
     struct get *g = state;
 
     s3_reader_close(&g->reader);
+    mem_wipe(g->key, sizeof g->key);
     meta_object_free(&g->object);
     free(g);
 }
@@ -208,7 +212,8 @@ static void stream_in_worker(struct request *r)
     g->reader = (struct s3_reader){.gateway = r->gateway,
                                    .object = &g->object,
                                    .offset = g->offset,
-                                   .left = g->left};
+                                   .left = g->left,
+                                   .key = g->sealed ? g->key : NULL};
     rc = reply_stream(r, g->status, g->left, next, &err);
     if (rc == ERR_NOT_FOUND) {
         rc = ERR_NO_KEY; /* replaced and collected since the row was read */
@@ -229,7 +234,8 @@ static bool find(struct request *r, struct get *g, bool with_content)
     uint64_t which;
 
     if (!s3_version_param(r, &which) ||
-        !s3_version_get(r, which, with_content, &g->object)) {
+        !s3_version_get(r, which, with_content, &g->object) ||
+        !s3_sse_open(r, &g->object, &g->sealed, g->key)) {
         return false;
     }
     result = s3_conditions_get(request_header(r, "if-match"),

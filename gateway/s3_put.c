@@ -14,6 +14,7 @@
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_more.h"
 #include "gateway/s3_post.h"
+#include "gateway/s3_sse.h"
 #include "gateway/s3_upload.h"
 #include "gateway/s3_version.h"
 
@@ -45,6 +46,9 @@ static void reply_stored(struct request *r)
         reply(r, 200);
     }
     reply_header(r, "ETag", "\"%s\"", s3_upload_etag(r->upload));
+    if (s3_upload_sse(r->upload) != NULL) {
+        s3_sse_reply(r, s3_upload_sse(r->upload));
+    }
     s3_version_reply_made(r, r->proposal.version);
     if (r->op != S3_OP_UploadPart) {
         reply_expiry(r);
@@ -80,6 +84,9 @@ void s3_put_object(struct request *r)
     if (s3_upload_checksum(r->upload, &kind, value)) {
         s3_attrs_add(&attrs, s3_checksum_header(kind), value);
         s3_attrs_add(&attrs, "x-amz-checksum-type", "FULL_OBJECT");
+    }
+    if (s3_upload_sse(r->upload) != NULL) {
+        s3_sse_attrs(s3_upload_sse(r->upload), &attrs);
     }
     command_object_put(&r->command, r->bucket, r->key, &condition,
                        s3_upload_content(r->upload), s3_upload_etag(r->upload),

@@ -1,9 +1,12 @@
 #include "gateway/s3_reader.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/s3_sse.h"
 #include "object/object_get.h"
 
 static void close_run(struct s3_reader *s)
@@ -14,6 +17,59 @@ static void close_run(struct s3_reader *s)
     }
     meta_part_free(&s->part);
     s->bytes = NULL;
+    s->segment_left = 0;
+}
+
+/* Open the segments of a run that hold s->run_left bytes from s->run_offset. */
+static int open_sealed(struct s3_reader *s, const uint8_t *manifest,
+                       size_t manifest_len, struct err *err)
+{
+    static const uint8_t prefix[AEAD_PREFIX] = {0};
+    uint64_t first = s->run_offset / AEAD_SEGMENT;
+    uint64_t last = (s->run_offset + s->run_left - 1) / AEAD_SEGMENT;
+    uint64_t end = (last + 1) * S3_SSE_SEALED;
+    uint64_t sealed = s3_sse_sealed_bytes(s->run_size);
+
+    if (s->stream == NULL) {
+        s->stream = aead_stream_new(s->key, prefix);
+        s->segment = mem_alloc(S3_SSE_SEALED);
+    }
+    end = end < sealed ? end : sealed;
+    return object_get_open(s->gateway->objects, manifest, manifest_len,
+                           first * S3_SSE_SEALED, end - first * S3_SSE_SEALED,
+                           &s->get, err);
+}
+
+/* Read and open the segment that holds s->run_offset. */
+static int next_segment(struct s3_reader *s, struct err *err)
+{
+    uint64_t number = s->run_offset / AEAD_SEGMENT;
+    uint64_t start = number * AEAD_SEGMENT;
+    uint64_t rest = s->run_size - start;
+    size_t plain = rest < AEAD_SEGMENT ? (size_t)rest : AEAD_SEGMENT;
+    size_t skip = (size_t)(s->run_offset - start);
+    size_t have = 0, got = 0;
+    int rc = 0;
+
+    while (rc == 0 && have < plain + AEAD_TAG) {
+        rc = object_get_read(s->get, s->segment + have, plain + AEAD_TAG - have,
+                             &got, err);
+        if (rc == 0 && got == 0) {
+            rc = err_set(err, ERR_CORRUPT, "a sealed run is too short");
+        }
+        have += got;
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (aead_stream_open(s->stream, (uint32_t)number, plain < AEAD_SEGMENT,
+                         s->segment, plain + AEAD_TAG, s->segment, err) != 0) {
+        return err_wrap(err, ERR_CORRUPT, "segment %llu",
+                        (unsigned long long)number);
+    }
+    s->bytes = s->segment + skip;
+    s->segment_left = plain - skip;
+    return 0;
 }
 
 /* Open the run that holds s->offset. */
@@ -46,9 +102,14 @@ static int open_run(struct s3_reader *s, struct err *err)
     }
     s->run_left = size - (s->offset - start);
     s->run_left = s->run_left > s->left ? s->left : s->run_left;
+    s->run_offset = s->offset - start;
+    s->run_size = size;
     if (manifest == NULL) {
         s->bytes = inline_bytes + (s->offset - start);
         return 0;
+    }
+    if (s->key != NULL) {
+        return open_sealed(s, manifest, manifest_len, err);
     }
     return object_get_open(s->gateway->objects, manifest, manifest_len,
                            s->offset - start, s->run_left, &s->get, err);
@@ -71,6 +132,15 @@ int s3_reader_take(struct s3_reader *s, size_t max, struct object_bytes *out,
         }
     }
     max = max < s->run_left ? max : (size_t)s->run_left;
+    if (s->key != NULL && s->get != NULL) {
+        if (s->segment_left == 0) {
+            rc = next_segment(s, err);
+            if (rc != 0) {
+                return rc;
+            }
+        }
+        max = max < s->segment_left ? max : s->segment_left;
+    }
     if (s->bytes == NULL) {
         rc = object_get_take(s->get, max, out, err);
     } else if (object_bytes_new(s->gateway->objects, max, false, out)) {
@@ -86,6 +156,10 @@ int s3_reader_take(struct s3_reader *s, size_t max, struct object_bytes *out,
     if (out->len == 0) {
         return err_set(err, ERR_CORRUPT, "a run of chunks is too short");
     }
+    if (s->segment_left > 0) {
+        s->segment_left -= out->len;
+        s->run_offset += out->len;
+    }
     s->offset += out->len;
     s->left -= out->len;
     s->run_left -= out->len;
@@ -95,4 +169,11 @@ int s3_reader_take(struct s3_reader *s, size_t max, struct object_bytes *out,
 void s3_reader_close(struct s3_reader *s)
 {
     close_run(s);
+    aead_stream_free(s->stream);
+    s->stream = NULL;
+    if (s->segment != NULL) {
+        mem_wipe(s->segment, S3_SSE_SEALED);
+        free(s->segment);
+        s->segment = NULL;
+    }
 }

@@ -16,6 +16,7 @@
 #include "object/object_bytes.h"
 
 struct err;
+struct aead_stream;
 struct gateway;
 struct object_get;
 
@@ -24,11 +25,16 @@ struct s3_reader {
     const struct meta_object *object; /* with content; kept */
     uint64_t offset;                  /* in the object, of the next byte */
     uint64_t left;                    /* bytes wanted still */
+    const uint8_t *key;               /* s3_sse.h; NULL: not sealed */
     /* The reader's own: */
     struct meta_part part;  /* the one at hand */
     struct object_get *get; /* of the run at hand */
     const uint8_t *bytes;   /* or its bytes in the row */
     uint64_t run_left;
+    struct aead_stream *stream; /* of a sealed run */
+    uint8_t *segment;           /* the opened one; bytes points into it */
+    size_t segment_left;
+    uint64_t run_offset, run_size; /* plain ones */
 };
 
 /* Up to @max bytes; none only when none are left. Give them back with

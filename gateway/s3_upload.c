@@ -17,6 +17,7 @@
 #include "gateway/s3_form.h"
 #include "gateway/s3_form_policy.h"
 #include "gateway/s3_post.h"
+#include "gateway/s3_sse.h"
 #include "object/object_put.h"
 #include "object/object_store.h"
 
@@ -47,6 +48,7 @@ struct s3_upload {
     struct s3_form *form; /* NULL: none; else @declared is an upper bound */
     struct s3_form_limits limits; /* of what its file may have */
     bool form_ended;
+    struct s3_sse *sse; /* NULL: not sealed */
 
     bool want_sha256; /* x-amz-content-sha256 names the body's */
     bool want_md5;    /* Content-MD5 was given */
@@ -255,6 +257,13 @@ static bool parse_all_checks(struct request *r, struct s3_upload *u)
         return false;
     }
     digest_init(&u->check, u->check_kind);
+    if (!s3_sse_new(r, &u->sse)) {
+        return false;
+    }
+    if (u->sse != NULL) {
+        free(u->inline_bytes); /* of a form; none came yet */
+        u->inline_bytes = NULL;
+    }
     return true;
 }
 
@@ -284,7 +293,8 @@ bool s3_upload_new(struct request *r)
     if (u->want_sha256) {
         digest_init(&u->sha256, DIGEST_SHA256);
     }
-    if (u->declared <= META_INLINE_MAX) {
+    if (u->declared <= META_INLINE_MAX &&
+        (u->sse == NULL || u->declared == 0)) {
         u->inline_bytes = mem_alloc(META_INLINE_MAX + 1);
     }
     return true;
@@ -309,7 +319,8 @@ static void chunk_free(struct s3_upload *u, struct chunk *c)
  * that buffers are used again. */
 static uint32_t choose_room(const struct s3_upload *u)
 {
-    uint64_t left = u->declared - u->received;
+    uint64_t plain = u->declared - u->received;
+    uint64_t left = u->sse != NULL ? s3_sse_sealed_bytes(plain) : plain;
     uint64_t share = pool_budget(u->gateway->pool) / BUFFERS_OF_UPLOAD /
                      (atomic_load(&u->gateway->uploads) + 1);
     uint32_t room = GEOMETRY_CHUNK_MAX;
@@ -321,6 +332,12 @@ static uint32_t choose_room(const struct s3_upload *u)
         room /= 2;
     }
     return room;
+}
+
+/* Bytes of the payload that a chunk of @room takes. */
+static uint32_t payload_room(const struct s3_upload *u, uint32_t room)
+{
+    return u->sse != NULL ? s3_sse_room(room) : room;
 }
 
 static void digest_bytes(struct s3_upload *u, const void *p, size_t len)
@@ -402,6 +419,9 @@ static void job_in_worker(struct work *w)
     CHECK_OBJ(u, UPLOAD_MAGIC);
     if (rc == 0) {
         digest_bytes(u, c->data, c->len);
+        if (u->sse != NULL) {
+            c->len = s3_sse_seal(u->sse, c->data, c->len);
+        }
         if (u->put == NULL) {
             u->put = bucket_put_open(u->gateway, u->request->bucket);
         }
@@ -519,7 +539,7 @@ static bool room_now(struct s3_upload *u, uint8_t **out, size_t *room)
         return false;
     }
     *out = u->fill.data + u->fill.len;
-    *room = u->fill.room - u->fill.len;
+    *room = payload_room(u, u->fill.room) - u->fill.len;
     if (*room > left) {
         *room = (size_t)left;
     }
@@ -532,7 +552,8 @@ static void placed(struct s3_upload *u, size_t n)
     if (u->inline_bytes == NULL) {
         u->fill.len += (uint32_t)n;
         if (u->fill.data != NULL && u->fill.len > 0 &&
-            (u->fill.len == u->fill.room || u->received == u->declared)) {
+            (u->fill.len == payload_room(u, u->fill.room) ||
+             u->received == u->declared)) {
             u->fill.last = u->received == u->declared && u->chunked == NULL;
             submit(u);
         }
@@ -666,7 +687,11 @@ static bool check_digests(struct s3_upload *u)
         }
     }
     digest_final(&u->md5, sum);
-    text_hex(sum, 16, u->etag);
+    if (u->sse != NULL) {
+        s3_sse_etag(u->sse, sum, u->etag);
+    } else {
+        text_hex(sum, 16, u->etag);
+    }
     if (u->want_md5 && mem_diff(sum, u->md5_given, 16) != 0) {
         err_set(&u->err, 0,
                 "The Content-MD5 you specified did not match what we "
@@ -765,7 +790,8 @@ static void end_form(struct s3_upload *u)
         bad_form(u, S3_IncorrectNumberOfFilesInPostRequest);
     } else if (u->received < u->limits.min_bytes) {
         bad_form(u, S3_EntityTooSmall);
-    } else if (u->inline_bytes == NULL && u->received <= META_INLINE_MAX) {
+    } else if (u->inline_bytes == NULL && u->received <= META_INLINE_MAX &&
+               (u->sse == NULL || u->received == 0)) {
         /* So little that no chunk of it has gone. */
         u->inline_bytes = mem_alloc(META_INLINE_MAX + 1);
         if (u->fill.len > 0) {
@@ -855,6 +881,7 @@ void s3_upload_free(struct s3_upload *u)
     chunk_free(u, &u->next);
     aws_chunked_free(u->chunked);
     s3_form_free(u->form);
+    s3_sse_free(u->sse);
     digest_free(&u->md5);
     digest_free(&u->sha256);
     digest_free(&u->check);
@@ -868,6 +895,11 @@ void s3_upload_free(struct s3_upload *u)
 const struct meta_content *s3_upload_content(const struct s3_upload *u)
 {
     return &u->content;
+}
+
+const struct s3_sse *s3_upload_sse(const struct s3_upload *u)
+{
+    return u->sse;
 }
 
 const struct s3_form *s3_upload_form(const struct s3_upload *u)

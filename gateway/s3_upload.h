@@ -28,6 +28,7 @@ struct request;
 struct s3_upload;
 
 struct s3_form;
+struct s3_sse;
 
 #define S3_PUT_MAX ((uint64_t)5 << 30) /* AWS: 5 GiB in one PUT or part */
 
@@ -54,6 +55,8 @@ const char *s3_upload_etag(const struct s3_upload *u); /* hex, no quotes */
 /* The checksum computed, in base64; false when none was asked for. */
 bool s3_upload_checksum(const struct s3_upload *u, enum digest_kind *kind,
                         char value[64]);
+/* What seals the bytes; NULL: they are stored as they came. */
+const struct s3_sse *s3_upload_sse(const struct s3_upload *u);
 /* The form that the bytes came in; NULL: none. */
 const struct s3_form *s3_upload_form(const struct s3_upload *u);
 /* The proposal was answered: keep the shards (@stored) or delete them. */

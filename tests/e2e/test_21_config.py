@@ -1,6 +1,8 @@
 """Goal: what a bucket is told to be it says again and does, as AWS. Method:
 boto3 for what it sends; our own client for documents and headers it does
 not."""
+import base64
+import hashlib
 import os
 import sys
 import time
@@ -568,3 +570,130 @@ def test_unfinished_uploads_are_aborted_by_rule(year):
     assert uploads() == ["other", "up/a"]
     year.go_to(4)
     eventually(lambda: uploads() == ["other"])
+
+
+# ---- SSE-C ----
+
+SSE_C = "x-amz-server-side-encryption-customer-"
+
+
+def customer(secret, **change):
+    md5_text = base64.b64encode(hashlib.md5(secret).digest()).decode()
+    out = {"algorithm": "AES256", "key": base64.b64encode(secret).decode(),
+           "key-MD5": md5_text, **change}
+    return [(SSE_C + n, v) for n, v in out.items() if v is not None]
+
+
+KEY = bytes(range(32))
+OTHER = bytes(range(1, 33))
+EDGES = [0, 1, 4096, 4097, 16368, 16369, 65535, 65536, 65537, 131072, 262144,
+         1 << 20, (1 << 23) - 1, (1 << 23) + 1, 20_000_001]
+
+
+@pytest.mark.parametrize("size", EDGES)
+def test_sealed_objects_come_back(raw, bucket, size):
+    data = blob(size)
+    reply = raw.put(bucket, "k", data, customer(KEY))
+    assert reply.status == 200, reply
+    assert reply.headers[SSE_C + "algorithm"] == "AES256"
+    assert reply.headers["etag"] != etag(data)
+    got = raw.get(bucket, "k", customer(KEY))
+    assert got.status == 200 and got.body == data
+    assert got.headers["etag"] == reply.headers["etag"]
+    assert got.headers[SSE_C + "key-md5"] == customer(KEY)[2][1]
+    assert not any("godwit-" in n for n in got.headers)
+    head = raw.head(bucket, "k", customer(KEY))
+    assert head.headers["content-length"] == str(size)
+    for first, last in ((0, 0), (1, 2), (65535, 65536), (65536, 65536),
+                        (100, 200000), (8388600, 8388620), (size - 1, size)):
+        if not 0 <= first < size:
+            continue
+        got = raw.get(bucket, "k",
+                      customer(KEY) + [("Range", f"bytes={first}-{last}")])
+        assert got.status == 206
+        assert got.body == data[first:last + 1], (first, last)
+
+
+def test_a_sealed_object_of_boto3_and_its_chunks(s3, raw, bucket):
+    data = blob(300000)
+    s3.put_object(Bucket=bucket, Key="k", Body=data, SSECustomerKey=KEY,
+                  SSECustomerAlgorithm="AES256", Metadata={"a": "b"})
+    got = s3.get_object(Bucket=bucket, Key="k", SSECustomerKey=KEY,
+                        SSECustomerAlgorithm="AES256")
+    assert got["Body"].read() == data and got["Metadata"] == {"a": "b"}
+    reply = raw.put_chunked(bucket, "c", data,
+                            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+                            headers=customer(KEY))
+    assert reply.status == 200, reply
+    assert raw.get(bucket, "c", customer(KEY)).body == data
+    for size in (10, 300000):
+        form = signed_form(s3, bucket, "f", dict(customer(KEY)),
+                           [{n: v} for n, v in customer(KEY)])
+        reply = post_form(raw, bucket, form, data[:size])
+        assert reply.status == 204, reply
+        assert raw.get(bucket, "f", customer(KEY)).body == data[:size]
+
+
+def test_sealed_objects_need_their_key(raw, bucket):
+    raw.put(bucket, "k", b"secret", customer(KEY))
+    raw.put(bucket, "plain", b"plain")
+    for call in (raw.get, raw.head):
+        assert call(bucket, "k").status == 400
+        assert call(bucket, "k", customer(OTHER)).status == 403
+        assert call(bucket, "plain", customer(KEY)).status == 400
+    assert raw.get(bucket, "k").code == "InvalidRequest"
+    assert raw.get(bucket, "k", query=[("attributes", "")], headers=[
+        ("x-amz-object-attributes", "ETag")]).status == 400
+    for change, code in (
+            ({"algorithm": None}, "InvalidArgument"),
+            ({"algorithm": "DES"}, "InvalidEncryptionAlgorithmError"),
+            ({"key": None}, "InvalidArgument"),
+            ({"key": "AAAA"}, "InvalidArgument"),
+            ({"key-MD5": None}, "InvalidArgument"),
+            ({"key-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, "InvalidArgument")):
+        reply = raw.put(bucket, "x", b"x", customer(KEY, **change))
+        assert (reply.status, reply.code) == (400, code)
+        reply = raw.get(bucket, "k", customer(KEY, **change))
+        assert (reply.status, reply.code) == (400, code)
+    assert raw.head(bucket, "x").status == 404
+
+
+def test_what_sse_c_cannot_do_yet_is_refused(raw, bucket):
+    raw.put(bucket, "k", b"secret", customer(KEY))
+    raw.put(bucket, "plain", b"plain")
+    source = [("x-amz-copy-source", f"/{bucket}/k")]
+    assert raw.put(bucket, "copy", b"", source).status == 501
+    source = [("x-amz-copy-source", f"/{bucket}/plain")]
+    assert raw.put(bucket, "copy", b"", source + customer(KEY)).status == 501
+    assert raw.request("POST", bucket, "m", query=[("uploads", "")],
+                       headers=customer(KEY)).status == 501
+    reply = raw.request("POST", bucket, "m", query=[("uploads", "")])
+    upload = reply.xml.findtext("UploadId")
+    reply = raw.request("PUT", bucket, "m", body=b"x", headers=customer(KEY),
+                        query=[("partNumber", "1"), ("uploadId", upload)])
+    assert (reply.status, reply.code) == (400, "InvalidRequest")
+    assert raw.head(bucket, "copy").status == 404
+
+
+def test_no_disk_has_what_was_sealed(make_server, bucket_of):
+    s = make_server()
+    bucket = bucket_of(s)
+    marks = [f"needle-{n:02}-in-the-hay".encode() for n in range(3)]
+    for mark, size in zip(marks, (1, 10, 4000)):
+        reply = s.raw().put(bucket, f"k{size}", mark * size, customer(KEY))
+        assert reply.status == 200
+    plain = b"hay-without-a-needle"
+    s.raw().put(bucket, "plain", plain)
+    s.stop()
+    found = set()
+    for folder, _, files in os.walk(s.data):
+        for name in files:
+            with open(os.path.join(folder, name), "rb") as file:
+                data = file.read()
+            found |= {m for m in marks + [plain, KEY, base64.b64encode(KEY)]
+                      if m in data}
+    assert found == {plain}
+    s.start()
+    for mark, size in zip(marks, (1, 10, 4000)):
+        assert s.raw().get(bucket, f"k{size}", customer(KEY)).body == (
+            mark * size)
