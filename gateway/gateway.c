@@ -111,6 +111,7 @@ static int start_http(struct gateway *g, struct err *err)
 static void open_for_requests(struct gateway *g)
 {
     g->janitor = janitor_start(g);
+    lifecycle_start(g->lifecycle);
     atomic_store(&g->ready, true);
 }
 
@@ -185,6 +186,7 @@ void gateway_stop(struct gateway *g)
     if (g->cluster != NULL) {
         stop_opener(g);
     }
+    lifecycle_stop(g->lifecycle);
     janitor_stop(g->janitor);
     sigv4_keys_free(g->keys);
     cluster_hand_over(g->cluster);

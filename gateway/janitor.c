@@ -1,7 +1,7 @@
 /* Background work of one server: garbage, abandoned uploads, orphans, lost
- * shards, strays, the rules of buckets, and idle memory. One thread; garbage
- * every gc_interval_ms. In a cluster garbage and uploads are seen to where the
- * catalogue is led, the rest by each server for its own drives.
+ * shards, strays, and idle memory. One thread; garbage every gc_interval_ms. In
+ * a cluster garbage and uploads are seen to where the catalogue is led, the
+ * rest by each server for its own drives.
  *
  * Garbage: runs that the catalogue no longer names since gc_delay_ms are
  * deleted from the drives first and forgotten by the catalogue after; a crash
@@ -20,7 +20,6 @@
 #include "base/pool.h"
 #include "cluster/cluster.h"
 #include "gateway/gateway_internal.h"
-#include "gateway/lifecycle.h"
 #include "meta/meta.h"
 #include "object/object_gc.h"
 #include "object/object_mend.h"
@@ -41,7 +40,7 @@ struct janitor {
     pthread_cond_t cond;
     bool stopping;
     uint64_t garbage_at_ms, orphans_at_ms, uploads_at_ms, strays_at_ms;
-    uint64_t clock_at_ms, complain_at_ms, lifecycle_at_ms;
+    uint64_t clock_at_ms, complain_at_ms;
     uint32_t settled_epoch; /* of the layout that has no strays here */
     struct metric *garbage_runs, *uploads_aborted, *orphan_shards;
 };
@@ -251,11 +250,6 @@ static void tell_time(struct janitor *j, uint64_t now)
     j->clock_at_ms = now + CLOCK_EVERY_MS;
 }
 
-static bool asked_to_stop(void *arg)
-{
-    return stopping(arg);
-}
-
 static uint64_t at_most(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -293,10 +287,6 @@ static void round_of(struct janitor *j)
     if (!stopping(j) && now >= j->strays_at_ms) {
         settle(j, false);
         j->strays_at_ms = now + STRAYS_EVERY_MS;
-    }
-    if (!stopping(j) && now >= j->lifecycle_at_ms) {
-        lifecycle_round(j->gateway->lifecycle, leader, asked_to_stop, j);
-        j->lifecycle_at_ms = now + o->lifecycle_interval_ms;
     }
     if (!stopping(j)) {
         mend(j);

@@ -1,11 +1,12 @@
 #include "gateway/lifecycle.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "base/clock.h"
+#include "base/latch.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -25,9 +26,14 @@ struct known {
 
 struct lifecycle {
     struct gateway *gateway;
-    pthread_mutex_t mutex; /* guards known and count */
-    struct known **known;  /* by name */
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t mutex; /* guards known, count and stopping */
+    pthread_cond_t cond;
+    bool stopping;
+    struct known **known; /* by name */
     size_t count;
+    atomic_bool any; /* count is not 0: most stores have no rules at all */
     struct metric *expired, *aborted;
 };
 
@@ -37,6 +43,7 @@ struct lifecycle *lifecycle_new(struct gateway *g)
 
     l->gateway = g;
     CHECK(pthread_mutex_init(&l->mutex, NULL) == 0);
+    latch_cond_init(&l->cond);
     l->expired = metric_counter("godwit_lifecycle_due_total", NULL,
                                 "Versions proposed for expiry by rules.");
     l->aborted = metric_counter("godwit_lifecycle_uploads_total", NULL,
@@ -61,6 +68,7 @@ void lifecycle_free(struct lifecycle *l)
         known_free(l->known[i]);
     }
     free(l->known);
+    pthread_cond_destroy(&l->cond);
     pthread_mutex_destroy(&l->mutex);
     free(l);
 }
@@ -129,6 +137,7 @@ void lifecycle_learn(struct lifecycle *l, const char *bucket, const void *value,
     } else if (there) {
         forget_at(l, at);
     }
+    atomic_store(&l->any, l->count > 0);
     pthread_mutex_unlock(&l->mutex);
 }
 
@@ -145,6 +154,7 @@ static void forget_between(struct lifecycle *l, const char *from,
             i++;
         }
     }
+    atomic_store(&l->any, l->count > 0);
     pthread_mutex_unlock(&l->mutex);
 }
 
@@ -172,7 +182,7 @@ void lifecycle_reply(struct request *r, uint64_t size_bytes,
     bool there;
     size_t at;
 
-    if (l == NULL) {
+    if (l == NULL || !atomic_load(&l->any)) {
         return;
     }
     pthread_mutex_lock(&l->mutex);
@@ -195,14 +205,35 @@ void lifecycle_reply(struct request *r, uint64_t size_bytes,
 
 /* ---- the round ---- */
 
+static bool asked_to_stop(void *arg)
+{
+    struct lifecycle *l = arg;
+    bool stop;
+
+    pthread_mutex_lock(&l->mutex);
+    stop = l->stopping;
+    pthread_mutex_unlock(&l->mutex);
+    return stop;
+}
+
+static bool leads(const struct lifecycle *l)
+{
+    struct meta_stats stats;
+
+    if (l->gateway->cluster == NULL) {
+        return true;
+    }
+    meta_stats(l->gateway->meta, &stats);
+    return stats.leader;
+}
+
 /* Learn the rules of one bucket, and go by them. */
-static void see_bucket(struct lifecycle *l, const char *name, bool leader,
-                       bool (*stopping)(void *arg), void *arg)
+static void see_bucket(struct lifecycle *l, const char *name, bool leader)
 {
     struct lifecycle_walk w = {.gateway = l->gateway,
                                .bucket = name,
-                               .stopping = stopping,
-                               .arg = arg};
+                               .stopping = asked_to_stop,
+                               .arg = l};
     struct meta_bucket bucket = {0};
     const struct meta_config *c = &bucket.config[META_CONFIG_LIFECYCLE];
     struct s3_lifecycle rules = {0};
@@ -228,13 +259,13 @@ static void see_bucket(struct lifecycle *l, const char *name, bool leader,
     meta_bucket_free(&bucket);
 }
 
-void lifecycle_round(struct lifecycle *l, bool leader,
-                     bool (*stopping)(void *arg), void *arg)
+static void walk_all(struct lifecycle *l)
 {
     char last[META_BUCKET_MAX + 1] = "";
+    bool leader = leads(l);
     size_t count = BUCKETS_PAGE;
 
-    while (count == BUCKETS_PAGE && !stopping(arg)) {
+    while (count == BUCKETS_PAGE && !asked_to_stop(l)) {
         struct meta_bucket *buckets = NULL;
         if (meta_buckets(l->gateway->meta, last, BUCKETS_PAGE, &buckets, &count,
                          NULL) != 0) {
@@ -243,14 +274,50 @@ void lifecycle_round(struct lifecycle *l, bool leader,
         for (size_t i = 0; i < count; i++) {
             forget_between(l, last, buckets[i].name);
             memcpy(last, buckets[i].name, sizeof last);
-            if (!stopping(arg)) {
-                see_bucket(l, last, leader, stopping, arg);
+            if (!asked_to_stop(l)) {
+                see_bucket(l, last, leader);
             }
             meta_bucket_free(&buckets[i]);
         }
         free(buckets);
     }
-    if (!stopping(arg)) {
+    if (!asked_to_stop(l)) {
         forget_between(l, last, NULL);
     }
+}
+
+static void *lifecycle_main(void *arg)
+{
+    struct lifecycle *l = arg;
+
+    while (!asked_to_stop(l)) {
+        walk_all(l);
+        pthread_mutex_lock(&l->mutex);
+        if (!l->stopping) {
+            latch_cond_wait(&l->cond, &l->mutex,
+                            l->gateway->options->lifecycle_interval_ms);
+        }
+        pthread_mutex_unlock(&l->mutex);
+    }
+    return NULL;
+}
+
+void lifecycle_start(struct lifecycle *l)
+{
+    CHECK(pthread_create(&l->thread, NULL, lifecycle_main, l) == 0);
+    pthread_setname_np(l->thread, "lifecycle");
+    l->started = true;
+}
+
+void lifecycle_stop(struct lifecycle *l)
+{
+    if (l == NULL || !l->started) {
+        return;
+    }
+    pthread_mutex_lock(&l->mutex);
+    l->stopping = true;
+    pthread_cond_signal(&l->cond);
+    pthread_mutex_unlock(&l->mutex);
+    pthread_join(l->thread, NULL);
+    l->started = false;
 }

@@ -1,17 +1,16 @@
 /* lifecycle.h: the rules of buckets, at work.
  *
- * The janitor walks the buckets every lifecycle_interval_ms: it learns their
+ * A thread walks the buckets every lifecycle_interval_ms: it learns their
  * rules, from which answers tell when an object will expire, and where the
  * catalogue is led it lets go of what is due, in batches. The walk decides
  * nothing: what it proposes is judged again in apply (meta/apply_expire.c), by
  * the cluster's time and against what is there then.
  *
- * Threads: lifecycle_round the janitor's; all others any. A lock inside.
+ * Threads: any; a lock inside.
  */
 #ifndef GODWIT_GATEWAY_LIFECYCLE_H
 #define GODWIT_GATEWAY_LIFECYCLE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,10 +21,9 @@ struct request;
 struct lifecycle *lifecycle_new(struct gateway *g);
 void lifecycle_free(struct lifecycle *l);
 
-/* Walk all buckets once; end what is due when @leader. Stops early when
- * @stopping says so. */
-void lifecycle_round(struct lifecycle *l, bool leader,
-                     bool (*stopping)(void *arg), void *arg);
+/* Begin to walk, when the catalogue answers; and end, if that was begun. */
+void lifecycle_start(struct lifecycle *l);
+void lifecycle_stop(struct lifecycle *l);
 
 /* The rules of a bucket were set here (@len 0: removed). */
 void lifecycle_learn(struct lifecycle *l, const char *bucket, const void *value,

@@ -3,7 +3,7 @@
  * Reads every version and upload of the bucket, a page after the other with a
  * pause between, and proposes to let go of those that are due.
  *
- * Threads: the janitor's.
+ * Threads: that of lifecycle.c.
  */
 #ifndef GODWIT_GATEWAY_LIFECYCLE_WALK_H
 #define GODWIT_GATEWAY_LIFECYCLE_WALK_H
