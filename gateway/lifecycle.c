@@ -203,6 +203,34 @@ void lifecycle_reply(struct request *r, uint64_t size_bytes,
     s3_tags_free(&read);
 }
 
+void lifecycle_reply_upload(struct request *r, uint64_t begun_ms)
+{
+    struct lifecycle *l = r->gateway->lifecycle;
+    const struct s3_lifecycle_rule *rule = NULL;
+    char date[TEXT_TIME_MAX];
+    struct buf id = {0};
+    uint64_t due = S3_LIFECYCLE_NEVER;
+    bool there;
+    size_t at;
+
+    if (l == NULL || !atomic_load(&l->any)) {
+        return;
+    }
+    pthread_mutex_lock(&l->mutex);
+    at = place_of(l, r->bucket, &there);
+    if (there) {
+        due =
+            s3_lifecycle_upload(&l->known[at]->rules, r->key, begun_ms, &rule);
+    }
+    if (due != S3_LIFECYCLE_NEVER) {
+        reply_header(r, "x-amz-abort-date", "%s", text_http_date(due, date));
+        text_uri_encode(&id, rule->id, strlen(rule->id), false);
+        reply_header(r, "x-amz-abort-rule-id", "%s", (char *)id.data);
+        buf_free(&id);
+    }
+    pthread_mutex_unlock(&l->mutex);
+}
+
 /* ---- the round ---- */
 
 static bool asked_to_stop(void *arg)

@@ -33,5 +33,7 @@ void lifecycle_learn(struct lifecycle *l, const char *bucket, const void *value,
  * the catalogue keeps them. */
 void lifecycle_reply(struct request *r, uint64_t size_bytes,
                      uint64_t modified_ms, const void *tags, size_t tags_len);
+/* x-amz-abort-date and x-amz-abort-rule-id, of an upload of r->key. */
+void lifecycle_reply_upload(struct request *r, uint64_t begun_ms);
 
 #endif

@@ -22,6 +22,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/lifecycle.h"
 #include "gateway/request.h"
 #include "gateway/s3_access.h"
 #include "gateway/s3_attrs.h"
@@ -116,6 +117,7 @@ void s3_create_upload(struct request *r)
         goto out;
     }
     b = reply_xml(r, 200, "InitiateMultipartUploadResult");
+    lifecycle_reply_upload(r, r->time_ms);
     if (algorithm != NULL) {
         reply_header(r, ALGORITHM, "%s", algorithm);
         reply_header(r, TYPE, "%s", type);
@@ -201,6 +203,7 @@ static void show_parts(struct request *r, const struct meta_upload *u,
     xml_owner(b, "Initiator", access_key);
     xml_owner(b, "Owner", access_key);
     xml_text(b, "StorageClass", "STANDARD");
+    lifecycle_reply_upload(r, u->created_ms);
     xml_u64(b, "PartNumberMarker", after);
     xml_u64(b, "NextPartNumberMarker",
             count > 0 ? parts[count - 1].number : after);

@@ -566,8 +566,17 @@ def test_unfinished_uploads_are_aborted_by_rule(year):
         reply = year.request("GET", b, query=[("uploads", "")])
         return [e.findtext("Key") for e in reply.xml.iter("Upload")]
 
+    reply = year.request("POST", b, "up/b", query=[("uploads", "")])
+    day = (int(time.time()) // 86400 + 3) * 86400
+    told = (time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(day)),
+            "parts")
+    upload = reply.xml.findtext("UploadId")
+    for reply in (reply, year.request("GET", b, "up/b",
+                                      query=[("uploadId", upload)])):
+        assert (reply.headers["x-amz-abort-date"],
+                reply.headers["x-amz-abort-rule-id"]) == told
     year.walked()
-    assert uploads() == ["other", "up/a"]
+    assert uploads() == ["other", "up/a", "up/b"]
     year.go_to(4)
     eventually(lambda: uploads() == ["other"])
 
