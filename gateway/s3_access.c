@@ -45,6 +45,9 @@
     X(GetBucketOwnershipControls, "s3:GetBucketOwnershipControls", NULL)       \
     X(PutBucketOwnershipControls, "s3:PutBucketOwnershipControls", NULL)       \
     X(DeleteBucketOwnershipControls, "s3:PutBucketOwnershipControls", NULL)    \
+    X(GetBucketLifecycleConfiguration, "s3:GetLifecycleConfiguration", NULL)   \
+    X(PutBucketLifecycleConfiguration, "s3:PutLifecycleConfiguration", NULL)   \
+    X(DeleteBucketLifecycle, "s3:PutLifecycleConfiguration", NULL)             \
     X(GetObjectLockConfiguration, "s3:GetBucketObjectLockConfiguration", NULL) \
     X(PutObjectLockConfiguration, "s3:PutBucketObjectLockConfiguration", NULL) \
     X(ListObjects, "s3:ListBucket", NULL)                                      \
