@@ -13,6 +13,7 @@ struct options {
     struct cli_options common;
     char *data;
     char *compression;
+    char *ec;
     bool json;
 };
 
@@ -21,6 +22,9 @@ static const struct config_row table[] = {
             "zstd|off",
             "set: compress what is put from now on, where it pays, or do not. "
             "\"default\": as buckets that nothing was said of."),
+    CLI_ROW(struct options, "ec", STRING, ec, NULL, 0, 0, "K+M",
+            "set: store what is put from now on as K+M or K+L+G, such as 1+2, "
+            "4+2 or 6+2+2, whatever the store was made with; or \"default\"."),
     CLI_ROW(struct options, "json", BOOL, json, NULL, 0, 0, NULL,
             "Print the server's JSON as it is."),
     CLI_ROW_DATA(struct options),
@@ -39,6 +43,7 @@ static void print_setting(const char *json, const char *name, const char *set)
 
 static void print_bucket(const char *json)
 {
+    print_setting(json, "ec", "ec_set");
     print_setting(json, "compression", "compression_set");
 }
 
@@ -65,8 +70,17 @@ static int ask(const struct options *o, bool set, const char *name,
     if (rc != 0) {
         return rc;
     }
-    const char *const pairs[] = {"bucket", t.bucket, "compression",
-                                 set ? o->compression : NULL, NULL};
+    const char *pairs[7] = {"bucket", t.bucket};
+    size_t n = 2;
+
+    if (set && o->compression != NULL) {
+        pairs[n++] = "compression";
+        pairs[n++] = o->compression;
+    }
+    if (set && o->ec != NULL) {
+        pairs[n++] = "ec";
+        pairs[n++] = o->ec;
+    }
     rc = cli_ask(&o->common, o->data, set ? "POST" : "GET", "/-/buckets", pairs,
                  &json, err);
     if (rc == 0 && o->json) {
@@ -92,7 +106,8 @@ static int run(int argc, char **argv)
     }
     if (strcmp(argv[1], "show") == 0) {
         rc = ask(&o, false, argv[2], &err);
-    } else if (strcmp(argv[1], "set") == 0 && o.compression != NULL) {
+    } else if (strcmp(argv[1], "set") == 0 &&
+               (o.compression != NULL || o.ec != NULL)) {
         rc = ask(&o, true, argv[2], &err);
     } else {
         rc = err_set(&err, ERR_BAD_INPUT,

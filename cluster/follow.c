@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cluster/cluster_internal.h"
-#include "erasure/map.h"
+#include "erasure/map_list.h"
 #include "node/peers.h"
 #include "object/object_store.h"
 
@@ -91,17 +91,21 @@ static void follow_drives(struct cluster *c, const struct meta_registry *r)
 static void follow_layout(struct cluster *c, const struct meta_registry *r)
 {
     struct object_store *objects = cluster_objects_take(c);
-    struct placement_map map = {0};
+    struct placement_group *groups;
+    struct map_list maps = {0};
     struct err err;
     int rc;
 
     if (objects == NULL) {
         return;
     }
-    rc = map_decode(r->layout.data, r->layout.len, &map, &err);
+    rc = map_list_decode(r->layout.data, r->layout.len, &maps, &err);
     if (rc == 0) {
-        rc = object_store_set_groups(objects, map.groups, map.count, &err);
-        map_free(&map);
+        groups = map_list_flat(&maps);
+        rc = object_store_set_groups(objects, groups, map_list_groups(&maps),
+                                     &err);
+        free(groups);
+        map_list_free(&maps);
     }
     if (rc == 0) {
         pthread_mutex_lock(&c->mutex);

@@ -19,7 +19,7 @@
 #include "base/mem.h"
 #include "cluster/cluster_internal.h"
 #include "cluster/plan_drives.h"
-#include "erasure/map.h"
+#include "erasure/map_list.h"
 #include "erasure/map_plan.h"
 #include "meta/meta.h"
 #include "node/peers.h"
@@ -36,7 +36,9 @@ struct mover {
     struct cluster *c;
     struct plan_drives drives;
     struct map_plan plan;
-    size_t done; /* moves of the plan that were made or given up */
+    unsigned map;   /* of the layout, that the plan is for */
+    uint32_t first; /* its first group */
+    size_t done;    /* moves of the plan that were made or given up */
     uint64_t revision;
     char said[ERR_TEXT_SIZE];
 };
@@ -53,13 +55,13 @@ static void say(struct mover *v, const char *what, const struct err *err)
 /* ---- the layout, written down ---- */
 
 /* In place of the layout that @r has. */
-static int write_map(struct cluster *c, const struct placement_map *map,
-                     const struct meta_registry *r, struct err *err)
+static int write_maps(struct cluster *c, const struct map_list *maps,
+                      const struct meta_registry *r, struct err *err)
 {
     struct buf layout = {0}, command = {0};
     int rc;
 
-    map_encode(map, &layout);
+    map_list_encode(maps, &layout);
     command_layout_change(&command, r->epoch + 1, r->cluster.revision,
                           layout.data, layout.len);
     rc = meta_propose_wait(c->meta, &command, NULL, err);
@@ -71,21 +73,22 @@ static int write_map(struct cluster *c, const struct placement_map *map,
 static int make_first(struct mover *v, const struct meta_registry *r,
                       struct err *err)
 {
-    struct placement_map map = {0};
+    struct map_list maps = {.count = 1};
+    struct placement_map *map = &maps.maps[0];
     struct map_survival survival;
     char text[MAP_SURVIVES_MAX];
     int rc = map_make(v->c->policy, FOUND_GROUPS, v->drives.list,
-                      v->drives.count, &map, err);
+                      v->drives.count, map, err);
 
     if (rc == 0) {
-        rc = write_map(v->c, &map, r, err);
+        rc = write_maps(v->c, &maps, r, err);
     }
     if (rc == 0) {
-        survival = map_survives(&map, v->drives.list, v->drives.count);
+        survival = map_survives(map, v->drives.list, v->drives.count);
         log_errf(LOG_INFO, "layout made", "it %s",
                  map_survives_text(&survival, text));
     }
-    map_free(&map);
+    map_list_free(&maps);
     return rc;
 }
 
@@ -127,13 +130,13 @@ static int carry(struct mover *v, struct object_store *objects,
     int rc = 0;
 
     if (!is_gone(v, move->from)) {
-        rc = object_copy_slot(objects, move->group, move->slot, move->from,
-                              move->to, goes_on, v, &copied, err);
+        rc = object_copy_slot(objects, v->first + move->group, move->slot,
+                              move->from, move->to, goes_on, v, &copied, err);
     }
     *bytes += copied.bytes;
     log_errf(rc == 0 ? LOG_DEBUG : LOG_INFO, "move",
              "group %u slot %u from drive %u to %u: %llu shards%s%s",
-             move->group, move->slot, move->from, move->to,
+             v->first + move->group, move->slot, move->from, move->to,
              (unsigned long long)copied.shards, rc == 0 ? "" : ": ",
              rc == 0 ? "" : err->text);
     return rc;
@@ -191,20 +194,31 @@ static void drop_plan(struct mover *v)
     show_progress(v, 0);
 }
 
-static int make_plan(struct mover *v, const struct placement_map *map,
+/* Of the first map of which anything is to move. */
+static int make_plan(struct mover *v, const struct map_list *maps,
                      uint64_t revision, struct err *err)
 {
-    int rc;
+    size_t homeless = 0;
+    int rc = 0;
 
     drop_plan(v);
-    rc = map_plan(map, v->drives.list, v->drives.count, &v->plan, err);
+    for (v->map = 0; v->map < maps->count && rc == 0; v->map++) {
+        map_plan_free(&v->plan);
+        rc = map_plan(&maps->maps[v->map], v->drives.list, v->drives.count,
+                      &v->plan, err);
+        homeless += rc == 0 ? v->plan.homeless : 0;
+        if (v->plan.count > 0) {
+            break;
+        }
+    }
     if (rc == 0) {
+        v->first = v->plan.count > 0 ? map_list_first(maps, v->map) : 0;
         v->revision = revision;
         pthread_mutex_lock(&v->c->mutex);
         v->c->progress.since_ms = clock_mono_ms();
         v->c->progress.moves_made = 0;
         v->c->progress.bytes = 0;
-        v->c->progress.homeless = v->plan.homeless;
+        v->c->progress.homeless = homeless;
         pthread_mutex_unlock(&v->c->mutex);
         show_progress(v, 0);
     }
@@ -243,24 +257,26 @@ static bool take_replan(struct cluster *c)
 static bool step(struct mover *v, const struct meta_registry *r,
                  struct object_store *objects, struct err *err)
 {
-    struct placement_map map = {0};
+    struct map_list maps = {0};
+    struct placement_map *map;
     uint32_t epoch;
     size_t n;
-    int rc = map_decode(r->layout.data, r->layout.len, &map, err);
+    int rc = map_list_decode(r->layout.data, r->layout.len, &maps, err);
 
-    epoch = map.epoch;
     if (rc == 0 &&
         (take_replan(v->c) || plan_drives_changed(&v->drives) ||
          v->revision != r->cluster.revision || v->done == v->plan.count)) {
-        rc = make_plan(v, &map, r->cluster.revision, err);
+        rc = make_plan(v, &maps, r->cluster.revision, err);
     }
     if (rc != 0 || v->plan.count == 0) {
-        map_free(&map);
+        map_list_free(&maps);
         return false;
     }
-    n = carry_batch(v, objects, &map, next_batch(v), err);
-    if (map.epoch != epoch) {
-        rc = write_map(v->c, &map, r, err);
+    map = &maps.maps[v->map];
+    epoch = map->epoch;
+    n = carry_batch(v, objects, map, next_batch(v), err);
+    if (map->epoch != epoch) {
+        rc = write_maps(v->c, &maps, r, err);
     }
     if (rc == 0) {
         v->done += n; /* what was not made comes with the next plan */
@@ -272,7 +288,7 @@ static bool step(struct mover *v, const struct meta_registry *r,
     } else {
         drop_plan(v);
     }
-    map_free(&map);
+    map_list_free(&maps);
     return rc == 0;
 }
 

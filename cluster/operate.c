@@ -10,12 +10,13 @@
 #include "base/text.h"
 #include "cluster/cluster_internal.h"
 #include "cluster/plan_drives.h"
-#include "erasure/map.h"
+#include "erasure/map_list.h"
 #include "erasure/map_plan.h"
 #include "meta/meta.h"
 #include "node/peers.h"
 
 #define REPLAN_TIMEOUT_MS 5000
+#define ADD_TRIES 20 /* the mover writes layouts, too */
 
 /* ---- commands ---- */
 
@@ -85,31 +86,35 @@ static const struct meta_drive *find_drive(const struct meta_registry *r,
     return NULL;
 }
 
-static uint32_t slots_on(const struct placement_map *map, uint16_t drive)
+static uint32_t slots_on(const struct map_list *maps, uint16_t drive)
 {
     uint32_t slots = 0;
 
-    for (uint32_t i = 0; i < map->count; i++) {
-        for (unsigned n = 0; n < map_slots(map); n++) {
-            slots += map->groups[i].slots[n] == drive;
+    for (unsigned p = 0; p < maps->count; p++) {
+        const struct placement_map *map = &maps->maps[p];
+        for (uint32_t i = 0; i < map->count; i++) {
+            for (unsigned n = 0; n < map_slots(map); n++) {
+                slots += map->groups[i].slots[n] == drive;
+            }
         }
     }
     return slots;
 }
 
-int cluster_layout_read(const struct meta_registry *r,
-                        struct placement_map *map, struct err *err)
+int cluster_layout_read(const struct meta_registry *r, struct map_list *maps,
+                        struct err *err)
 {
-    return r->epoch == 0 ? 0
-                         : map_decode(r->layout.data, r->layout.len, map, err);
+    return r->epoch == 0
+               ? 0
+               : map_list_decode(r->layout.data, r->layout.len, maps, err);
 }
 
 /* Nothing may be on it; what is unreachable cannot be known to be empty. */
-static int check_empty(struct cluster *c, const struct placement_map *map,
+static int check_empty(struct cluster *c, const struct map_list *maps,
                        uint16_t drive, struct err *err)
 {
     struct shard_store_stats s = {0};
-    uint32_t slots = slots_on(map, drive);
+    uint32_t slots = slots_on(maps, drive);
 
     if (slots > 0) {
         return err_set(err, ERR_PRECONDITION,
@@ -136,13 +141,13 @@ static int check_empty(struct cluster *c, const struct placement_map *map,
 /* With the drives of @server (0: none) and @drive (-1: none) gone, can every
  * group still be read? */
 static int check_loss(struct cluster *c, const struct meta_registry *r,
-                      const struct placement_map *map, uint32_t server,
-                      int drive, struct err *err)
+                      const struct map_list *maps, uint32_t server, int drive,
+                      struct err *err)
 {
     struct plan_drives now = {0};
     struct map_survival s;
 
-    if (map->count == 0) {
+    if (maps->count == 0) {
         return 0;
     }
     plan_drives_look(&now, r, c->drive_peers, 0, clock_mono_ms());
@@ -152,7 +157,7 @@ static int check_loss(struct cluster *c, const struct meta_registry *r,
             now.list[i].state = MAP_DRIVE_GONE;
         }
     }
-    s = map_survives(map, now.list, now.count);
+    s = map_list_survives(maps, now.list, now.count);
     plan_drives_free(&now);
     return s.groups_lost == 0
                ? 0
@@ -160,7 +165,7 @@ static int check_loss(struct cluster *c, const struct meta_registry *r,
                          "without it %u of %u placement groups could not be "
                          "read any more: bring other servers or drives back "
                          "first",
-                         s.groups_lost, map->count);
+                         s.groups_lost, map_list_groups(maps));
 }
 
 /* --force is for what is gone: data of a server that is well would be thrown
@@ -198,12 +203,12 @@ static int check_gone(struct cluster *c, const struct meta_registry *r,
 }
 
 static int remove_drive(struct cluster *c, const struct meta_registry *r,
-                        const struct placement_map *map, uint16_t drive,
-                        bool force, struct err *err)
+                        const struct map_list *maps, uint16_t drive, bool force,
+                        struct err *err)
 {
     struct buf command = {0};
-    int rc = force ? check_loss(c, r, map, 0, drive, err)
-                   : check_empty(c, map, drive, err);
+    int rc = force ? check_loss(c, r, maps, 0, drive, err)
+                   : check_empty(c, maps, drive, err);
 
     if (rc != 0) {
         return rc;
@@ -216,11 +221,11 @@ int cluster_remove_drive(struct cluster *c, uint16_t drive, bool force,
                          struct err *err)
 {
     struct meta_registry r = {0};
-    struct placement_map map = {0};
+    struct map_list maps = {0};
     int rc = meta_registry_get(c->meta, &r, err);
 
     if (rc == 0) {
-        rc = cluster_layout_read(&r, &map, err);
+        rc = cluster_layout_read(&r, &maps, err);
     }
     if (rc == 0 && find_drive(&r, drive) == NULL) {
         rc = err_set(err, ERR_NOT_FOUND, "there is no drive %u",
@@ -230,9 +235,9 @@ int cluster_remove_drive(struct cluster *c, uint16_t drive, bool force,
         rc = check_gone(c, &r, find_drive(&r, drive)->server, drive, err);
     }
     if (rc == 0) {
-        rc = remove_drive(c, &r, &map, drive, force, err);
+        rc = remove_drive(c, &r, &maps, drive, force, err);
     }
-    map_free(&map);
+    map_list_free(&maps);
     meta_registry_free(&r);
     return rc;
 }
@@ -241,30 +246,30 @@ int cluster_remove_server(struct cluster *c, uint32_t server, bool force,
                           struct err *err)
 {
     struct meta_registry r = {0};
-    struct placement_map map = {0};
+    struct map_list maps = {0};
     struct buf command = {0};
     int rc = meta_registry_get(c->meta, &r, err);
 
     if (rc == 0) {
-        rc = cluster_layout_read(&r, &map, err);
+        rc = cluster_layout_read(&r, &maps, err);
     }
     if (rc == 0 && force) {
         rc = check_gone(c, &r, server, -1, err);
     }
     if (rc == 0 && force) {
-        rc = check_loss(c, &r, &map, server, -1, err);
+        rc = check_loss(c, &r, &maps, server, -1, err);
     }
     for (size_t i = 0; i < r.drive_count && rc == 0 && !force; i++) {
         const struct meta_drive *d = &r.drives[i];
         if (d->server == server && d->state != META_DRIVE_REMOVED) {
-            rc = remove_drive(c, &r, &map, d->id, false, err);
+            rc = remove_drive(c, &r, &maps, d->id, false, err);
         }
     }
     if (rc == 0) {
         command_server_remove(&command, server, force);
         rc = propose(c, &command, err);
     }
-    map_free(&map);
+    map_list_free(&maps);
     meta_registry_free(&r);
     return rc;
 }
@@ -315,16 +320,66 @@ int cluster_token_revoke(struct cluster *c, const char *id, struct err *err)
     return rc == 0 ? propose(c, &command, err) : rc;
 }
 
+/* ---- policies ---- */
+
+/* As ERR_PRECONDITION when the layout or the drives changed meanwhile. */
+static int add_policy_once(struct cluster *c, struct ec_policy policy,
+                           bool *raced, struct err *err)
+{
+    struct buf layout = {0}, command = {0};
+    struct plan_drives now = {0};
+    struct meta_registry r = {0};
+    struct map_list maps = {0};
+    int rc = meta_registry_get(c->meta, &r, err);
+
+    *raced = false;
+    if (rc == 0) {
+        rc = cluster_layout_read(&r, &maps, err);
+    }
+    if (rc == 0 && maps.count == 0) {
+        rc = err_set(err, ERR_UNAVAILABLE, "there is no layout yet");
+    }
+    if (rc == 0 && map_list_find(&maps, policy) < 0) {
+        plan_drives_look(&now, &r, c->drive_peers, c->repair_after_ms,
+                         clock_mono_ms());
+        rc = map_list_add(&maps, policy, now.list, now.count, err);
+        if (rc == 0) {
+            map_list_encode(&maps, &layout);
+            command_layout_change(&command, r.epoch + 1, r.cluster.revision,
+                                  layout.data, layout.len);
+            rc = propose(c, &command, err);
+            *raced = rc == ERR_PRECONDITION;
+        }
+    }
+    plan_drives_free(&now);
+    buf_free(&layout);
+    map_list_free(&maps);
+    meta_registry_free(&r);
+    return rc;
+}
+
+int cluster_add_policy(struct cluster *c, struct ec_policy policy,
+                       struct err *err)
+{
+    bool raced = true;
+    int rc = 0;
+
+    for (int i = 0; i < ADD_TRIES && raced; i++) {
+        rc = add_policy_once(c, policy, &raced, err);
+    }
+    return rc;
+}
+
 /* ---- looking ---- */
 
 void cluster_drive_look(struct cluster *c, const struct meta_registry *r,
-                        const struct placement_map *map, size_t i,
+                        const struct map_list *maps, size_t i,
                         struct cluster_drive *out)
 {
     struct shard_store_stats s = {0};
 
     *out = (struct cluster_drive){.row = &r->drives[i],
-                                  .slots = slots_on(map, r->drives[i].id)};
+                                  .slots = slots_on(maps, r->drives[i].id)};
     if (c->drive_peers == NULL ||
         !peers_stats(c->drive_peers, out->row->id, &s)) {
         snprintf(out->reason, sizeof out->reason, "not known here");
@@ -343,28 +398,30 @@ void cluster_drive_look(struct cluster *c, const struct meta_registry *r,
 }
 
 void cluster_layout_look(struct cluster *c, const struct meta_registry *r,
-                         const struct placement_map *map,
+                         const struct map_list *maps,
                          struct cluster_layout *out)
 {
     struct plan_drives now = {0};
-    struct map_plan plan = {0};
     struct map_survival s;
 
-    *out = (struct cluster_layout){.groups = map->count};
-    if (map->count == 0) {
+    *out = (struct cluster_layout){.groups = map_list_groups(maps)};
+    if (maps->count == 0) {
         return;
     }
     out->epoch = r->epoch;
     /* What does not answer now counts as lost at once. */
     plan_drives_look(&now, r, c->drive_peers, 0, clock_mono_ms());
-    s = map_survives(map, now.list, now.count);
+    s = map_list_survives(maps, now.list, now.count);
     map_survives_text(&s, out->survives);
     out->groups_degraded = s.groups_degraded;
     out->groups_lost = s.groups_lost;
     plan_drives_look(&now, r, c->drive_peers, UINT64_MAX, clock_mono_ms());
-    if (map_plan(map, now.list, now.count, &plan, NULL) == 0) {
-        out->moves_left = plan.count;
+    for (unsigned i = 0; i < maps->count; i++) {
+        struct map_plan plan = {0};
+        if (map_plan(&maps->maps[i], now.list, now.count, &plan, NULL) == 0) {
+            out->moves_left += plan.count;
+        }
+        map_plan_free(&plan);
     }
-    map_plan_free(&plan);
     plan_drives_free(&now);
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "erasure/geometry.h"
 #include "meta/meta_cluster.h"
 
 struct cluster;
@@ -43,10 +44,16 @@ int cluster_rebalance(struct cluster *c, struct err *err);
 /* ERR_NOT_FOUND. @id: the first 8 to 32 bytes of the hash, in hex. */
 int cluster_token_revoke(struct cluster *c, const char *id, struct err *err);
 
-struct placement_map;
+/* See to it that the layout has groups of @policy. ERR_PRECONDITION: the drives
+ * that there are cannot hold it, and the error says what it would survive;
+ * ERR_LIMIT; ERR_UNAVAILABLE. */
+int cluster_add_policy(struct cluster *c, struct ec_policy policy,
+                       struct err *err);
 
-/* How a drive is at this moment, for people. @map is the layout of @r, or empty
- * when there is none yet. */
+struct map_list;
+
+/* How a drive is at this moment, for people. @maps is the layout of @r, or
+ * empty when there is none yet. */
 struct cluster_drive {
     const struct meta_drive *row;
     uint32_t slots; /* of the layout, on it */
@@ -56,7 +63,7 @@ struct cluster_drive {
     uint64_t shards, live_bytes, used_bytes, free_bytes, size_bytes;
 };
 void cluster_drive_look(struct cluster *c, const struct meta_registry *r,
-                        const struct placement_map *map, size_t i,
+                        const struct map_list *maps, size_t i,
                         struct cluster_drive *out);
 
 /* How the layout is: what it survives, from the drives as they are now. */
@@ -67,11 +74,11 @@ struct cluster_layout {
     char survives[160];
 };
 void cluster_layout_look(struct cluster *c, const struct meta_registry *r,
-                         const struct placement_map *map,
+                         const struct map_list *maps,
                          struct cluster_layout *out);
-/* The layout of @r, decoded; empty when there is none. map_free it.
+/* The layout of @r, decoded; empty when there is none. map_list_free it.
  * ERR_CORRUPT, ERR_VERSION. */
-int cluster_layout_read(const struct meta_registry *r,
-                        struct placement_map *map, struct err *err);
+int cluster_layout_read(const struct meta_registry *r, struct map_list *maps,
+                        struct err *err);
 
 #endif

@@ -31,6 +31,7 @@ static bool get_bucket(struct request *r, struct meta_bucket *out)
 static void reply_bucket(struct request *r, const struct meta_bucket *bucket)
 {
     struct buf *b = &r->reply_body;
+    char policy[EC_POLICY_TEXT_MAX];
     struct bucket_rule rule;
 
     bucket_rule_of(r->gateway, bucket, &rule);
@@ -41,7 +42,9 @@ static void reply_bucket(struct request *r, const struct meta_bucket *bucket)
     put_json_u64(b, "created_ms", bucket->created_ms, false);
     put_json_member(b, "compression", bucket_compression_text(rule.compress),
                     false);
-    put_json_bool(b, "compression_set", rule.compress_set, true);
+    put_json_bool(b, "compression_set", rule.compress_set, false);
+    put_json_member(b, "ec", ec_policy_text(rule.policy, policy), false);
+    put_json_bool(b, "ec_set", rule.policy_set, true);
     buf_str(b, "}\n");
 }
 
@@ -66,12 +69,25 @@ static int judge_compression(struct gateway *g, const char *text,
     return bucket_compression_parse(text, &compress, err);
 }
 
+/* The layout gets groups of the policy, if the drives can hold it. */
+static int judge_policy(struct gateway *g, const char *text, struct err *err)
+{
+    struct ec_policy policy;
+    int rc = ec_policy_parse(text, &policy, err);
+
+    if (rc == 0) {
+        rc = store_check_segments(g, policy, err);
+    }
+    return rc == 0 ? layout_add_policy(g, policy, err) : rc;
+}
+
 static const struct setting {
     const char *param;
     enum meta_config_kind kind;
     int (*judge)(struct gateway *g, const char *text, struct err *err);
 } settings[] = {
     {"compression", META_CONFIG_COMPRESSION, judge_compression},
+    {"ec", META_CONFIG_ERASURE, judge_policy},
 };
 
 #define SETTINGS (sizeof settings / sizeof settings[0])

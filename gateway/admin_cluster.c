@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "cluster/cluster.h"
 #include "cluster/operate.h"
-#include "erasure/map.h"
+#include "erasure/map_list.h"
 #include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
@@ -111,7 +111,7 @@ static const char *zone_of(const struct meta_registry *r, uint32_t server)
 
 static void drives_json(struct gateway *g, struct buf *b,
                         const struct meta_registry *r,
-                        const struct placement_map *map)
+                        const struct map_list *maps)
 {
     bool first = true;
 
@@ -122,7 +122,7 @@ static void drives_json(struct gateway *g, struct buf *b,
             r->drives[i].server_state == META_SERVER_REMOVED) {
             continue;
         }
-        cluster_drive_look(g->cluster, r, map, i, &d);
+        cluster_drive_look(g->cluster, r, maps, i, &d);
         buf_str(b, first ? "{" : ",{");
         first = false;
         put_json_u64(b, "id", d.row->id, false);
@@ -151,12 +151,12 @@ static uint64_t eta_s(const struct cluster_progress *p)
 
 static void layout_json(struct gateway *g, struct buf *b,
                         const struct meta_registry *r,
-                        const struct placement_map *map)
+                        const struct map_list *maps)
 {
     struct cluster_layout l;
     struct cluster_progress p;
 
-    cluster_layout_look(g->cluster, r, map, &l);
+    cluster_layout_look(g->cluster, r, maps, &l);
     cluster_progress(g->cluster, &p);
     buf_str(b, "\"layout\":{");
     put_json_u64(b, "epoch", l.epoch, false);
@@ -175,7 +175,7 @@ static void layout_json(struct gateway *g, struct buf *b,
 void admin_cluster_json(struct gateway *g, const struct meta_registry *r,
                         struct buf *b)
 {
-    struct placement_map map = {0};
+    struct map_list maps = {0};
     char hex[33];
 
     buf_str(b, "\"cluster\":{");
@@ -183,11 +183,11 @@ void admin_cluster_json(struct gateway *g, const struct meta_registry *r,
                     false);
     put_json_u64(b, "server", cluster_server(g->cluster), false);
     if (r->server_count > 0) {
-        cluster_layout_read(r, &map, NULL); /* else as if there were none */
+        cluster_layout_read(r, &maps, NULL); /* else as if there were none */
         servers_json(g, b, r);
-        drives_json(g, b, r, &map);
-        layout_json(g, b, r, &map);
-        map_free(&map);
+        drives_json(g, b, r, &maps);
+        layout_json(g, b, r, &maps);
+        map_list_free(&maps);
     } else {
         buf_str(b, "\"servers\":[],\"drives\":[],\"layout\":{}");
     }

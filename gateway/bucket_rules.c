@@ -65,8 +65,13 @@ void bucket_rule_of(const struct gateway *g, const struct meta_bucket *bucket,
     const char *compression =
         (const char *)bucket->config[META_CONFIG_COMPRESSION].value;
 
-    (void)g;
-    *out = (struct bucket_rule){.compress = RULES_COMPRESS};
+    const char *policy =
+        (const char *)bucket->config[META_CONFIG_ERASURE].value;
+
+    *out =
+        (struct bucket_rule){.compress = RULES_COMPRESS, .policy = g->policy};
+    out->policy_set =
+        policy != NULL && ec_policy_parse(policy, &out->policy, NULL) == 0;
     out->compress_set =
         compression != NULL &&
         bucket_compression_parse(compression, &out->compress, NULL) == 0;
@@ -128,5 +133,6 @@ struct object_put *bucket_put_open(struct gateway *g, const char *bucket)
 
     bucket_rules_get(g, bucket, &rule);
     how.compress = rule.compress;
+    how.policy = rule.policy;
     return object_put_open_as(g->objects, &how);
 }

@@ -13,6 +13,8 @@
 
 #include <stdbool.h>
 
+#include "erasure/geometry.h"
+
 #define RULES_KEEP_MS 1000
 /* Of buckets that nothing was said of: docs/DECISIONS.md, "Compression". */
 #define RULES_COMPRESS false
@@ -25,7 +27,8 @@ struct object_put;
 
 struct bucket_rule {
     bool compress;
-    bool compress_set; /* it was said of the bucket */
+    struct ec_policy policy;
+    bool compress_set, policy_set; /* it was said of the bucket */
 };
 
 struct bucket_rules *bucket_rules_new(void);

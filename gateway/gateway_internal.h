@@ -192,16 +192,29 @@ void store_start_member(struct gateway *g);
 bool store_wait_member(struct gateway *g);
 void store_close(struct gateway *g);
 
+/* Does a shard of a whole chunk by @policy fit into a segment? ERR_BAD_INPUT.
+ */
+int store_check_segments(const struct gateway *g, struct ec_policy policy,
+                         struct err *err);
+
 /* ---- layout.c ---- */
 
-struct placement_map;
+struct map_list;
 
 #define LAYOUT_GROUPS 64
 #define LAYOUT_POLICY "4+2" /* when nothing is said */
 
-/* Read the placement map from the catalogue, or, in a new store, make one for
- * this server's drives and propose it. map_free it. */
-int layout_load(struct gateway *g, struct placement_map *out, struct err *err);
+/* Read the layout from the catalogue, or, in a new store, make one for this
+ * server's drives and propose it. map_list_free it. */
+int layout_load(struct gateway *g, struct map_list *out, struct err *err);
+/* Let the objects go by it. */
+int layout_use(struct object_store *objects, const struct map_list *maps,
+               struct err *err);
+/* See to it that puts can be by @policy: on this server when it returns, on
+ * others when they have heard. ERR_PRECONDITION: the drives cannot hold it, and
+ * the error says what it would survive. */
+int layout_add_policy(struct gateway *g, struct ec_policy policy,
+                      struct err *err);
 /* ERR_BAD_INPUT: --ec was given, and the store was made with another. */
 int layout_check_policy(const struct gateway *g, struct ec_policy made,
                         struct err *err);

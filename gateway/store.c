@@ -20,7 +20,7 @@
 #include "base/text.h"
 #include "base/workers.h"
 #include "cluster/cluster.h"
-#include "erasure/map.h"
+#include "erasure/map_list.h"
 #include "gateway/gateway_internal.h"
 #include "meta/meta.h"
 #include "meta/meta_cluster.h"
@@ -223,18 +223,17 @@ static void weigh_drives(const struct drive_paths *p, uint32_t *weights)
 
 /* ---- parts ---- */
 
-/* A shard of a whole chunk must fit into a segment. */
-static int check_segments(const struct gateway *g, struct err *err)
+int store_check_segments(const struct gateway *g, struct ec_policy policy,
+                         struct err *err)
 {
-    struct chunk_shape shape = geometry_shape(g->policy, GEOMETRY_CHUNK_MAX);
+    struct chunk_shape shape = geometry_shape(policy, GEOMETRY_CHUNK_MAX);
     uint64_t need = shape.piece_bytes + SEGMENT_ROOM;
     char text[EC_POLICY_TEXT_MAX];
 
     if (g->options->segment_bytes != 0 && g->options->segment_bytes < need) {
         return err_set(err, ERR_BAD_INPUT,
                        "segment-bytes: at least %llu bytes for --ec %s",
-                       (unsigned long long)need,
-                       ec_policy_text(g->policy, text));
+                       (unsigned long long)need, ec_policy_text(policy, text));
     }
     return 0;
 }
@@ -244,7 +243,8 @@ static int choose_policy(struct gateway *g, struct err *err)
     const char *text = g->options->ec != NULL ? g->options->ec : LAYOUT_POLICY;
     int rc = ec_policy_parse(text, &g->policy, err);
 
-    return rc == 0 ? check_segments(g, err) : err_wrap(err, rc, "ec");
+    return rc == 0 ? store_check_segments(g, g->policy, err)
+                   : err_wrap(err, rc, "ec");
 }
 
 static int open_meta(struct gateway *g, struct err *err)
@@ -265,15 +265,16 @@ static int open_meta(struct gateway *g, struct err *err)
     return rc == 0 ? 0 : err_wrap(err, rc, "catalogue");
 }
 
-static int open_objects(struct gateway *g, const struct placement_map *map,
+static int open_objects(struct gateway *g, const struct map_list *maps,
                         struct err *err)
 {
+    struct placement_group *groups = map_list_flat(maps);
     struct object_store_options oo = {
         .peers = drives_peers(g->drives),
         .pool = g->pool,
-        .policy = map->policy,
-        .groups = map->groups,
-        .group_count = map->count,
+        .policy = maps->maps[0].policy,
+        .groups = groups,
+        .group_count = map_list_groups(maps),
         .put_timeout_ms = g->options->put_timeout_ms,
         .get_timeout_ms = g->options->put_timeout_ms,
         .hedge_ms = g->options->hedge_ms,
@@ -281,11 +282,12 @@ static int open_objects(struct gateway *g, const struct placement_map *map,
     };
     int rc;
 
-    g->policy = map->policy;
-    rc = check_segments(g, err);
+    g->policy = maps->maps[0].policy;
+    rc = store_check_segments(g, g->policy, err);
     if (rc == 0) {
         rc = object_store_open(&oo, &g->objects, err);
     }
+    free(groups);
     return rc;
 }
 
@@ -294,7 +296,7 @@ static int open_objects(struct gateway *g, const struct placement_map *map,
 int store_open_alone(struct gateway *g, struct err *err)
 {
     const struct server_options *o = g->options;
-    struct placement_map map = {0};
+    struct map_list maps = {0};
     int rc;
 
     g->roles = CLUSTER_ROLES_ALL;
@@ -312,11 +314,11 @@ int store_open_alone(struct gateway *g, struct err *err)
     g->workers = workers_new("worker", (unsigned)o->workers, WORKER_QUEUE_MAX);
     if ((rc = open_drives(g, NULL, err)) != 0 ||
         (rc = open_meta(g, err)) != 0 ||
-        (rc = layout_load(g, &map, err)) != 0) {
+        (rc = layout_load(g, &maps, err)) != 0) {
         return rc;
     }
-    rc = open_objects(g, &map, err);
-    map_free(&map);
+    rc = open_objects(g, &maps, err);
+    map_list_free(&maps);
     return rc;
 }
 
@@ -420,7 +422,7 @@ static int open_late_drives(struct gateway *g, struct err *err)
  * has made a layout. */
 static int open_when_led(struct gateway *g, struct err *err)
 {
-    struct placement_map map = {0};
+    struct map_list maps = {0};
     struct meta_registry r = {0};
     int rc = meta_registry_get(g->meta, &r, err);
 
@@ -434,18 +436,18 @@ static int open_when_led(struct gateway *g, struct err *err)
     if (r.epoch == 0) {
         rc = err_set(err, ERR_UNAVAILABLE, "there is no layout yet");
     } else {
-        rc = map_decode(r.layout.data, r.layout.len, &map, err);
+        rc = map_list_decode(r.layout.data, r.layout.len, &maps, err);
     }
     meta_registry_free(&r);
     if (rc == 0) {
-        rc = layout_check_policy(g, map.policy, NULL);
+        rc = layout_check_policy(g, maps.maps[0].policy, NULL);
         if (rc != 0) {
             char text[EC_POLICY_TEXT_MAX];
             log_errf(LOG_WARN, "ec", "the cluster stores by %s, not by %s",
-                     ec_policy_text(map.policy, text), g->options->ec);
+                     ec_policy_text(maps.maps[0].policy, text), g->options->ec);
         }
-        rc = open_objects(g, &map, err);
-        map_free(&map);
+        rc = open_objects(g, &maps, err);
+        map_list_free(&maps);
     }
     return rc;
 }

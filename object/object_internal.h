@@ -39,9 +39,27 @@ struct chunk_ref {
     uint64_t crc64;
 };
 
+#define OBJECT_POLICIES_MAX 32
+
+/* The groups of one policy. */
+struct group_range {
+    struct ec_policy policy;
+    uint32_t first, count;
+};
+
+/* Read without a lock: slots are changed in place, one by one; when groups are
+ * added there is a new table, and the old one stays for who still reads it. */
+struct group_table {
+    struct group_table *older;
+    unsigned range_count;
+    struct group_range ranges[OBJECT_POLICIES_MAX];
+    uint32_t count;
+    struct placement_group groups[];
+};
+
 struct object_store {
     struct object_store_options options;
-    struct placement_group *groups;
+    struct group_table *_Atomic table;
 
     pthread_mutex_t mutex; /* guards all below but the counters */
     pthread_cond_t cond;
@@ -66,6 +84,9 @@ struct chunk_ref object_chunk_ref(const struct manifest *m, uint32_t chunk);
 /* The drive of @slot of the chunk; PLACEMENT_NO_DRIVE for an unknown group. */
 uint16_t object_drive(const struct object_store *s,
                       const struct chunk_ref *chunk, unsigned slot);
+/* The groups of @policy, else of that of the store; borrowed from a table. */
+const struct group_range *object_groups(const struct object_store *s,
+                                        struct ec_policy policy);
 /* The same by the group's number. */
 uint16_t object_group_drive(const struct object_store *s, uint32_t group,
                             unsigned slot);

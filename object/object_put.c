@@ -59,6 +59,7 @@ struct chunk_write {
     struct chunk_shape shape;
     uint8_t *buffer; /* until all have answered */
     size_t buffer_bytes;
+    struct object_bytes wide; /* instead of a buffer that is too small */
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t cond;
@@ -88,28 +89,28 @@ struct object_put {
 
 /* ---- groups ---- */
 
-/* A group at random whose drives are all up, else the one with most of those
- * looked at. */
-static uint32_t choose_group(struct object_store *s)
+/* A group of the range at random whose drives are all up, else the one with
+ * most of those looked at. */
+static uint32_t choose_group(struct object_store *s,
+                             const struct group_range *range)
 {
-    uint32_t count = s->options.group_count;
-    uint32_t first = (uint32_t)(rng_u64() % count);
-    uint32_t best = first;
+    unsigned slots = (unsigned)range->policy.k + range->policy.m;
+    uint32_t first = (uint32_t)(rng_u64() % range->count);
+    uint32_t best = range->first + first;
     unsigned most = 0;
 
-    for (uint32_t i = 0; i < count && i < GROUP_TRIES_MAX; i++) {
-        const struct placement_group *g = &s->groups[(first + i) % count];
-        unsigned slots = (unsigned)g->policy.k + g->policy.m;
+    for (uint32_t i = 0; i < range->count && i < GROUP_TRIES_MAX; i++) {
+        uint32_t id = range->first + (first + i) % range->count;
         unsigned up = 0;
         for (unsigned slot = 0; slot < slots; slot++) {
-            up += object_drive_is_well(s, object_group_drive(s, g->id, slot));
+            up += object_drive_is_well(s, object_group_drive(s, id, slot));
         }
         if (up == slots) {
-            return g->id;
+            return id;
         }
         if (up > most) {
             most = up;
-            best = g->id;
+            best = id;
         }
     }
     return best;
@@ -124,12 +125,14 @@ struct object_put *object_put_open_as(struct object_store *s,
                                       const struct object_put_how *how)
 {
     struct object_put *p = mem_alloc(sizeof *p);
+    const struct group_range *range =
+        object_groups(s, how->policy.k > 0 ? how->policy : s->options.policy);
 
     p->magic = PUT_MAGIC;
     p->store = s;
     p->how = *how;
-    p->manifest.policy = s->options.policy;
-    p->manifest.group = choose_group(s);
+    p->manifest.policy = range->policy;
+    p->manifest.group = choose_group(s, range);
     p->manifest.id_hi = clock_real_ms() << 16 | (rng_u64() & 0xffff);
     p->manifest.id_lo = rng_u64() & ~MANIFEST_CHUNK_LO_MASK;
     pthread_mutex_lock(&s->mutex);
@@ -312,6 +315,15 @@ static unsigned hand_off(struct chunk_write *w, uint32_t slots, bool late)
     return first;
 }
 
+static void give_buffer_back(struct chunk_write *w)
+{
+    if (w->wide.p != NULL) {
+        object_bytes_free(w->store, &w->wide);
+    } else {
+        pool_put(w->store->options.pool, w->buffer, w->buffer_bytes);
+    }
+}
+
 static void on_stored(struct shard_put *put, int status, const struct err *err)
 {
     struct shard_write *shard = LIST_OF(put, struct shard_write, put);
@@ -330,7 +342,7 @@ static void on_stored(struct shard_put *put, int status, const struct err *err)
     }
     all = w->answered == w->sent;
     if (all) { /* before the put knows: its end gives all memory back */
-        pool_put(s->options.pool, w->buffer, w->buffer_bytes);
+        give_buffer_back(w);
     }
     if (all || is_safe(w, false)) {
         pthread_cond_signal(&w->cond);
@@ -580,26 +592,21 @@ static uint32_t compress(struct object_put *p, uint8_t *buffer, uint32_t bytes,
     packed = pack_chunk(p->store->packers, buffer, bytes, PACK_SHIFT,
                         m->blocks + m->block_count);
     *plain = packed > 0 ? bytes : 0;
-    m->shift = packed > 0 ? PACK_SHIFT : m->shift;
     return packed > 0 ? packed : bytes;
 }
 
-static void add_to_manifest(struct object_put *p, uint8_t *buffer,
-                            uint32_t bytes)
+static void add_to_manifest(struct object_put *p, const uint8_t *data,
+                            uint32_t bytes, uint32_t plain)
 {
     struct manifest *m = &p->manifest;
-    uint32_t plain = 0;
-
-    if (p->how.compress) {
-        bytes = compress(p, buffer, bytes, &plain);
-    }
 
     if (m->count == p->capacity) {
         p->capacity = p->capacity > 0 ? p->capacity * 2 : 4;
         m->chunks = mem_realloc(m->chunks, p->capacity * sizeof m->chunks[0]);
     }
     m->chunks[m->count++] = (struct manifest_chunk){
-        bytes, crc64nvme(0, buffer, bytes), plain, m->block_count};
+        bytes, crc64nvme(0, data, bytes), plain, m->block_count};
+    m->shift = plain > 0 ? PACK_SHIFT : m->shift;
     m->block_count += plain > 0 ? pack_blocks(plain, m->shift) : 0;
 }
 
@@ -611,10 +618,39 @@ static int failed(const struct object_put *p, struct err *err)
     return p->status;
 }
 
+/* Copies need no room: they are sent from where the data is. */
+static size_t room_for(const struct chunk_shape *shape)
+{
+    return shape->pieces == 1 ? mem_round_up(shape->chunk_bytes, MEM_PAGE)
+                              : geometry_buffer_bytes(shape);
+}
+
+/* A buffer is as the policy of the store needs it; another policy may need a
+ * larger one. */
+static int widen(struct object_put *p, void *buffer, size_t buffer_bytes,
+                 uint32_t bytes, struct object_bytes *out, struct err *err)
+{
+    struct chunk_shape shape = geometry_shape(p->manifest.policy, bytes);
+    size_t need = room_for(&shape);
+
+    *out = (struct object_bytes){0};
+    if (need <= buffer_bytes) {
+        return 0;
+    }
+    if (!object_bytes_new(p->store, need, false, out)) {
+        return err_set(err, ERR_NOMEM, "no memory for a chunk");
+    }
+    memcpy(out->p, buffer, bytes);
+    return 0;
+}
+
 int object_put_write(struct object_put *p, void *buffer, uint32_t buffer_for,
                      uint32_t bytes, struct err *err)
 {
+    size_t buffer_bytes = object_buffer_bytes(p->store, buffer_for);
+    struct object_bytes wide;
     struct chunk_write *w;
+    uint32_t plain = 0;
 
     CHECK_OBJ(p, PUT_MAGIC);
     CHECK(p->state == PUT_OPEN);
@@ -629,13 +665,23 @@ int object_put_write(struct object_put *p, void *buffer, uint32_t buffer_for,
         return err_set(err, ERR_LIMIT, "more than %u chunks in one put",
                        MANIFEST_CHUNKS_MAX);
     }
+    if (p->how.compress) {
+        bytes = compress(p, buffer, bytes, &plain);
+    }
+    if (widen(p, buffer, buffer_bytes, bytes, &wide, err) != 0) {
+        return ERR_NOMEM;
+    }
+    if (wide.p != NULL) {
+        pool_put(p->store->options.pool, buffer, buffer_bytes);
+    }
     w = mem_alloc(sizeof *w);
     CHECK(pthread_mutex_init(&w->mutex, NULL) == 0);
     latch_cond_init(&w->cond);
     w->store = p->store;
-    w->buffer = buffer;
-    w->buffer_bytes = object_buffer_bytes(p->store, buffer_for);
-    add_to_manifest(p, buffer, bytes);
+    w->wide = wide;
+    w->buffer = wide.p != NULL ? wide.p : buffer;
+    w->buffer_bytes = buffer_bytes;
+    add_to_manifest(p, w->buffer, bytes, plain);
     w->ref = object_chunk_ref(&p->manifest, p->manifest.count - 1);
     w->shape = geometry_shape(w->ref.policy, w->ref.bytes);
     send_shards(w);

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "erasure/geometry.h"
+
 struct buf;
 struct err;
 struct object_put;
@@ -27,7 +29,8 @@ struct object_put *object_put_open(struct object_store *s);
 
 /* How a put is to be stored; zeros: as object_put_open has it. */
 struct object_put_how {
-    bool compress; /* chunks that are shorter for it (pack.h) */
+    bool compress;           /* chunks that are shorter for it (pack.h) */
+    struct ec_policy policy; /* k 0, or not known: that of the store */
 };
 
 struct object_put *object_put_open_as(struct object_store *s,

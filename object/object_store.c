@@ -13,26 +13,49 @@
 #include "object/object_internal.h"
 #include "object/pack.h"
 
-static int check_groups(const struct placement_group *groups, uint32_t count,
-                        struct ec_policy policy, struct err *err)
+/* The groups as a table; those of a policy stand together, and those of the
+ * store's come first. */
+static int make_table(const struct placement_group *groups, uint32_t count,
+                      struct ec_policy policy, struct group_table **out,
+                      struct err *err)
 {
-    if (count == 0) {
-        return err_set(err, ERR_BAD_INPUT, "there is no placement group");
-    }
+    struct group_table *t = mem_alloc(sizeof *t + count * sizeof t->groups[0]);
+    struct group_range *r = t->ranges;
+
+    *r = (struct group_range){.policy = policy};
     for (uint32_t i = 0; i < count; i++) {
+        bool known = false;
         if (groups[i].id != i) {
+            free(t);
             return err_set(err, ERR_BAD_INPUT,
                            "placement group %u stands in place %u",
                            groups[i].id, i);
         }
-        if (!ec_policy_same(groups[i].policy, policy)) {
-            char is[EC_POLICY_TEXT_MAX], should[EC_POLICY_TEXT_MAX];
-            return err_set(err, ERR_BAD_INPUT,
-                           "placement group %u is %s, not %s", i,
-                           ec_policy_text(groups[i].policy, is),
-                           ec_policy_text(policy, should));
+        for (struct group_range *o = t->ranges; o <= r; o++) {
+            known = known || ec_policy_same(o->policy, groups[i].policy);
         }
+        if (!ec_policy_same(groups[i].policy, r->policy)) {
+            char is[EC_POLICY_TEXT_MAX], should[EC_POLICY_TEXT_MAX];
+            if (r->count == 0 || known ||
+                r + 1 == t->ranges + OBJECT_POLICIES_MAX) {
+                err_set(err, ERR_BAD_INPUT, "placement group %u is %s, not %s",
+                        i, ec_policy_text(groups[i].policy, is),
+                        ec_policy_text(r->policy, should));
+                free(t);
+                return ERR_BAD_INPUT;
+            }
+            *++r = (struct group_range){.policy = groups[i].policy, .first = i};
+        }
+        r->count++;
     }
+    if (count == 0) {
+        free(t);
+        return err_set(err, ERR_BAD_INPUT, "there is no placement group");
+    }
+    t->range_count = (unsigned)(r - t->ranges) + 1;
+    t->count = count;
+    memcpy(t->groups, groups, count * sizeof groups[0]);
+    *out = t;
     return 0;
 }
 
@@ -40,17 +63,17 @@ int object_store_open(const struct object_store_options *options,
                       struct object_store **out, struct err *err)
 {
     struct object_store *s;
-    int rc = check_groups(options->groups, options->group_count,
-                          options->policy, err);
+    struct group_table *table;
+    int rc = make_table(options->groups, options->group_count, options->policy,
+                        &table, err);
 
     if (rc != 0) {
         return rc;
     }
     s = mem_alloc(sizeof *s);
     s->options = *options;
-    s->groups =
-        mem_dup(options->groups, options->group_count * sizeof s->groups[0]);
-    s->options.groups = s->groups;
+    s->options.groups = NULL; /* the caller's */
+    s->table = table;
     s->pulse = drive_pulse_new(PLACEMENT_NO_DRIVE);
     CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
     latch_cond_init(&s->cond);
@@ -60,6 +83,15 @@ int object_store_open(const struct object_store_options *options,
     object_repair_start(s);
     *out = s;
     return 0;
+}
+
+static void free_tables(struct group_table *t)
+{
+    while (t != NULL) {
+        struct group_table *older = t->older;
+        free(t);
+        t = older;
+    }
 }
 
 void object_store_close(struct object_store *s)
@@ -78,36 +110,89 @@ void object_store_close(struct object_store *s)
     pthread_mutex_destroy(&s->mutex);
     drive_pulse_free(s->pulse);
     packers_free(s->packers);
-    free(s->groups);
+    free_tables(s->table);
     free(s);
 }
 
+/* Is @now what @old was, on other drives perhaps, and no shorter? */
+static bool follows(const struct group_table *old,
+                    const struct group_table *now)
+{
+    if (now->count < old->count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < old->count; i++) {
+        if (!ec_policy_same(old->groups[i].policy, now->groups[i].policy)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Slot by slot and in place, so that readers need no lock: a group never
- * changes by more than a move at a time. */
+ * changes by more than a move at a time. Gives whether a drive of this server
+ * got a slot. */
+static bool change_slots(struct object_store *s, struct group_table *old,
+                         const struct group_table *now)
+{
+    bool came = false;
+
+    for (uint32_t i = 0; i < old->count; i++) {
+        const struct placement_group *g = &now->groups[i];
+        for (unsigned n = 0; n < (unsigned)g->policy.k + g->policy.m; n++) {
+            came = came || (g->slots[n] != old->groups[i].slots[n] &&
+                            peers_store(s->options.peers, g->slots[n]) != NULL);
+            __atomic_store_n(&old->groups[i].slots[n], g->slots[n],
+                             __ATOMIC_RELAXED);
+        }
+    }
+    return came;
+}
+
 int object_store_set_groups(struct object_store *s,
                             const struct placement_group *groups,
                             uint32_t count, struct err *err)
 {
-    int rc = check_groups(groups, count, s->options.policy, err);
-    unsigned slots = (unsigned)s->options.policy.k + s->options.policy.m;
-    bool came = false; /* a slot to a drive of this server */
+    struct group_table *old = s->table, *now;
+    int rc = make_table(groups, count, s->options.policy, &now, err);
 
-    if (rc == 0 && count != s->options.group_count) {
-        rc = err_set(err, ERR_BAD_INPUT, "%u placement groups instead of %u",
-                     count, s->options.group_count);
+    if (rc != 0) {
+        return rc;
     }
-    for (uint32_t i = 0; i < count && rc == 0; i++) {
-        for (unsigned n = 0; n < slots; n++) {
-            uint16_t drive = groups[i].slots[n];
-            came = came || (drive != s->groups[i].slots[n] &&
-                            peers_store(s->options.peers, drive) != NULL);
-            __atomic_store_n(&s->groups[i].slots[n], drive, __ATOMIC_RELAXED);
-        }
+    if (!follows(old, now)) {
+        rc = err_set(err, ERR_BAD_INPUT, "%u placement groups do not follow %u",
+                     count, old->count);
+        free(now);
+        return rc;
     }
-    if (came) {
+    if (change_slots(s, old, now)) {
         object_mend_later(s);
     }
-    return rc;
+    if (now->count > old->count) {
+        now->older = old;
+        atomic_store(&s->table, now);
+    } else {
+        free(now);
+    }
+    return 0;
+}
+
+const struct group_range *object_groups(const struct object_store *s,
+                                        struct ec_policy policy)
+{
+    const struct group_table *t = s->table;
+
+    for (unsigned i = 0; i < t->range_count; i++) {
+        if (ec_policy_same(t->ranges[i].policy, policy)) {
+            return &t->ranges[i];
+        }
+    }
+    return &t->ranges[0];
+}
+
+bool object_store_knows(struct object_store *s, struct ec_policy policy)
+{
+    return ec_policy_same(object_groups(s, policy)->policy, policy);
 }
 
 /* The need of a chunk is greatest at whole cells: of @chunk_bytes and of the
@@ -158,12 +243,13 @@ struct chunk_ref object_chunk_ref(const struct manifest *m, uint32_t chunk)
 uint16_t object_group_drive(const struct object_store *s, uint32_t group,
                             unsigned slot)
 {
+    const struct group_table *t = s->table;
     const struct placement_group *g;
 
-    if (group >= s->options.group_count) {
+    if (group >= t->count) {
         return PLACEMENT_NO_DRIVE;
     }
-    g = &s->groups[group];
+    g = &t->groups[group];
     if (slot >= (unsigned)g->policy.k + g->policy.m) {
         return PLACEMENT_NO_DRIVE;
     }

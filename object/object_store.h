@@ -23,8 +23,9 @@ struct pool;
 struct object_store_options {
     struct peers *peers;     /* kept */
     struct pool *pool;       /* kept; chunk buffers come from here */
-    struct ec_policy policy; /* for new puts */
-    /* Copied; ids 0..group_count-1, all of the policy. */
+    struct ec_policy policy; /* for puts that name no other */
+    /* Copied; ids 0..group_count-1; those of a policy stand together, the ones
+     * of @policy first. */
     const struct placement_group *groups;
     uint32_t group_count;
     uint64_t put_timeout_ms; /* for a drive to make a shard durable */
@@ -40,14 +41,19 @@ int object_store_open(const struct object_store_options *options,
 void object_store_close(struct object_store *s);
 
 /* The placement groups from now on: the same ids and policies on drives that
- * may be others. Puts and reads under way may still use the old ones. Any
- * thread, one at a time. ERR_BAD_INPUT: not as those of the opening. */
+ * may be others, and perhaps more of further policies behind them. Puts and
+ * reads under way may still use the old ones. Any thread, one at a time.
+ * ERR_BAD_INPUT: not so. */
 int object_store_set_groups(struct object_store *s,
                             const struct placement_group *groups,
                             uint32_t count, struct err *err);
 
+/* Are there groups of @policy, so that a put can be by it? */
+bool object_store_knows(struct object_store *s, struct ec_policy policy);
+
 /* Bytes of the pool buffer that a chunk of @chunk_bytes needs: the data with
- * room for padding, then the parity. */
+ * room for padding, then the parity, by the policy of the store; it is the same
+ * whatever groups come later. */
 size_t object_buffer_bytes(const struct object_store *s, uint32_t chunk_bytes);
 
 struct object_store_stats {

@@ -171,3 +171,75 @@ def test_packed_objects_outlive_drives_damage_and_restarts(make_server):
     s.verify()
     s.start()
     assert s.client().get_object(Bucket="bkt", Key="k")["Body"].read() == body
+
+
+# Policies.
+
+def policies(s, bucket, key):
+    return {c["ec"] for c in chunks(s, bucket, key)}
+
+
+@pytest.fixture
+def six(make_server):
+    """A store of 4+2 over six drives, with a bucket."""
+    s = make_server("--drives", "6", "--segment-bytes", "16MiB")
+    s.client().create_bucket(Bucket="bkt")
+    return s
+
+
+def test_a_bucket_is_stored_by_its_own_policy(six):
+    client = six.client()
+    body = blob(3 * MIB)
+    client.put_object(Bucket="bkt", Key="before", Body=body)
+    assert show(six, "bkt")["ec"] == "4+2"
+    assert not show(six, "bkt")["ec_set"]
+    for ec in ("1+2", "2+2", "3+3", "4+1"):
+        six.cli("bucket", "set", "bkt", "--ec", ec)
+        assert show(six, "bkt")["ec"] == ec
+        for size in (100, 70000, 3 * MIB, CHUNK + 5):
+            client.put_object(Bucket="bkt", Key=f"{ec}-{size}",
+                              Body=blob(size))
+        assert policies(six, "bkt", f"{ec}-{3 * MIB}") == {ec}
+    client.create_bucket(Bucket="other")
+    client.put_object(Bucket="other", Key="k", Body=body)
+    assert policies(six, "other", "k") == {"4+2"}
+    six.restart()
+    client = six.client()
+    assert client.get_object(Bucket="bkt", Key="before")["Body"].read() == body
+    for ec in ("1+2", "2+2", "3+3", "4+1"):
+        for size in (100, 70000, 3 * MIB, CHUNK + 5):
+            assert client.get_object(Bucket="bkt", Key=f"{ec}-{size}")[
+                "Body"].read() == blob(size), (ec, size)
+    six.stop()
+    six.verify()
+    six.start()
+
+
+def test_each_policy_bears_what_it_promises(six):
+    client = six.client()
+    for ec in ("1+2", "3+3", "4+1"):
+        six.cli("bucket", "set", "bkt", "--ec", ec)
+        client.put_object(Bucket="bkt", Key=ec, Body=blob(5 * MIB))
+    for ec, may in (("1+2", 2), ("3+3", 3), ("4+1", 1)):
+        six.stop()
+        for drive in range(may):
+            os.rename(six.drive(drive), six.drive(drive) + ".away")
+        six.start()
+        assert six.client().get_object(Bucket="bkt", Key=ec)[
+            "Body"].read() == blob(5 * MIB), ec
+        six.stop()
+        for drive in range(may):
+            shutil.rmtree(six.drive(drive), ignore_errors=True)
+            os.rename(six.drive(drive) + ".away", six.drive(drive))
+        six.start()
+
+
+def test_what_the_drives_cannot_hold_is_refused_with_what_it_would_bear(six):
+    done = six.cli("bucket", "set", "bkt", "--ec", "6+2+2", check=False)
+    assert done.returncode != 0
+    assert b"wants 10 of them" in done.stderr, done.stderr
+    assert b"survives the loss of any 1 drive" in done.stderr
+    for bad in ("4", "17+2", "4+2+9", "x"):
+        assert six.cli("bucket", "set", "bkt", "--ec", bad,
+                       check=False).returncode != 0
+    assert not show(six, "bkt")["ec_set"]

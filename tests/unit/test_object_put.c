@@ -408,6 +408,85 @@ static void groups_with_all_drives_up_are_preferred(void **state)
     world_close(w);
 }
 
+/* Groups of 4+2, and behind them as many of each of others. */
+static uint32_t more_groups(struct world *w, const struct ec_policy *others,
+                            unsigned count, struct placement_group *out)
+{
+    struct placement_drive drives[WORLD_DRIVES] = {{0}};
+    unsigned distinct;
+
+    for (unsigned i = 0; i < WORLD_DRIVES; i++) {
+        drives[i] = (struct placement_drive){.drive = (uint16_t)i, .weight = 1};
+    }
+    memcpy(out, w->groups, sizeof w->groups);
+    for (uint32_t i = WORLD_GROUPS; i < (count + 1) * WORLD_GROUPS; i++) {
+        out[i] = (struct placement_group){
+            .id = i, .epoch = 1, .policy = others[i / WORLD_GROUPS - 1]};
+        assert_int_equal(
+            placement_choose(drives, WORLD_DRIVES, &out[i], &distinct, NULL),
+            0);
+    }
+    return (count + 1) * WORLD_GROUPS;
+}
+
+/* Groups of other policies come while the store is open; each put says by which
+ * it is, whatever its buffer was got for, and what was put before is read. */
+static void puts_are_by_the_policy_that_they_name(void **state)
+{
+    static const struct ec_policy others[] = {
+        {1, 2, 0}, {3, 3, 0}, {2, 4, 0}, {4, 3, 2}, {6, 0, 0}};
+    static const uint64_t sizes[] = {1, 65537, 300000, 3 * MIB + 5};
+    struct placement_group groups[6 * WORLD_GROUPS] = {{0}};
+    struct world *w = *state;
+    struct buf manifests[6][4] = {{{0}}};
+    struct manifest m;
+
+    world_open(w, 0);
+    assert_false(object_store_knows(w->objects, others[0]));
+    for (unsigned p = 0; p < 6; p++) {
+        uint32_t count = more_groups(w, others, p, groups);
+        assert_int_equal(
+            object_store_set_groups(w->objects, groups, count, NULL), 0);
+        w->how.policy = p > 0 ? others[p - 1] : w->options.policy;
+        assert_true(object_store_knows(w->objects, w->how.policy));
+        for (unsigned i = 0; i < 4; i++) {
+            w->how.compress = i % 2;
+            assert_int_equal(world_put(w, WORLD_SOFT + p * 4 + i, sizes[i],
+                                       2 * MIB, &manifests[p][i], NULL),
+                             0);
+            assert_int_equal(manifest_decode(manifests[p][i].data,
+                                             manifests[p][i].len, &m, NULL),
+                             0);
+            assert_true(ec_policy_same(m.policy, w->how.policy));
+            assert_int_equal(m.group / WORLD_GROUPS, p);
+            manifest_free(&m);
+        }
+    }
+    for (unsigned p = 0; p < 6; p++) {
+        for (unsigned i = 0; i < 4; i++) {
+            assert_int_equal(world_get_all(w, &manifests[p][i],
+                                           WORLD_SOFT + p * 4 + i, NULL),
+                             0);
+            assert_int_equal(world_defects(w, &manifests[p][i]), 0);
+            buf_free(&manifests[p][i]);
+        }
+    }
+    /* One that is not known is the store's; fewer groups are refused. */
+    w->how.policy = (struct ec_policy){5, 1, 0};
+    assert_int_equal(world_put(w, 1, 1000, MIB, &manifests[0][0], NULL), 0);
+    assert_int_equal(
+        manifest_decode(manifests[0][0].data, manifests[0][0].len, &m, NULL),
+        0);
+    assert_true(ec_policy_same(m.policy, w->options.policy));
+    manifest_free(&m);
+    buf_free(&manifests[0][0]);
+    assert_int_equal(
+        object_store_set_groups(w->objects, groups, WORLD_GROUPS, NULL),
+        ERR_BAD_INPUT);
+    assert_true(world_pool_empties(w));
+    world_close(w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -428,6 +507,7 @@ int main(void)
         TEST(an_abort_deletes_also_what_comes_late),
         TEST(a_put_that_the_catalogue_refused_leaves_nothing),
         TEST(groups_with_all_drives_up_are_preferred),
+        TEST(puts_are_by_the_policy_that_they_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -495,8 +495,9 @@ static void young_orphans_stay(void **state)
 static void groups_that_do_not_fit_are_refused(void **state)
 {
     struct world *w = *state;
-    struct placement_group groups[2] = {{.id = 0, .policy = {.k = 4, .m = 2}},
-                                        {.id = 1, .policy = {.k = 4, .m = 2}}};
+    struct placement_group groups[3] = {{.id = 0, .policy = {.k = 4, .m = 2}},
+                                        {.id = 1, .policy = {.k = 4, .m = 2}},
+                                        {.id = 2, .policy = {.k = 4, .m = 2}}};
     struct object_store_options o;
     struct object_store *s = NULL;
     struct err err;
@@ -513,14 +514,14 @@ static void groups_that_do_not_fit_are_refused(void **state)
     assert_int_equal(object_store_open(&o, &s, &err), ERR_BAD_INPUT);
     assert_string_equal(err.text, "placement group 7 stands in place 1");
     groups[1].id = 1;
-    groups[1].policy.m = 1;
+    groups[0].policy.m = 1;
     assert_int_equal(object_store_open(&o, &s, &err), ERR_BAD_INPUT);
-    assert_string_equal(err.text, "placement group 1 is 4+1, not 4+2");
-    groups[0].policy = (struct ec_policy){6, 4, 2};
-    groups[1].policy = (struct ec_policy){6, 4, 0};
-    o.policy = groups[0].policy;
+    assert_string_equal(err.text, "placement group 0 is 4+1, not 4+2");
+    groups[0].policy.m = 2;
+    groups[1].policy = (struct ec_policy){6, 4, 2};
+    o.group_count = 3; /* 4+2 on both sides of 6+2+2 */
     assert_int_equal(object_store_open(&o, &s, &err), ERR_BAD_INPUT);
-    assert_string_equal(err.text, "placement group 1 is 6+4, not 6+2+2");
+    assert_string_equal(err.text, "placement group 2 is 4+2, not 6+2+2");
     assert_null(s);
     world_close(w);
 }
