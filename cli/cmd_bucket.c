@@ -45,6 +45,27 @@ static void print_bucket(const char *json)
 {
     print_setting(json, "ec", "ec_set");
     print_setting(json, "compression", "compression_set");
+    if (!json_true(json, "recoding.wanted")) {
+        return;
+    }
+    if (!json_true(json, "recoding.here")) {
+        printf(
+            "recoding     wanted; where the catalogue is led it is told how "
+            "far it is\n");
+        return;
+    }
+    printf("recoding     %llu of %llu objects, %llu of %llu bytes",
+           (unsigned long long)json_u64(json, "recoding.objects_done"),
+           (unsigned long long)json_u64(json, "recoding.objects"),
+           (unsigned long long)json_u64(json, "recoding.bytes_done"),
+           (unsigned long long)json_u64(json, "recoding.bytes"));
+    printf(", about %llu s left",
+           (unsigned long long)json_u64(json, "recoding.eta_s"));
+    if (json_u64(json, "recoding.failed") > 0) {
+        printf("; %llu failed, tried again",
+               (unsigned long long)json_u64(json, "recoding.failed"));
+    }
+    putchar('\n');
 }
 
 /* "name" or "s3://name". */
@@ -124,8 +145,9 @@ const struct cli_command cli_bucket = {
     "bucket",
     "show|set [options] BUCKET",
     "show and set how a bucket stores its bytes",
-    "show tells how what is put into a bucket is stored; set changes it for "
-    "what is put from then on.",
+    "show tells how what is put into a bucket is stored. set changes it for "
+    "what is put from then on; what is there is stored anew in the background, "
+    "and show tells how far that is.",
     table,
     run,
 };

@@ -140,6 +140,7 @@ void admin_status(struct request *r)
     if (g->cluster != NULL) {
         admin_cluster_json(g, &registry, b);
     }
+    admin_recode_json(g, b);
     catalogue_json(b, g->meta);
     buf_str(b, "\"memory\":{");
     put_json_u64(b, "pool_used", pool_used(g->pool), false);

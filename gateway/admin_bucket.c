@@ -6,6 +6,7 @@
 #include "gateway/admin_json.h"
 #include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/recode.h"
 #include "gateway/request.h"
 #include "meta/meta.h"
 
@@ -28,6 +29,50 @@ static bool get_bucket(struct request *r, struct meta_bucket *out)
     return rc == 0;
 }
 
+static void progress_json(struct buf *b, const struct recode_progress *p)
+{
+    put_json_u64(b, "objects_done", p->objects_done, false);
+    put_json_u64(b, "objects", p->objects, false);
+    put_json_u64(b, "bytes_done", p->bytes_done, false);
+    put_json_u64(b, "bytes", p->bytes, false);
+    put_json_u64(b, "runs_recoded", p->runs_recoded, false);
+    put_json_u64(b, "failed", p->runs_failed, false);
+    put_json_u64(b, "eta_s", p->eta_s, true);
+}
+
+void admin_recode_json(struct gateway *g, struct buf *b)
+{
+    struct recode_progress p = {0};
+
+    if (atomic_load(&g->ready)) {
+        recode_look(g->recode, &p);
+    }
+    buf_str(b, "\"recoding\":{");
+    put_json_member(b, "bucket", p.bucket, false);
+    progress_json(b, &p);
+    buf_str(b, "},");
+}
+
+/* Whether it is gone through is known to all; how far, to who does it. */
+static void recode_json(struct gateway *g, const struct meta_bucket *bucket,
+                        const struct bucket_rule *rule, struct buf *b)
+{
+    bool wanted = recode_wanted(g, bucket, rule);
+    struct recode_progress p = {0};
+    bool here;
+
+    recode_look(g->recode, &p);
+    here = wanted && strcmp(p.bucket, bucket->name) == 0;
+    if (!here) {
+        p = (struct recode_progress){0};
+    }
+    buf_str(b, "\"recoding\":{");
+    put_json_bool(b, "wanted", wanted, false);
+    put_json_bool(b, "here", here, false);
+    progress_json(b, &p);
+    buf_char(b, '}');
+}
+
 static void reply_bucket(struct request *r, const struct meta_bucket *bucket)
 {
     struct buf *b = &r->reply_body;
@@ -44,7 +89,8 @@ static void reply_bucket(struct request *r, const struct meta_bucket *bucket)
                     false);
     put_json_bool(b, "compression_set", rule.compress_set, false);
     put_json_member(b, "ec", ec_policy_text(rule.policy, policy), false);
-    put_json_bool(b, "ec_set", rule.policy_set, true);
+    put_json_bool(b, "ec_set", rule.policy_set, false);
+    recode_json(r->gateway, bucket, &rule, b);
     buf_str(b, "}\n");
 }
 

@@ -14,6 +14,7 @@
 #include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/lifecycle.h"
+#include "gateway/recode.h"
 
 #define STOP_GRACE_MS 10000
 
@@ -112,6 +113,7 @@ static void open_for_requests(struct gateway *g)
 {
     g->janitor = janitor_start(g);
     lifecycle_start(g->lifecycle);
+    g->recode = recode_start(g);
     atomic_store(&g->ready, true);
 }
 
@@ -187,6 +189,7 @@ void gateway_stop(struct gateway *g)
         stop_opener(g);
     }
     lifecycle_stop(g->lifecycle);
+    recode_stop(g->recode);
     janitor_stop(g->janitor);
     sigv4_keys_free(g->keys);
     cluster_hand_over(g->cluster);

@@ -27,6 +27,7 @@ struct meta_registry;
 struct object_bytes;
 struct object_store;
 struct pool;
+struct recode;
 struct request;
 struct sigv4_keys;
 struct workers;
@@ -66,6 +67,7 @@ struct gateway {
     struct sigv4_keys *keys;
     struct janitor *janitor;
     struct lifecycle *lifecycle;
+    struct recode *recode;
     struct http *http;
     atomic_uint streams;   /* replies from drives: sets window sizes */
     atomic_ullong told_ms; /* of janitor.c: when the catalogue last was */
@@ -77,6 +79,11 @@ struct gateway {
 /* Gauges of memory, drives and repair, read when /-/metrics is. */
 /* admin_metrics.c: what Prometheus is told beside counts of requests. */
 void admin_register_metrics(struct gateway *g);
+
+/* ---- admin_bucket.c ---- */
+
+/* The member "recoding" of /-/status, with a comma behind. */
+void admin_recode_json(struct gateway *g, struct buf *b);
 
 /* ---- admin_cluster.c ---- */
 

@@ -229,3 +229,70 @@ int apply_body_insert(struct step *s, uint64_t id, unsigned kind,
     bind_bytes(q, 4, content->p, content->len);
     return step_run(s, STMT_BODY_INSERT, q);
 }
+
+/* What the row has of the manifest that the command names, as a copy; else
+ * status ERR_PRECONDITION. */
+static int recoded_row(struct step *s, uint8_t **manifest, size_t *len)
+{
+    bool part = s->c->number > 0;
+    enum meta_statement name = part ? STMT_PART_GET : STMT_BODY_GET;
+    sqlite3_stmt *q = meta_db_stmt(s->db, name);
+    int kind = part ? 6 : 0, content = part ? 7 : 2; /* columns */
+    const uint8_t *p;
+    bool found;
+    int rc;
+
+    bind_u64(q, 1, s->c->body);
+    if (part) {
+        bind_u64(q, 2, s->c->number);
+    }
+    rc = step_find(s, q, &found);
+    if (rc != 0) {
+        return rc;
+    }
+    s->status = ERR_PRECONDITION;
+    if (found && sqlite3_column_int(q, kind) == COMMAND_MANIFEST) {
+        p = sqlite3_column_blob(q, content);
+        *len = (size_t)sqlite3_column_bytes(q, content);
+        if (*len >= COMMAND_RUN_SIZE && load_u64(p + 8) == s->c->run_hi &&
+            (load_u64(p + 16) & ~(uint64_t)APPLY_RUN_LOW_BITS) ==
+                s->c->run_lo) {
+            *manifest = mem_dup(p, *len);
+            s->status = 0;
+        }
+    }
+    meta_db_done(s->db, name);
+    return 0;
+}
+
+int apply_body_recode(struct step *s)
+{
+    enum meta_statement name =
+        s->c->number > 0 ? STMT_PART_CONTENT : STMT_BODY_CONTENT;
+    uint8_t *manifest = NULL;
+    sqlite3_stmt *q;
+    size_t len = 0;
+    int rc = recoded_row(s, &manifest, &len);
+
+    if (rc == 0 && s->status == 0) {
+        rc = apply_content_check(s);
+    }
+    if (rc == 0 && s->status == 0) {
+        rc = apply_content_keep(s);
+    }
+    if (rc == 0 && s->status == 0) {
+        q = meta_db_stmt(s->db, name);
+        bind_u64(q, 1, s->c->body);
+        if (s->c->number > 0) {
+            bind_u64(q, 2, s->c->number);
+        }
+        bind_bytes(q, s->c->number > 0 ? 3 : 2, s->c->content.p,
+                   s->c->content.len);
+        rc = step_run(s, name, q);
+    }
+    if (rc == 0 && s->status == 0) {
+        rc = apply_manifest_release(s, manifest, len);
+    }
+    free(manifest);
+    return rc;
+}

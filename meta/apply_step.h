@@ -144,6 +144,8 @@ int apply_body_refs(struct step *s, uint64_t body, int64_t more);
 /* One name of @body is going; with the last one go its bytes. */
 int apply_body_release(struct step *s, uint64_t body);
 
+int apply_body_recode(struct step *s); /* the command */
+
 /* ---- apply_object.c, apply_upload.c: a command each ---- */
 
 int apply_bucket_create(struct step *s);

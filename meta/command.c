@@ -161,6 +161,20 @@ void command_object_put(struct buf *out, const char *bucket, const char *key,
     put_u64(out, time_ms);
 }
 
+void command_body_recode(struct buf *out, uint64_t body, uint32_t part,
+                         uint64_t hi, uint64_t lo,
+                         const struct meta_content *content, uint64_t time_ms)
+{
+    CHECK(content->manifest != NULL);
+    command_put_head(out, COMMAND_BODY_RECODE);
+    put_u64(out, body);
+    put_u32(out, part);
+    put_u64(out, hi);
+    put_u64(out, lo);
+    put_content(out, content);
+    put_u64(out, time_ms);
+}
+
 void command_object_delete(struct buf *out, const char *bucket, const char *key,
                            const struct meta_condition *condition,
                            uint64_t time_ms)
@@ -529,6 +543,25 @@ static void take_upload_complete(struct decoder *d, struct command *c)
     decode_items(d, c, META_PARTS_MAX);
 }
 
+static void take_body_recode(struct decoder *d, struct command *c)
+{
+    decode_note(d, "body");
+    c->body = get_u64(&d->r);
+    decode_note(d, "part");
+    c->number = get_u32(&d->r);
+    if (c->number > META_PARTS_MAX) {
+        wire_fail(&d->r);
+    }
+    decode_note(d, "run");
+    c->run_hi = get_u64(&d->r);
+    c->run_lo = get_u64(&d->r);
+    take_content(d, c);
+    if (c->kind != COMMAND_MANIFEST) {
+        wire_fail(&d->r);
+    }
+    decode_time(d, c);
+}
+
 static void take_bucket_config(struct decoder *d, struct command *c)
 {
     take_bucket(d, &c->bucket);
@@ -636,6 +669,9 @@ static void take_fields(struct decoder *d, struct command *c)
             break;
         case COMMAND_BUCKET_CONFIG:
             take_bucket_config(d, c);
+            break;
+        case COMMAND_BODY_RECODE:
+            take_body_recode(d, c);
             break;
         case COMMAND_OBJECT_PUT:
             take_object_put(d, c);
@@ -763,6 +799,7 @@ bool command_adds(int type)
     switch (type) {
         case COMMAND_BUCKET_CREATE:
         case COMMAND_BUCKET_CONFIG:
+        case COMMAND_BODY_RECODE:
         case COMMAND_OBJECT_PUT:
         case COMMAND_OBJECT_TAGS:
         case COMMAND_OBJECT_COPY:

@@ -93,6 +93,7 @@ struct err;
     X(KEY_PUT, 32)        \
     X(KEY_REMOVE, 33)     \
     X(EXPIRE, 50)         \
+    X(BODY_RECODE, 55)    \
     X(CLOCK_VOTE, 80)
 
 enum command_type {
@@ -189,7 +190,8 @@ void command_bucket_delete(struct buf *out, const char *bucket);
     X(NOTIFICATION, 12)      \
     X(ERASURE, 13)           \
     X(COMPRESSION, 14)       \
-    X(RULES, 15)
+    X(RULES, 15)             \
+    X(RECODED, 16)
 
 enum meta_config_kind {
 #define X(name, value) META_CONFIG_##name = value,
@@ -219,6 +221,14 @@ void command_object_put(struct buf *out, const char *bucket, const char *key,
                         const struct meta_condition *condition,
                         const struct meta_content *content, const char *etag,
                         const void *attrs, size_t attrs_len, uint64_t time_ms);
+/* The same bytes, stored anew: @content, a manifest, takes the place of the one
+ * of the run @hi, @lo (low 24 bits clear) in the body, or in its part @part
+ * (0: it has none). ERR_PRECONDITION: that is no longer what it has, as it was
+ * replaced, deleted or recoded meanwhile. What it had becomes garbage when
+ * nothing else refers to it. */
+void command_body_recode(struct buf *out, uint64_t body, uint32_t part,
+                         uint64_t hi, uint64_t lo,
+                         const struct meta_content *content, uint64_t time_ms);
 /* A missing key or version is no error (unless if_match). Without a version in
  * a bucket that keeps them: makes a delete marker. ERR_NO_BUCKET,
  * ERR_RETAINED. */
@@ -481,10 +491,10 @@ struct command {
     uint64_t size_bytes;
     struct command_bytes content; /* inline bytes, manifest, layout, value */
     uint64_t time_ms;
-    uint64_t body;         /* OBJECT_COPY */
+    uint64_t body;         /* OBJECT_COPY, BODY_RECODE */
     uint64_t part_min;     /* UPLOAD_COMPLETE */
     const uint8_t *upload; /* META_UPLOAD_ID bytes */
-    uint32_t number;       /* PART_PUT */
+    uint32_t number;       /* PART_PUT, BODY_RECODE */
     uint32_t epoch;        /* LAYOUT_SET, LAYOUT_CHANGE, DRIVE_STATE */
     uint32_t count;        /* of items */
     /* OBJECTS_DELETE, UPLOAD_COMPLETE, GARBAGE_DONE, CLUSTER_INIT,
@@ -512,6 +522,7 @@ struct command {
     enum meta_lock_mode lock;
     uint64_t retain_ms;
     bool hold, bypass, locked;
+    uint64_t run_hi, run_lo; /* BODY_RECODE */
 };
 
 struct command_item {

@@ -126,6 +126,11 @@ void meta_bucket_free(struct meta_bucket *b);
 int meta_buckets(struct meta *m, const char *after, size_t max,
                  struct meta_bucket **out, size_t *count, struct err *err);
 
+/* The same of those only that were told by which code to be stored, or whether
+ * compressed (ERASURE, COMPRESSION, RECODED). */
+int meta_buckets_told(struct meta *m, const char *after, size_t max,
+                      struct meta_bucket **out, size_t *count, struct err *err);
+
 struct meta_object {
     uint64_t body; /* identity of the bytes; changes with each put */
     uint64_t size_bytes;

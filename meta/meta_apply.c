@@ -107,6 +107,8 @@ static int apply_command(struct step *s)
             return apply_bucket_delete(s);
         case COMMAND_BUCKET_CONFIG:
             return apply_bucket_config(s);
+        case COMMAND_BODY_RECODE:
+            return apply_body_recode(s);
         case COMMAND_OBJECT_PUT:
             return apply_object_put(s);
         case COMMAND_OBJECT_DELETE:

@@ -294,6 +294,13 @@ static const char *const sql[STMT_COUNT] = {
         "SELECT kind, content, number FROM part"
         " WHERE body = ?1 AND number > ?2 ORDER BY number"
         " LIMIT ?3",
+    [STMT_BODY_CONTENT] = "UPDATE body SET content = ?2 WHERE id = ?1",
+    [STMT_PART_CONTENT] =
+        "UPDATE part SET content = ?3 WHERE body = ?1 AND number = ?2",
+    [STMT_BUCKETS_TOLD] =
+        "SELECT name, owner, created FROM bucket"
+        " WHERE name > ?1 AND id IN (SELECT bucket FROM bucket_config"
+        " WHERE kind IN (13, 14, 16)) ORDER BY name LIMIT ?2",
     [STMT_PART_REMOVE] = "DELETE FROM part WHERE body = ?1 AND number = ?2",
     [STMT_PARTS_REMOVE] = "DELETE FROM part WHERE body = ?1",
     [STMT_PART_LIST] =

@@ -69,6 +69,9 @@ struct err;
     X(PART_PUT)            \
     X(PART_PLACE)          \
     X(PART_RUNS)           \
+    X(BODY_CONTENT)        \
+    X(PART_CONTENT)        \
+    X(BUCKETS_TOLD)        \
     X(PART_REMOVE)         \
     X(PARTS_REMOVE)        \
     X(PART_LIST)           \

@@ -411,8 +411,9 @@ void meta_bucket_free(struct meta_bucket *b)
     memset(b, 0, sizeof *b);
 }
 
-int meta_buckets(struct meta *m, const char *after, size_t max,
-                 struct meta_bucket **out, size_t *count, struct err *err)
+static int buckets_by(struct meta *m, enum meta_statement name,
+                      const char *after, size_t max, struct meta_bucket **out,
+                      size_t *count, struct err *err)
 {
     struct growing g = {0};
     struct meta_db *db;
@@ -423,7 +424,7 @@ int meta_buckets(struct meta *m, const char *after, size_t max,
     if (rc != 0) {
         return rc;
     }
-    s = meta_db_stmt(db, STMT_BUCKET_LIST);
+    s = meta_db_stmt(db, name);
     bind_text(s, 1, after, after != NULL ? strlen(after) : 0);
     bind_u64(s, 2, max);
     while ((step = meta_read_step(db, s, &rc, err)) == 1) {
@@ -440,6 +441,18 @@ int meta_buckets(struct meta *m, const char *after, size_t max,
     *out = (struct meta_bucket *)(void *)g.items;
     *count = g.count;
     return 0;
+}
+
+int meta_buckets(struct meta *m, const char *after, size_t max,
+                 struct meta_bucket **out, size_t *count, struct err *err)
+{
+    return buckets_by(m, STMT_BUCKET_LIST, after, max, out, count, err);
+}
+
+int meta_buckets_told(struct meta *m, const char *after, size_t max,
+                      struct meta_bucket **out, size_t *count, struct err *err)
+{
+    return buckets_by(m, STMT_BUCKETS_TOLD, after, max, out, count, err);
 }
 
 /* ---- objects ---- */

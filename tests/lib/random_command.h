@@ -31,6 +31,7 @@ struct random_put {
     const char *bucket;
     char key[32];
     uint64_t body;
+    uint64_t run; /* the last that was named then: often its own */
 };
 
 struct random_command {
@@ -307,6 +308,23 @@ static inline void random_drive(struct random_command *r, struct buf *out)
     }
 }
 
+/* Another run in the place of one; often of a body that has it no more. */
+static inline void random_recode(struct random_command *r, struct buf *out)
+{
+    struct random_put *from = &r->recent[random_draw(r, RANDOM_RECENT)];
+    uint8_t old[RANDOM_MANIFEST_SIZE], bytes[RANDOM_MANIFEST_SIZE];
+    struct meta_content content = {
+        .size_bytes = 1000, .manifest = bytes, .manifest_len = sizeof bytes};
+    uint32_t part = random_draw(r, 4) == 0 ? 1 : 0;
+
+    random_manifest(from->run, old);
+    random_manifest(++r->run, bytes);
+    command_body_recode(out, from->body, part, load_u64(old + 8),
+                        load_u64(old + 16) & ~(uint64_t)0xffffff, &content,
+                        r->time_ms);
+    from->run = r->run;
+}
+
 /* A command of the registry. */
 static inline void random_registry(struct random_command *r, struct buf *out)
 {
@@ -467,6 +485,9 @@ static inline void random_command_next(struct random_command *r,
         case 27:
             random_version(r, bucket, key, out);
             break;
+        case 28:
+            random_recode(r, out);
+            break;
         default:
             random_content(r, &content, bytes);
             command_object_put(out, bucket, key, &condition, &content, etag,
@@ -478,6 +499,7 @@ static inline void random_command_next(struct random_command *r,
             to->bucket = bucket;
             snprintf(to->key, sizeof to->key, "%s", key);
             to->body = r->index * 1024 + r->position;
+            to->run = r->run;
     }
     if (out->len == start) {
         command_bucket_create(out, bucket, "owner", r->time_ms);

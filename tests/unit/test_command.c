@@ -125,6 +125,9 @@ static void encode(int type, struct buf *out)
             command_bucket_config(out, "bucket", META_CONFIG_TAGGING, "tags",
                                   4);
             break;
+        case COMMAND_BODY_RECODE:
+            command_body_recode(out, 99, 7, 0x1234, 1 << 24, &in_run, 20);
+            break;
         case COMMAND_OBJECT_PUT:
             command_object_put(out, "bucket", "key", &condition, &in_row,
                                "etag", "attrs", 5, 12);
@@ -200,6 +203,17 @@ static void every_field_comes_back(void **state)
     assert_bytes(&c.bucket, "bucket");
     assert_int_equal(c.config, META_CONFIG_TAGGING);
     assert_bytes(&c.content, "tags");
+
+    buf_clear(&b);
+    encode(COMMAND_BODY_RECODE, &b);
+    must_decode(&b, &c);
+    assert_int_equal(c.body, 99);
+    assert_int_equal(c.number, 7);
+    assert_int_equal(c.run_hi, 0x1234);
+    assert_int_equal(c.run_lo, 1 << 24);
+    assert_int_equal(c.kind, COMMAND_MANIFEST);
+    assert_int_equal(c.content.len, sizeof manifest);
+    assert_int_equal(c.time_ms, 20);
 
     buf_clear(&b);
     encode(COMMAND_OBJECT_PUT, &b);

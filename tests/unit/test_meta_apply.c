@@ -319,6 +319,72 @@ static void a_run_that_is_garbage_is_not_named_again(void **state)
     base_close(&b);
 }
 
+/* Let @body (its part @number) have run @to in the place of run @from. */
+static int recode(struct base *b, uint64_t body, uint32_t part, uint64_t from,
+                  uint64_t to)
+{
+    uint8_t old[RANDOM_MANIFEST_SIZE], manifest[RANDOM_MANIFEST_SIZE];
+    struct meta_content content = run_content(to, manifest);
+
+    random_manifest(from, old);
+    command_body_recode(&b->command, body, part, load_u64(old + 8),
+                        load_u64(old + 16) & ~(uint64_t)0xffffff, &content, 8);
+    return go(b);
+}
+
+static void a_recoded_run_takes_the_place_of_that_one_only(void **state)
+{
+    struct base b;
+    uint64_t body;
+
+    (void)state;
+    base_init(&b);
+    bucket_create(&b, "b");
+    assert_int_equal(put(&b, "k", 1), 0);
+    body = b.body;
+    assert_int_equal(copy(&b, "k", body, "c"), 0);
+    assert_int_equal(recode(&b, body, 0, 7, 2), ERR_PRECONDITION);
+    assert_int_equal(recode(&b, body + 1, 0, 1, 2), ERR_PRECONDITION);
+    assert_int_equal(recode(&b, body, 1, 1, 2), ERR_PRECONDITION);
+    assert_int_equal(garbage(&b), 0);
+    assert_int_equal(recode(&b, body, 0, 1, 2), 0);
+    assert_int_equal(garbage(&b), 1); /* run 1, of both names */
+    assert_int_equal(recode(&b, body, 0, 1, 3), ERR_PRECONDITION);
+    assert_int_equal(recode(&b, body, 0, 2, 1), ERR_BUSY); /* garbage */
+    assert_int_equal(delete_key(&b, "k"), 0);
+    assert_int_equal(garbage(&b), 1);
+    assert_int_equal(put(&b, "c", 4), 0); /* overwritten meanwhile */
+    assert_int_equal(garbage(&b), 2);
+    assert_int_equal(recode(&b, body, 0, 2, 5), ERR_PRECONDITION);
+    assert_int_equal(number(&b, "SELECT count(*) FROM run"), 3);
+    base_close(&b);
+}
+
+static void parts_are_recoded_each_by_itself(void **state)
+{
+    struct base b;
+    struct command_part parts[] = {{2, "p2"}, {5, "p5"}};
+    uint64_t body;
+
+    (void)state;
+    base_init(&b);
+    bucket_create(&b, "b");
+    assert_int_equal(upload_create(&b, up1), 0);
+    assert_int_equal(part(&b, up1, 2, 12, 102, "p2"), 0);
+    assert_int_equal(part(&b, up1, 5, 15, 105, "p5"), 0);
+    assert_int_equal(complete(&b, up1, parts, 2, NULL), 0);
+    body = number(&b, "SELECT body FROM version");
+    assert_int_equal(recode(&b, body, 0, 12, 22), ERR_PRECONDITION);
+    assert_int_equal(recode(&b, body, 1, 15, 22), ERR_PRECONDITION);
+    assert_int_equal(recode(&b, body, 1, 12, 22), 0);
+    assert_int_equal(recode(&b, body, 2, 15, 25), 0);
+    assert_int_equal(garbage(&b), 2);
+    assert_int_equal(number(&b, "SELECT sum(size) FROM part"), 207);
+    assert_int_equal(delete_key(&b, "k"), 0);
+    assert_int_equal(garbage(&b), 4);
+    base_close(&b);
+}
+
 static void ids_of_garbage_are_never_used_again(void **state)
 {
     struct base b;
@@ -714,6 +780,8 @@ int main(void)
         cmocka_unit_test(bytes_live_until_the_last_copy_is_gone),
         cmocka_unit_test(a_put_made_twice_does_not_lose_its_run),
         cmocka_unit_test(a_run_that_is_garbage_is_not_named_again),
+        cmocka_unit_test(a_recoded_run_takes_the_place_of_that_one_only),
+        cmocka_unit_test(parts_are_recoded_each_by_itself),
         cmocka_unit_test(ids_of_garbage_are_never_used_again),
         cmocka_unit_test(inline_and_empty_objects_leave_no_garbage),
         cmocka_unit_test(parts_are_joined_in_order_and_the_rest_is_garbage),
