@@ -43,6 +43,7 @@ struct recode {
     uint64_t began_ms;
     uint64_t rest_until_ms; /* the thread's, as is the next */
     bool compress_known;    /* RECODED says that compression is as it is */
+    bool stuck;             /* new shards do not get to all drives */
     struct metric *runs;
 };
 
@@ -176,6 +177,7 @@ static int write_chunk(struct copy *c, struct object_get *get, uint32_t room,
         c->crc64 = crc64nvme(c->crc64, buffer, len);
         c->bytes += len;
         rc = object_put_write(c->put, buffer, room, len, err);
+        c->r->stuck = rc != 0;
     }
     if (rc != 0) {
         pool_put(g->pool, buffer, buffer_bytes);
@@ -198,6 +200,7 @@ static int write_anew(struct copy *c, const void *manifest, size_t len,
     }
     if (rc == 0) {
         rc = object_put_commit(c->put, &c->manifest, err);
+        c->r->stuck = rc != 0;
     }
     object_get_close(get);
     return rc;
@@ -302,6 +305,7 @@ static int recode_run(struct recode *r, uint64_t body, uint32_t part,
         return 0;
     }
     rc = check_anew(&c, err);
+    r->stuck = rc != 0;
     if (rc == 0) {
         rc = replace(&c, body, part, old, err);
         metric_add(r->runs, rc == 0);
@@ -435,7 +439,10 @@ static bool recode_one(struct recode *r, const struct meta_list_entry *e,
     struct pass *p = arg;
     struct bucket_rule now;
     struct err err = {{0}};
-    int rc = recode_object(r, p->bucket, e->name, p->rule, &err);
+    int rc;
+
+    r->stuck = false;
+    rc = recode_object(r, p->bucket, e->name, p->rule, &err);
 
     if (rc != 0 && rc != ERR_CLOSED) {
         log_errf(LOG_WARN, "recode", "%s: %s", p->bucket, err.text);
@@ -447,7 +454,8 @@ static bool recode_one(struct recode *r, const struct meta_list_entry *e,
     r->progress.runs_failed += rc != 0;
     pthread_mutex_unlock(&r->mutex);
     bucket_rules_get(r->gateway, p->bucket, &now);
-    if (!ec_policy_same(now.policy, p->rule->policy) ||
+    /* What cannot be written now need not be tried with each object. */
+    if (r->stuck || !ec_policy_same(now.policy, p->rule->policy) ||
         now.compress != p->rule->compress || !leads(r->gateway)) {
         p->whole = false;
         return false;

@@ -75,3 +75,41 @@ def test_each_bucket_has_its_policy_and_the_mover_sees_to_all():
         reads(members)
         drained.kill9()
         reads(members[:3])
+
+
+def test_recoding_goes_on_under_a_new_leader():
+    with Cluster(3, flags=["--drives", "2", "--segment-bytes", "16MiB"]) as c:
+        assert c.raw(0).request("PUT", "bkt").status == 200
+        put = {f"k{i:02}": random.Random(i).randbytes(6_000_000)
+               for i in range(24)}
+        for key, want in put.items():
+            assert c.raw(0).put("bkt", key, want).status == 200
+        done = c.live()[0].cli("bucket", "set", "bkt", "--ec", "1+1")
+        assert done.returncode == 0, done.stderr
+        leader = c.leader()
+
+        def under_way():
+            recoding = leader.status()["recoding"]
+            return recoding["bucket"] == "bkt" and recoding[
+                "runs_recoded"] >= 3
+        until(under_way)
+        leader.kill9()
+        others = c.live()
+
+        def some(member):
+            return sum(policies(member, "bkt", key) == {"1+1"} for key in put)
+        until(lambda: others[0].raw().get("bkt", "k00").status == 200)
+        before = some(others[0])
+        assert 3 <= before < len(put), before
+        leader.start()
+
+        def through():
+            shown = others[0].cli("bucket", "show", "bkt", "--json")
+            return (shown.returncode == 0 and
+                    not json.loads(shown.stdout)["recoding"]["wanted"])
+        until(through)
+        for member in c.live():
+            for key, want in put.items():
+                got = member.raw().get("bkt", key)
+                assert got.status == 200 and got.body == want, key
+        assert some(others[1]) == len(put)
