@@ -22,6 +22,21 @@ static const struct config_row table[] = {
     CLI_ROWS_END,
 };
 
+/* The bucket that this server stores anew, if any. */
+static void print_recoding(const char *json)
+{
+    char *bucket = json_text(json, "recoding.bucket");
+
+    if (bucket != NULL && bucket[0] != '\0') {
+        printf("Recoding   %s: %llu of %llu objects, about %llu s left\n",
+               bucket,
+               (unsigned long long)json_u64(json, "recoding.objects_done"),
+               (unsigned long long)json_u64(json, "recoding.objects"),
+               (unsigned long long)json_u64(json, "recoding.eta_s"));
+    }
+    free(bucket);
+}
+
 static char *human(const char *json, const char *path, char out[24])
 {
     return cli_size(json_u64(json, path), true, out);
@@ -214,6 +229,7 @@ static bool print_status(const char *endpoint, const char *json)
         (unsigned long long)json_u64(json, "object.reads_degraded"),
         (unsigned long long)json_u64(json, "object.shards_repaired"),
         (unsigned long long)json_u64(json, "object.repairs_waiting"));
+    print_recoding(json);
     free(version);
     free(ec);
     return bad == 0 && well;

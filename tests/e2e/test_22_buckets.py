@@ -372,6 +372,7 @@ def test_recoding_goes_on_after_kill_9(recoder):
     eventually(under_way)
     out = recoder.cli("bucket", "show", "bkt").stdout
     assert b"of 24 objects" in out and b"s left" in out, out
+    assert b"Recoding   bkt: " in recoder.cli("status").stdout
     recoder.kill9()
     recoder.start()
     client = recoder.client()
