@@ -95,7 +95,8 @@ bool cli_args(const struct cli_command *c, void *options, int argc, char **argv,
         ended = ended || strcmp(argv[i], "--") == 0;
         /* The only short flag: everyone's fingers know it. */
         if (!ended && strcmp(argv[i], "-r") == 0) {
-            argv[i] = (char *)"--recursive";
+            argv[i] = (char *)(strcmp(c->name, "seal") == 0 ? "--recipient"
+                                                            : "--recursive");
         }
     }
     config_init(c->table, options);

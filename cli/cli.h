@@ -54,6 +54,9 @@ extern const struct cli_command cli_key;
 extern const struct cli_command cli_catalogue;
 extern const struct cli_command cli_bucket;
 extern const struct cli_command cli_cluster;
+extern const struct cli_command cli_identity;
+extern const struct cli_command cli_seal;
+extern const struct cli_command cli_open_command;
 
 /* ---- options ---- */
 

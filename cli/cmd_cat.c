@@ -5,12 +5,15 @@
 
 #include "base/err.h"
 #include "cli/cli.h"
+#include "cli/unseal.h"
 #include "client/s3_client.h"
 
 struct options {
     struct cli_options common;
     uint64_t offset;
     uint64_t length;
+    char *identity;
+    struct unseal_identities identities; /* of the file; none: as stored */
 };
 
 static const struct config_row table[] = {
@@ -18,6 +21,8 @@ static const struct config_row table[] = {
             "Begin at this byte."),
     CLI_ROW(struct options, "length", SIZE, length, NULL, 0, 0, "BYTES",
             "Give so many bytes; 0: to the end."),
+    CLI_ROW(struct options, "identity", STRING, identity, NULL, 0, 0, "FILE",
+            "Open sealed objects with the identities in FILE."),
     CLI_ROWS(struct options),
     CLI_ROWS_END,
 };
@@ -41,6 +46,29 @@ static int to_stdout(void *arg, const void *p, size_t len, struct err *err)
     return 0;
 }
 
+static int to_unseal(void *arg, const void *p, size_t len, struct err *err)
+{
+    return unseal_update(arg, p, len, err);
+}
+
+static int get(const struct options *o, struct s3_client *c, struct s3_get *g,
+               struct err *err)
+{
+    int rc;
+
+    if (o->identity == NULL) {
+        return s3_client_get_object(c, g, err);
+    }
+    g->sink = to_unseal;
+    g->arg = unseal_new(&o->identities, to_stdout, NULL);
+    rc = s3_client_get_object(c, g, err);
+    if (rc == 0) {
+        rc = unseal_final(g->arg, err);
+    }
+    unseal_free(g->arg);
+    return rc;
+}
+
 static int cat(const struct options *o, struct s3_client *c, const char *name,
                struct err *err)
 {
@@ -54,12 +82,25 @@ static int cat(const struct options *o, struct s3_client *c, const char *name,
     }
     g.bucket = t.bucket;
     g.key = t.key;
-    rc = s3_client_get_object(c, &g, err);
+    rc = get(o, c, &g, err);
     if (rc != 0) {
         err_wrap(err, rc, "%s", name);
     }
     cli_target_free(&t);
     return rc;
+}
+
+static int read_identities(struct options *o, struct err *err)
+{
+    if (o->identity == NULL) {
+        return 0;
+    }
+    if (o->offset > 0 || o->length > 0) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "--offset and --length are of what is stored: not with "
+                       "--identity");
+    }
+    return unseal_read_identities(o->identity, &o->identities, err);
 }
 
 static int run(int argc, char **argv)
@@ -74,7 +115,9 @@ static int run(int argc, char **argv)
     if (!cli_args(&cli_cat, &o, argc, argv, 1, 1000000, &rest, &code)) {
         return code;
     }
-    rc = cli_open(&o.common, &c, &err);
+    o.identities = (struct unseal_identities){NULL, 0};
+    rc = read_identities(&o, &err);
+    rc = rc != 0 ? rc : cli_open(&o.common, &c, &err);
     if (rc != 0) {
         code = cli_fail(&cli_cat, rc, &err);
     } else {
@@ -86,6 +129,7 @@ static int run(int argc, char **argv)
         }
         s3_client_free(c);
     }
+    unseal_identities_free(&o.identities);
     config_free(table, &o);
     return code;
 }
@@ -96,7 +140,8 @@ const struct cli_command cli_cat = {
     "write objects to standard output",
     "Write objects to standard output, one after the other. A whole object is "
     "checked against its stored checksum; when it does not match, the command "
-    "fails after the last byte.",
+    "fails after the last byte. With --identity each must be sealed (an "
+    "envelope or an age file) and is opened.",
     table,
     run,
 };

@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 #include "cli/download.h"
 #include "cli/progress.h"
+#include "cli/unseal.h"
 #include "cli/upload.h"
 #include "client/s3_client.h"
 
@@ -29,6 +30,8 @@ struct options {
     uint64_t part_bytes;
     uint64_t multipart_min;
     char *content_type;
+    char *identity;
+    struct unseal_identities identities; /* of the file; none: as stored */
 };
 
 static const struct config_row table[] = {
@@ -45,6 +48,8 @@ static const struct config_row table[] = {
             "TYPE", "Type of the objects. Default: by the key's ending."),
     CLI_ROW(struct options, "clobber", BOOL, clobber, "true", 0, 0, NULL,
             "Replace what is there."),
+    CLI_ROW(struct options, "identity", STRING, identity, NULL, 0, 0, "FILE",
+            "Open sealed objects with the identities in FILE."),
     CLI_ROW(struct options, "quiet", BOOL, quiet, NULL, 0, 0, NULL,
             "Show no progress."),
     CLI_ROWS(struct options),
@@ -93,10 +98,12 @@ static struct upload_options upload_options(const struct copy *c,
 
 static struct download_options download_options(const struct copy *c)
 {
-    return (struct download_options){.client = c->client,
-                                     .endpoint = c->endpoint,
-                                     .no_clobber = !c->o->clobber,
-                                     .progress = c->progress};
+    return (struct download_options){
+        .client = c->client,
+        .endpoint = c->endpoint,
+        .no_clobber = !c->o->clobber,
+        .progress = c->progress,
+        .identities = c->o->identity != NULL ? &c->o->identities : NULL};
 }
 
 static int copy_across(const struct copy *c, const struct item *i,
@@ -509,6 +516,10 @@ static int copy(const struct options *o, struct s3_client *client,
         rc = cli_target(to, true, &target, err);
         to_name = target.key;
     }
+    if (rc == 0 && o->identity != NULL && c.direction != DOWN) {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "--identity opens what is copied from a store to a file");
+    }
     if (rc == 0 && ((c.direction != UP && source.bucket[0] == '\0') ||
                     (c.direction != DOWN && target.bucket[0] == '\0'))) {
         rc = err_set(err, ERR_BAD_INPUT, "s3:// names no bucket");
@@ -555,6 +566,10 @@ static int run(int argc, char **argv)
                      "%s: several sources need a folder, which ends in '/'",
                      argv[rest]);
     }
+    o.identities = (struct unseal_identities){NULL, 0};
+    if (rc == 0 && o.identity != NULL) {
+        rc = unseal_read_identities(o.identity, &o.identities, &err);
+    }
     rc = rc != 0 ? rc : cli_open(&o.common, &c, &err);
     if (rc != 0) {
         code = cli_fail(&cli_cp, rc, &err);
@@ -566,6 +581,7 @@ static int run(int argc, char **argv)
         }
     }
     s3_client_free(c);
+    unseal_identities_free(&o.identities);
     config_free(table, &o);
     return code;
 }
@@ -580,7 +596,9 @@ const struct cli_command cli_cp = {
     "Large files go in parts; when an upload or download was interrupted, the "
     "same command goes on where it stopped. With --recursive links to files "
     "are followed, links to folders are not, and keys that would leave the "
-    "target folder are refused.",
+    "target folder are refused. With --identity each object must be sealed (an "
+    "envelope or an age file) and is opened on the way; the file gets its name "
+    "only when it is whole and genuine.",
     table,
     run,
 };

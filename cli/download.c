@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/progress.h"
+#include "cli/unseal.h"
+#include "cli/whole_file.h"
 #include "client/s3_client.h"
 #include "crypto/digest.h"
 
@@ -213,6 +216,49 @@ bool download_safe_name(const char *relative)
     }
 }
 
+/* ---- opened on the way ---- */
+
+struct opening {
+    struct unseal *unseal;
+    struct progress *progress;
+};
+
+static int on_sealed(void *arg, const void *p, size_t len, struct err *err)
+{
+    struct opening *o = arg;
+    int rc = unseal_update(o->unseal, p, len, err);
+
+    if (rc == 0 && o->progress != NULL) {
+        progress_add(o->progress, (int64_t)len);
+    }
+    return rc;
+}
+
+static int download_opened(const struct download_options *o, const char *bucket,
+                           const char *key, const char *path, struct err *err)
+{
+    struct opening opening = {.progress = o->progress};
+    struct s3_get g = {
+        .bucket = bucket, .key = key, .sink = on_sealed, .arg = &opening};
+    struct whole_file out;
+    int rc = whole_file_open(path, &out, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    opening.unseal = unseal_new(o->identities, whole_file_write, &out);
+    rc = s3_client_get_object(o->client, &g, err);
+    if (rc == 0) {
+        rc = unseal_final(opening.unseal, err);
+    }
+    unseal_free(opening.unseal);
+    if (rc != 0) {
+        whole_file_abort(&out);
+        return rc;
+    }
+    return whole_file_commit(&out, err);
+}
+
 int download_file(const struct download_options *o, const char *bucket,
                   const char *key, const char *path, struct err *err)
 {
@@ -222,6 +268,9 @@ int download_file(const struct download_options *o, const char *bucket,
 
     if (o->no_clobber && access(path, F_OK) == 0) {
         return err_set(err, ERR_EXISTS, "%s: is there already", path);
+    }
+    if (o->identities != NULL) {
+        return download_opened(o, bucket, key, path, err);
     }
     rc = fetch(&j, err);
     if (rc == 0 && rename(j.part_path, path) != 0) {
@@ -249,5 +298,9 @@ int download_stream(const struct download_options *o, const char *bucket,
     struct s3_get g = {
         .bucket = bucket, .key = key, .sink = on_bytes, .arg = &j};
 
+    if (o->identities != NULL) {
+        CHECK(fd == STDOUT_FILENO);
+        return download_opened(o, bucket, key, "-", err);
+    }
     return s3_client_get_object(o->client, &g, err);
 }

@@ -17,6 +17,7 @@
 struct err;
 struct progress;
 struct s3_client;
+struct unseal_identities;
 
 #define DOWNLOAD_SUFFIX ".godwit-part"
 
@@ -25,6 +26,9 @@ struct download_options {
     const char *endpoint;
     bool no_clobber; /* refuse when the file is there */
     struct progress *progress;
+    /* Open what comes; NULL: as stored. Then a download begins anew each time:
+     * nothing half-opened stays behind. */
+    const struct unseal_identities *identities;
 };
 
 int download_file(const struct download_options *o, const char *bucket,
