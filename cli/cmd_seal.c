@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/squeeze.h"
 #include "cli/unseal.h"
 #include "cli/whole_file.h"
 #include "crypto/age.h"
@@ -24,6 +25,7 @@ struct seal_options {
     char *output;
     char *algorithm;
     bool age;
+    bool compress;
 };
 
 static const struct config_row seal_table[] = {
@@ -35,6 +37,8 @@ static const struct config_row seal_table[] = {
             0, 0, "NAME", "aes-256-gcm, or chacha20-poly1305."),
     CLI_ROW(struct seal_options, "age", BOOL, age, NULL, 0, 0, NULL,
             "Write a standard age file, for any age tool."),
+    CLI_ROW(struct seal_options, "compress", BOOL, compress, NULL, 0, 0, NULL,
+            "Compress by zstd first; the length then tells of the text."),
     CLI_ROWS_END,
 };
 
@@ -81,6 +85,8 @@ static int read_step(int fd, uint8_t *p, size_t *len, struct err *err)
 struct sealing {
     struct seal_writer *seal;
     struct age_writer *age;
+    struct squeeze *pack; /* NULL: as it is */
+    struct whole_file *to;
     size_t opening_len; /* head and header: owed before the body */
     uint8_t opening[SEAL_OPENING_MAX];
     uint8_t in[STEP];
@@ -124,7 +130,7 @@ static int recipients_of(const struct config_list *list,
 /* A segment of its own for each file: its link 0. */
 static int begin_envelope(struct sealing *s, const struct seal_recipient *to,
                           size_t count, enum prim_algorithm algorithm,
-                          struct err *err)
+                          uint8_t flags, struct err *err)
 {
     struct seal_segment *segment;
     const uint8_t *header;
@@ -138,9 +144,10 @@ static int begin_envelope(struct sealing *s, const struct seal_recipient *to,
     rc = seal_segment_next(segment, &key, err);
     if (rc == 0) {
         header = seal_segment_header(segment, &len);
-        s->opening_len = seal_head_write(0, key.link, header, len, s->opening);
+        s->opening_len =
+            seal_head_write(flags, key.link, header, len, s->opening);
         s->seal = seal_writer_new();
-        seal_writer_init(s->seal, &key, 0);
+        seal_writer_init(s->seal, &key, flags);
     }
     seal_segment_free(segment);
     return rc;
@@ -159,23 +166,38 @@ static int begin(struct sealing *s, const struct seal_options *o,
     if (rc != 0) {
         return rc;
     }
+    if (o->age && o->compress) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "--age and --compress: no age tool would unpack it");
+    }
     return o->age ? age_writer_new(to, o->recipients.count, &s->age, err)
-                  : begin_envelope(s, to, o->recipients.count, algorithm, err);
+                  : begin_envelope(s, to, o->recipients.count, algorithm,
+                                   o->compress ? SEAL_FLAG_ZSTD : 0, err);
 }
 
-static int seal_bytes(struct sealing *s, int in, struct whole_file *out,
-                      struct err *err)
+/* At most STEP bytes; a sink. */
+static int seal_step(void *arg, const void *p, size_t len, struct err *err)
+{
+    struct sealing *s = arg;
+    size_t made = 0;
+    int rc = s->age != NULL
+                 ? age_writer_update(s->age, p, len, s->out, &made, err)
+                 : seal_writer_update(s->seal, p, len, s->out, &made, err);
+
+    return rc == 0 ? whole_file_write(s->to, s->out, made, err) : rc;
+}
+
+static int seal_bytes(struct sealing *s, int in, struct err *err)
 {
     size_t len = 0, made = 0;
-    int rc = whole_file_write(out, s->opening, s->opening_len, err);
+    int rc = whole_file_write(s->to, s->opening, s->opening_len, err);
 
     while (rc == 0 && (rc = read_step(in, s->in, &len, err)) == 0 && len > 0) {
-        rc = s->age != NULL
-                 ? age_writer_update(s->age, s->in, len, s->out, &made, err)
-                 : seal_writer_update(s->seal, s->in, len, s->out, &made, err);
-        if (rc == 0) {
-            rc = whole_file_write(out, s->out, made, err);
-        }
+        rc = s->pack != NULL ? squeeze_update(s->pack, s->in, len, err)
+                             : seal_step(s, s->in, len, err);
+    }
+    if (rc == 0 && s->pack != NULL) {
+        rc = squeeze_final(s->pack, err);
     }
     if (rc != 0) {
         return rc;
@@ -185,7 +207,7 @@ static int seal_bytes(struct sealing *s, int in, struct whole_file *out,
     } else {
         seal_writer_final(s->seal, s->out, &made);
     }
-    return whole_file_write(out, s->out, made, err);
+    return whole_file_write(s->to, s->out, made, err);
 }
 
 static int seal_file(const struct seal_options *o, const char *path,
@@ -206,7 +228,9 @@ static int seal_file(const struct seal_options *o, const char *path,
     if (rc == 0) {
         rc = whole_file_open(to, &out, err);
         if (rc == 0) {
-            rc = seal_bytes(s, in, &out, err);
+            s->to = &out;
+            s->pack = o->compress ? squeeze_new(false, seal_step, s) : NULL;
+            rc = seal_bytes(s, in, err);
             if (rc == 0) {
                 rc = whole_file_commit(&out, err);
             } else {
@@ -217,6 +241,7 @@ static int seal_file(const struct seal_options *o, const char *path,
     }
     seal_writer_free(s->seal);
     age_writer_free(s->age);
+    squeeze_free(s->pack);
     mem_wipe(s, sizeof *s);
     free(s);
     free(to);

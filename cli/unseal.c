@@ -1,5 +1,6 @@
 #include "cli/unseal.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "cli/squeeze.h"
 #include "crypto/age.h"
 #include "crypto/seal.h"
 
@@ -22,6 +24,7 @@ struct unseal {
     enum kind kind;
     struct seal_opener *opener;
     struct age_reader *age;
+    struct squeeze *unpack; /* of an envelope that says so */
     size_t first_len;
     uint8_t first[SNIFF];
     uint8_t out[SEAL_OPEN_UPDATE_MAX(STEP)];
@@ -122,13 +125,29 @@ void unseal_free(struct unseal *u)
     }
     seal_opener_free(u->opener);
     age_reader_free(u->age);
+    squeeze_free(u->unpack);
     mem_wipe(u, sizeof *u);
     free(u);
 }
 
+static bool is_packed(const struct unseal *u)
+{
+    return u->kind == ENVELOPE &&
+           (seal_opener_flags(u->opener) & SEAL_FLAG_ZSTD) != 0;
+}
+
 static int give(struct unseal *u, size_t len, struct err *err)
 {
-    return len == 0 ? 0 : u->sink(u->arg, u->out, len, err);
+    if (len == 0) {
+        return 0;
+    }
+    if (!is_packed(u)) {
+        return u->sink(u->arg, u->out, len, err);
+    }
+    if (u->unpack == NULL) {
+        u->unpack = squeeze_new(true, u->sink, u->arg);
+    }
+    return squeeze_update(u->unpack, u->out, len, err);
 }
 
 static int open_bytes(struct unseal *u, const uint8_t *p, size_t len,
@@ -193,5 +212,12 @@ int unseal_final(struct unseal *u, struct err *err)
     }
     rc = u->kind == ENVELOPE ? seal_opener_final(u->opener, u->out, &made, err)
                              : age_reader_final(u->age, u->out, &made, err);
-    return rc == 0 ? give(u, made, err) : rc;
+    if (rc == 0) {
+        rc = give(u, made, err);
+    }
+    if (rc == 0 && is_packed(u)) {
+        rc = u->unpack != NULL ? squeeze_final(u->unpack, err)
+                               : err_set(err, ERR_CORRUPT, "zstd: cut");
+    }
+    return rc;
 }

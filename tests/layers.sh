@@ -41,6 +41,7 @@ judge() {
         house("^isa-l(\\.h$|/)|^(erasure_code|crc|crc64|raid|igzip_lib|gf_vect_mul|mem_routines)\\.h$",
               "erasure crypto bench")
         house("^(mbedtls|psa)/", "crypto edge-agent")
+        house("^zstd\\.h$", "object cli")
         house("^cmocka\\.h$", "test")
         house("^uv\\.h$|^curl/|^dqlite", "")
     }
@@ -146,6 +147,7 @@ refuse gateway/x.c gateway '<mbedtls/aes.h>'
 refuse base/x.c base '<cmocka.h>'
 refuse tests/unit/test_x.c object '"meta/meta.h"'
 refuse tests/unit/test_x.c node '<sqlite3.h>'
+refuse crypto/x.c crypto '<zstd.h>'
 refuse client/x.c client '<mbedtls/gcm.h>'
 allow gateway/x.c gateway '"meta/meta.h"'
 allow crypto/mbed/x.c crypto '<mbedtls/gcm.h>'

@@ -84,6 +84,30 @@ def test_a_sealed_file_opens_and_is_as_documented(tmp, key, size, algorithm):
     assert piped.stdout == body
 
 
+def test_compressed_files_are_smaller_and_open(server, tmp, key):
+    path, to = key
+    for body in (b"", b"x", b'{"celsius": 23.5}\n' * 100000, blob(MIB)):
+        plain = write(tmp, "plain", body)
+        godwit("seal", plain, "--compress", "-r", to)
+        sealed = read(plain + ".sealed")
+        own = seal_reference.bech32_bytes(secret_of(path))
+        flags, frame = seal_reference.open_envelope(own, sealed)
+        assert flags == 1 and frame[:4] == b"\x28\xb5\x2f\xfd"
+        if len(body) == 1800000:
+            assert len(sealed) < 5000
+        piped = godwit("open", "-", "--identity", path, stdin=sealed)
+        assert piped.stdout == body
+        cut = godwit("open", "-", "--identity", path, stdin=sealed[:-1],
+                     status=1)
+        assert b"tag does not match" in cut.stderr
+    server.cli("mb", "s3://packed")
+    server.cli("cp", plain + ".sealed", "s3://packed/o")
+    assert server.cli("cat", "--identity", path,
+                      "s3://packed/o").stdout == body
+    both = godwit("seal", plain, "--age", "--compress", "-r", to, status=2)
+    assert b"no age tool" in both.stderr
+
+
 @needs_age
 def test_age_opens_ours_and_we_open_ages(tmp, key):
     path, to = key
