@@ -171,10 +171,15 @@ run: deps ## build and start a whole store on 127.0.0.1:9000
 	$(Q)$(B)/godwit server --data ./data
 
 # Programs of bench/run.sh: bench/bench_<name>.c.
-BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(sort $(wildcard bench/*.c)))
+BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(sort $(wildcard bench/*.c))) \
+             $(B)/bench/bench_seal_mbed
 $(B)/bench/%: $(B)/bench/%.o $(call link_archives,cli)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call link_libs,cli)
+
+$(B)/bench/bench_seal_mbed: $(B)/bench/bench_seal.o $(B)/libcrypto_mbed.a $(B)/libbase.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(MBED_LIBS) $(LIBS_base)
 
 bench: deps all $(BENCH_BIN) ## measure the figures; writes bench/results/
 	$(Q)GODWIT=$(CURDIR)/$(B)/godwit bench/run.sh

@@ -536,10 +536,31 @@ def bench_compression():
     result.write()
 
 
+def bench_seal():
+    """Sealing on each library against the bare AEAD of the same library."""
+    result = Result("seal", "Sealing and opening, on libcrypto and mbedtls")
+    result.text = []
+    for program, library in (("bench_seal", "libcrypto"),
+                             ("bench_seal_mbed", "mbedtls")):
+        done = subprocess.run([os.path.join(BESIDE, program)],
+                              capture_output=True, text=True, check=True)
+        print(done.stdout, flush=True)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        rates = {(r["name"], r["algorithm"]): r.get("mb_per_s", r.get("per_s"))
+                 for r in rows}
+        for algorithm in ("AES-256-GCM", "ChaCha20-Poly1305"):
+            for name in ("seal", "open"):
+                result.figure(f"{library} {name} {algorithm} against bare",
+                              rates[name, algorithm] /
+                              rates["plain", algorithm], 0.8)
+        result.text += [library, "```", done.stdout.rstrip(), "```"]
+    result.write()
+
+
 BENCHES = {"codec": bench_codec, "small": bench_small, "large": bench_large,
            "memory": bench_memory, "listing": bench_listing,
            "parts": bench_parts, "cluster": bench_cluster,
-           "compression": bench_compression}
+           "compression": bench_compression, "seal": bench_seal}
 
 
 def main():
