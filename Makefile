@@ -87,7 +87,7 @@ $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 
 # The agent's crypto: what is portable in crypto/, over mbedtls instead of
 # libcrypto. Only the agent links it, and the tests of the same files once more.
-MBED := prim_hkdf hpke bech32 chunks seal_key seal age
+MBED := prim_hkdf hpke bech32 chunks seal_key seal_name seal age
 MBED_LIBS := -lmbedcrypto
 $(B)/libcrypto_mbed.a: $(call objs,crypto/mbed) $(MBED:%=$(B)/crypto/%.o)
 	@rm -f $@
@@ -101,7 +101,7 @@ $(B)/%.o: %.c Makefile
 # Unit tests: tests/unit/test_<file>.c tests <file>.c and links what the folder
 # of <file>.c may use. Helpers of tests stand in tests/lib.
 UNIT := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/test_*.c)))
-MBED_UNIT := test_prim test_hpke test_seal_key test_seal test_age
+MBED_UNIT := test_prim test_hpke test_seal_key test_seal_name test_seal test_age
 UNIT_BIN := $(UNIT:%=$(B)/tests/unit/%) $(MBED_UNIT:%=$(B)/tests/unit/%_mbed)
 TESTLIB_OBJ := $(call objs,tests/lib)
 folder_of = $(firstword $(patsubst %/,%,$(dir $(wildcard $(FOLDERS:%=%/$(1).[ch])))) cli)
