@@ -1,18 +1,23 @@
 /* godwit cat: objects to standard output. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/unseal.h"
 #include "client/s3_client.h"
+#include "crypto/seal_name.h"
 
 struct options {
     struct cli_options common;
     uint64_t offset;
     uint64_t length;
     char *identity;
+    char *names;
+    struct seal_names names_key;
     struct unseal_identities identities; /* of the file; none: as stored */
 };
 
@@ -23,6 +28,9 @@ static const struct config_row table[] = {
             "Give so many bytes; 0: to the end."),
     CLI_ROW(struct options, "identity", STRING, identity, NULL, 0, 0, "FILE",
             "Open sealed objects with the identities in FILE."),
+    CLI_ROW(struct options, "names", STRING, names, NULL, 0, 0, "FILE",
+            "Keys are sealed by the first identity in FILE; say them "
+            "as they were."),
     CLI_ROWS(struct options),
     CLI_ROWS_END,
 };
@@ -81,8 +89,16 @@ static int cat(const struct options *o, struct s3_client *c, const char *name,
         return rc;
     }
     g.bucket = t.bucket;
+    if (o->names != NULL) {
+        char *sealed;
+        rc = unseal_name(&o->names_key, t.key, &sealed, err);
+        if (rc == 0) {
+            free(t.key);
+            t.key = sealed;
+        }
+    }
     g.key = t.key;
-    rc = get(o, c, &g, err);
+    rc = rc != 0 ? rc : get(o, c, &g, err);
     if (rc != 0) {
         err_wrap(err, rc, "%s", name);
     }
@@ -92,8 +108,11 @@ static int cat(const struct options *o, struct s3_client *c, const char *name,
 
 static int read_identities(struct options *o, struct err *err)
 {
-    if (o->identity == NULL) {
-        return 0;
+    int rc =
+        o->names == NULL ? 0 : unseal_read_names(o->names, &o->names_key, err);
+
+    if (rc != 0 || o->identity == NULL) {
+        return rc;
     }
     if (o->offset > 0 || o->length > 0) {
         return err_set(err, ERR_BAD_INPUT,
@@ -130,6 +149,7 @@ static int run(int argc, char **argv)
         s3_client_free(c);
     }
     unseal_identities_free(&o.identities);
+    mem_wipe(&o.names_key, sizeof o.names_key);
     config_free(table, &o);
     return code;
 }

@@ -17,6 +17,7 @@
 #include "cli/unseal.h"
 #include "cli/upload.h"
 #include "client/s3_client.h"
+#include "crypto/seal_name.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define DEPTH_MAX 256 /* of folders */
@@ -31,6 +32,8 @@ struct options {
     uint64_t multipart_min;
     char *content_type;
     char *identity;
+    char *names;
+    struct seal_names names_key;
     struct unseal_identities identities; /* of the file; none: as stored */
 };
 
@@ -50,6 +53,9 @@ static const struct config_row table[] = {
             "Replace what is there."),
     CLI_ROW(struct options, "identity", STRING, identity, NULL, 0, 0, "FILE",
             "Open sealed objects with the identities in FILE."),
+    CLI_ROW(struct options, "names", STRING, names, NULL, 0, 0, "FILE",
+            "Seal the object's key by the first identity in FILE; "
+            "not with --recursive."),
     CLI_ROW(struct options, "quiet", BOOL, quiet, NULL, 0, 0, NULL,
             "Show no progress."),
     CLI_ROWS(struct options),
@@ -460,6 +466,25 @@ static uint64_t size_of_source(const struct copy *c, const char *from)
     return size;
 }
 
+/* The object's key becomes its sealed form. */
+static int seal_key_of(const struct copy *c, struct item *i, struct err *err)
+{
+    char *sealed;
+    int rc = unseal_name(&c->o->names_key, c->direction == UP ? i->to : i->from,
+                         &sealed, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (c->direction == UP) {
+        free(i->to);
+        i->to = sealed;
+    } else {
+        i->from = sealed;
+    }
+    return 0;
+}
+
 static int copy_single(struct copy *c, const char *from, const char *to,
                        struct err *err)
 {
@@ -484,8 +509,14 @@ static int copy_single(struct copy *c, const char *from, const char *to,
     if (rc == 0 && c->direction == DOWN && strcmp(i.to, "-") != 0) {
         rc = download_make_folders(i.to, err);
     }
+    if (rc == 0 && c->o->names != NULL) {
+        rc = seal_key_of(c, &i, err);
+    }
     if (rc == 0) {
         rc = copy_item(c, &i, (unsigned)c->o->parallel, err);
+    }
+    if (i.from != from) {
+        free(i.from);
     }
     free(i.to);
     return rc;
@@ -519,6 +550,11 @@ static int copy(const struct options *o, struct s3_client *client,
     if (rc == 0 && o->identity != NULL && c.direction != DOWN) {
         rc = err_set(err, ERR_BAD_INPUT,
                      "--identity opens what is copied from a store to a file");
+    }
+    if (rc == 0 && o->names != NULL &&
+        (c.direction == ACROSS || o->recursive)) {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "--names: for one file to or from a store");
     }
     if (rc == 0 && ((c.direction != UP && source.bucket[0] == '\0') ||
                     (c.direction != DOWN && target.bucket[0] == '\0'))) {
@@ -570,6 +606,9 @@ static int run(int argc, char **argv)
     if (rc == 0 && o.identity != NULL) {
         rc = unseal_read_identities(o.identity, &o.identities, &err);
     }
+    if (rc == 0 && o.names != NULL) {
+        rc = unseal_read_names(o.names, &o.names_key, &err);
+    }
     rc = rc != 0 ? rc : cli_open(&o.common, &c, &err);
     if (rc != 0) {
         code = cli_fail(&cli_cp, rc, &err);
@@ -582,6 +621,7 @@ static int run(int argc, char **argv)
     }
     s3_client_free(c);
     unseal_identities_free(&o.identities);
+    mem_wipe(&o.names_key, sizeof o.names_key);
     config_free(table, &o);
     return code;
 }

@@ -7,7 +7,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/unseal.h"
 #include "client/s3_client.h"
+#include "crypto/seal_name.h"
 
 struct options {
     struct cli_options common;
@@ -15,6 +17,8 @@ struct options {
     bool human;
     bool summary;
     bool versions;
+    char *names;
+    struct seal_names names_key;
 };
 
 static const struct config_row table[] = {
@@ -27,6 +31,9 @@ static const struct config_row table[] = {
     CLI_ROW(struct options, "versions", BOOL, versions, NULL, 0, 0, NULL,
             "List all versions of all keys, newest first, with their ids; * "
             "marks the latest."),
+    CLI_ROW(struct options, "names", STRING, names, NULL, 0, 0, "FILE",
+            "Keys are sealed by the first identity in FILE: show them "
+            "as they were; a prefix ends in '/'."),
     CLI_ROWS(struct options),
     CLI_ROWS_END,
 };
@@ -55,16 +62,34 @@ static int list_buckets(struct s3_client *c, struct err *err)
     return 0;
 }
 
+/* @key without its first @skip bytes; opened first when names are sealed. What
+ * is no name of ours is shown as it stands. */
+static void print_key(const struct options *o, const char *key, size_t skip)
+{
+    struct buf plain = {0};
+
+    if (o->names != NULL &&
+        seal_name_open(&o->names_key, key, strlen(key), &plain, NULL) != 0) {
+        printf("(not sealed by this identity) ");
+        skip = 0;
+    }
+    /* A server may answer what was not asked for. */
+    skip = plain.len > 0 && skip > plain.len ? 0 : skip;
+    cli_print_name(plain.len > 0 ? (const char *)plain.data + skip
+                                 : key + skip);
+    putchar('\n');
+    buf_free(&plain);
+}
+
 static void print_object(const struct options *o, const struct s3_object *obj,
-                         const char *name)
+                         size_t skip)
 {
     char when[40];
     char size[24];
 
     printf("%s  %12s  ", cli_time(obj->time_ms, when),
            cli_size(obj->size, o->human, size));
-    cli_print_name(name);
-    putchar('\n');
+    print_key(o, obj->key, skip);
 }
 
 /* Objects and folders of a page in the order of their names. */
@@ -81,16 +106,28 @@ static void print_page(const struct options *o, const struct s3_page *p,
         t->lines++;
         if (folder) {
             printf("%19s  %12s  ", "", "DIR");
-            cli_print_name(p->prefixes[j] + skip);
-            putchar('\n');
+            print_key(o, p->prefixes[j], skip);
             j++;
         } else {
-            print_object(o, &p->objects[i], p->objects[i].key + skip);
+            print_object(o, &p->objects[i], skip);
             t->objects++;
             t->bytes += p->objects[i].size;
             i++;
         }
     }
+}
+
+/* Only whole components have a sealed form. */
+static int seal_prefix(const struct options *o, const char *prefix,
+                       char **sealed, struct err *err)
+{
+    size_t len = strlen(prefix);
+
+    if (len > 0 && prefix[len - 1] != '/') {
+        return err_set(err, ERR_BAD_INPUT,
+                       "--names: the prefix must end in '/'");
+    }
+    return unseal_name(&o->names_key, prefix, sealed, err);
 }
 
 /* Every page of what @prefix begins. Folder by folder, names are shown from the
@@ -102,12 +139,18 @@ static int list_keys(struct s3_client *c, const struct options *o,
     const char *slash = strrchr(target->key, '/');
     size_t skip =
         !o->recursive && slash != NULL ? (size_t)(slash - target->key) + 1 : 0;
-    char *token = NULL;
-    int rc;
+    char *token = NULL, *sealed = NULL;
+    int rc = 0;
 
+    if (o->names != NULL) {
+        rc = seal_prefix(o, target->key, &sealed, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
     do {
         struct s3_list l = {.bucket = target->bucket,
-                            .prefix = target->key,
+                            .prefix = sealed != NULL ? sealed : target->key,
                             .delimiter = o->recursive ? NULL : "/",
                             .token = token};
         struct s3_page p;
@@ -115,14 +158,15 @@ static int list_keys(struct s3_client *c, const struct options *o,
         free(token);
         token = NULL;
         if (rc != 0) {
-            return rc;
+            break;
         }
         print_page(o, &p, skip, t);
         token = p.next;
         p.next = NULL;
         s3_page_free(&p);
     } while (token != NULL);
-    return 0;
+    free(sealed);
+    return rc;
 }
 
 static void print_version(const struct options *o, const struct s3_version *v)
@@ -217,10 +261,12 @@ static int run(int argc, char **argv)
     if (!cli_args(&cli_ls, &o, argc, argv, 0, 1, &rest, &code)) {
         return code;
     }
-    rc = list(&o, rest > 0 ? argv[1] : "", &err);
+    rc = o.names == NULL ? 0 : unseal_read_names(o.names, &o.names_key, &err);
+    rc = rc != 0 ? rc : list(&o, rest > 0 ? argv[1] : "", &err);
     if (rc != 0) {
         code = cli_fail(&cli_ls, rc, &err);
     }
+    mem_wipe(&o.names_key, sizeof o.names_key);
     config_free(table, &o);
     return code;
 }

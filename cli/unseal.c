@@ -11,6 +11,7 @@
 #include "cli/squeeze.h"
 #include "crypto/age.h"
 #include "crypto/seal.h"
+#include "crypto/seal_name.h"
 
 #define FILE_MAX ((size_t)64 << 10)
 #define STEP ((size_t)128 << 10)
@@ -100,6 +101,35 @@ void unseal_identities_free(struct unseal_identities *i)
         free(i->items);
     }
     *i = (struct unseal_identities){NULL, 0};
+}
+
+int unseal_read_names(const char *path, struct seal_names *out, struct err *err)
+{
+    struct unseal_identities all;
+    uint8_t key[SEAL_NAMES_KEY];
+    int rc = unseal_read_identities(path, &all, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    seal_names_key(&all.items[0], key);
+    seal_names_init(key, out);
+    mem_wipe(key, sizeof key);
+    unseal_identities_free(&all);
+    return 0;
+}
+
+int unseal_name(const struct seal_names *n, const char *name, char **out,
+                struct err *err)
+{
+    struct buf b = {0};
+    int rc = seal_name(n, name, strlen(name), &b, err);
+
+    if (rc == 0) {
+        *out = mem_strndup(b.len > 0 ? (const char *)b.data : "", b.len);
+    }
+    buf_free(&b);
+    return rc;
 }
 
 /* ---- opening ---- */

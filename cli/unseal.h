@@ -16,6 +16,7 @@
 
 struct err;
 struct seal_identity;
+struct seal_names;
 struct unseal;
 
 #define UNSEAL_IDENTITIES_MAX 64
@@ -29,6 +30,14 @@ struct unseal_identities {
 int unseal_read_identities(const char *path, struct unseal_identities *out,
                            struct err *err);
 void unseal_identities_free(struct unseal_identities *i); /* wipes */
+
+/* The names key of the first identity in a file (crypto/seal_name.h); the
+ * caller wipes it. */
+int unseal_read_names(const char *path, struct seal_names *out,
+                      struct err *err);
+/* A sealed name; free(). ERR_LIMIT. */
+int unseal_name(const struct seal_names *n, const char *name, char **out,
+                struct err *err);
 
 /* @sink hears the text in order; what it returns ends the opening. */
 struct unseal *unseal_new(const struct unseal_identities *identities,

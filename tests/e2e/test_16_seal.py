@@ -1,5 +1,5 @@
 """Goal: what is sealed comes back through a store for its recipients, and for
-nobody else. Method: godwit key, seal, open, cp and cat against a running
+nobody else. Method: godwit identity, seal, open, cp and cat against a running
 server; age and a reader of docs/SEAL.md in Python as second opinions."""
 import os
 import shutil
@@ -176,6 +176,40 @@ def test_what_does_not_open_leaves_no_file(server, raw, tmp, key):
     done = godwit("open", local, "--identity", path, status=1)
     assert b"tag does not match" in done.stderr
     assert left_in(folder) == ["changed.sealed"]
+
+
+def test_names_are_sealed_and_listed_by_folder(server, raw, tmp, key):
+    path, _ = key
+    server.cli("mb", "s3://names")
+    for name in ("site/7/a.json", "site/7/b.json", "site/8/a.json", "top"):
+        server.cli("cp", "--names", path, write(tmp, "f", name.encode()),
+                   "s3://names/" + name)
+    shown = server.cli("ls", "-r", "s3://names").stdout
+    assert b"site" not in shown and b"json" not in shown
+    assert b"top" not in shown
+
+    def listed(prefix, *options):
+        out = server.cli("ls", "--names", path, *options,
+                         "s3://names/" + prefix).stdout.decode()
+        return sorted(line.split()[-1] for line in out.splitlines())
+
+    assert listed("") == ["site/", "top"]
+    assert listed("site/7/") == ["a.json", "b.json"]
+    assert listed("", "-r") == ["site/7/a.json", "site/7/b.json",
+                                "site/8/a.json", "top"]
+    assert server.cli("cat", "--names", path,
+                      "s3://names/site/8/a.json").stdout == b"site/8/a.json"
+    back = os.path.join(tmp, "back/")
+    server.cli("cp", "--names", path, "s3://names/site/7/b.json", back)
+    assert read(back + "b.json") == b"site/7/b.json"
+    assert raw.put("names", "plain", b"x").status == 200
+    assert b"(not sealed by this identity) plain" in server.cli(
+        "ls", "--names", path, "s3://names").stdout
+    half = server.cli("ls", "--names", path, "s3://names/si", check=False)
+    assert half.returncode == 2 and b"must end in '/'" in half.stderr
+    many = server.cli("cp", "-r", "--names", path, "s3://names", tmp,
+                      check=False)
+    assert many.returncode == 2 and b"--names" in many.stderr
 
 
 def test_wrong_questions_are_answered(tmp, key):
