@@ -53,6 +53,7 @@ struct server_options {
     char *name;
     char *roles;
     uint64_t repair_after_ms;
+    uint64_t repair_rate_mib;
 };
 
 extern const struct config_row server_table[];

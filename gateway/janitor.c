@@ -41,6 +41,7 @@ struct janitor {
     bool stopping;
     uint64_t garbage_at_ms, orphans_at_ms, uploads_at_ms, strays_at_ms;
     uint64_t clock_at_ms, complain_at_ms;
+    bool left_out;          /* of the first walk of a mend */
     uint32_t settled_epoch; /* of the layout that has no strays here */
     struct metric *garbage_runs, *uploads_aborted, *orphan_shards;
 };
@@ -144,13 +145,36 @@ static bool mend_one(void *arg, const char *bucket, const char *key,
     return !stopping(j);
 }
 
+static bool mend_urgent(void *arg, const char *bucket, const char *key,
+                        uint32_t part, const void *manifest, size_t len)
+{
+    struct janitor *j = arg;
+
+    (void)bucket;
+    (void)key;
+    (void)part;
+    if (object_mend_urgent(j->gateway->objects, manifest, len)) {
+        j->left_out = true;
+    }
+    return !stopping(j);
+}
+
 /* A drive came up, or scrub found damage: look through everything. */
 static void mend(struct janitor *j)
 {
+    struct meta *m = j->gateway->meta;
     struct err err = {{0}};
+    int rc;
 
-    if (object_mend_wanted(j->gateway->objects) &&
-        meta_each_manifest(j->gateway->meta, mend_one, j, &err) != 0) {
+    if (!object_mend_wanted(j->gateway->objects)) {
+        return;
+    }
+    j->left_out = false;
+    rc = meta_each_manifest(m, mend_urgent, j, &err);
+    if (rc == 0 && j->left_out && !stopping(j)) {
+        rc = meta_each_manifest(m, mend_one, j, &err);
+    }
+    if (rc != 0) {
         log_errf(LOG_WARN, "mend", "%s", err.text);
     }
 }

@@ -55,6 +55,9 @@ const struct config_row server_table[] = {
         "TIME",
         "How long a drive may be gone before its shards are rebuilt on "
         "others."),
+    ROW("repair-rate", UINT, repair_rate_mib, "0", 0, 1000000, "MIB",
+        "Rebuild and move at most so many MiB of shards a second, each server "
+        "by itself; 0: as fast as the drives go."),
     ROW("region", STRING, region, "us-east-1", 0, 0, "NAME",
         "Region that signatures must name."),
     ROW("domain", STRING, domain, "", 0, 0, "NAME",

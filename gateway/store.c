@@ -279,6 +279,7 @@ static int open_objects(struct gateway *g, const struct map_list *maps,
         .get_timeout_ms = g->options->put_timeout_ms,
         .hedge_ms = g->options->hedge_ms,
         .orphan_age_ms = g->options->orphan_age_ms,
+        .repair_rate = g->options->repair_rate_mib * MIB,
     };
     int rc;
 

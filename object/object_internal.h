@@ -16,6 +16,7 @@
 #include "object/manifest.h"
 #include "object/object_bytes.h"
 #include "object/object_store.h"
+#include "object/pace.h"
 
 struct chunk_read;
 struct drive_pulse;
@@ -28,6 +29,7 @@ struct repair;
 #define OBJECT_REPAIRS_MAX 20000
 #define OBJECT_REPAIR_BUCKETS 4096 /* of the table that finds them */
 #define OBJECT_REPAIR_LEVELS 8     /* by tries: each waits longer */
+#define OBJECT_REPAIR_DANGERS 8    /* by shards missing, 7 or more are one */
 
 /* One chunk, as much of it as finding and checking it needs. */
 struct chunk_ref {
@@ -64,10 +66,12 @@ struct object_store {
     pthread_mutex_t mutex; /* guards all below but the counters */
     pthread_cond_t cond;
     struct list_node puts; /* in flight: struct object_put */
-    struct list_node repairs[OBJECT_REPAIR_LEVELS]; /* struct repair */
+    /* struct repair: by missing shards, then by tries. */
+    struct list_node repairs[OBJECT_REPAIR_DANGERS][OBJECT_REPAIR_LEVELS];
     struct repair *repair_table[OBJECT_REPAIR_BUCKETS];
     struct repair *repairing; /* what the thread works on */
     size_t repair_count;
+    struct pace pace; /* of repairs and moves */
     unsigned gets;
     bool stopping;
     pthread_t repair_thread;
@@ -90,6 +94,14 @@ const struct group_range *object_groups(const struct object_store *s,
 /* The same by the group's number. */
 uint16_t object_group_drive(const struct object_store *s, uint32_t group,
                             unsigned slot);
+/* Slots of the chunk whose drives are not there now. Without the lock: drives
+ * have theirs. */
+uint32_t object_away_slots(struct object_store *s,
+                           const struct chunk_ref *chunk);
+/* @bytes were rebuilt or moved: wait as the pace wants it. Ends early when the
+ * store closes or @go_on (may be NULL) says no. */
+void object_pace(struct object_store *s, uint64_t bytes,
+                 bool (*go_on)(void *arg, uint64_t bytes), void *arg);
 /* Up, and answering. */
 bool object_drive_is_well(struct object_store *s, uint16_t drive);
 /* Every drive that is known, of this server and others; free(). */

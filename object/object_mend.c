@@ -14,6 +14,7 @@
 #define BAD_MAX 4096
 #define DRIVE_IDS 65536
 #define QUEUE_ENOUGH 2000
+#define URGENT_ENOUGH (OBJECT_REPAIRS_MAX / 2)
 #define QUEUE_WAIT_MS 50
 #define QUIET_MS 5000 /* without slots coming, before a look */
 
@@ -174,44 +175,88 @@ static bool is_wanting(struct object_mend *m, const struct chunk_ref *chunk,
     return shard_store_state(store) == DRIVE_UP;
 }
 
-/* False when the store is closing. */
-static bool wait_for_queue(struct object_store *s)
-{
-    bool stopping, full;
+enum room { ROOM, NO_ROOM, CLOSING };
 
-    for (;;) {
-        pthread_mutex_lock(&s->mutex);
-        stopping = s->stopping;
-        full = s->repair_count >= QUEUE_ENOUGH;
-        pthread_mutex_unlock(&s->mutex);
-        if (stopping || !full) {
-            return !stopping;
-        }
+static enum room look_at_queue(struct object_store *s, size_t enough)
+{
+    enum room room;
+
+    pthread_mutex_lock(&s->mutex);
+    room = s->stopping ? CLOSING : s->repair_count >= enough ? NO_ROOM : ROOM;
+    pthread_mutex_unlock(&s->mutex);
+    return room;
+}
+
+/* False when the store is closing. */
+static bool wait_for_queue(struct object_store *s, size_t enough)
+{
+    enum room room;
+
+    while ((room = look_at_queue(s, enough)) == NO_ROOM) {
         clock_sleep_ms(QUEUE_WAIT_MS);
     }
+    return room == ROOM;
+}
+
+static uint32_t wanting_slots(struct object_store *s,
+                              const struct chunk_ref *chunk)
+{
+    struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
+    uint32_t slots = 0;
+
+    for (unsigned n = 0; n < (unsigned)shape.pieces + shape.m; n++) {
+        unsigned slot = shard_slot(&shape, n);
+        slots |= is_wanting(s->mend, chunk, slot) ? 1u << slot : 0;
+    }
+    return slots;
+}
+
+static bool misses_many(struct object_store *s, const struct chunk_ref *chunk,
+                        uint32_t slots)
+{
+    return __builtin_popcount(slots | object_away_slots(s, chunk)) > 1;
+}
+
+/* @first: leave out what can wait; gives whether some was. */
+static bool mend_run(struct object_store *s, const void *manifest, size_t len,
+                     bool first)
+{
+    struct manifest m;
+    bool left_out = false;
+
+    if (manifest_decode(manifest, len, &m, NULL) != 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < m.count; i++) {
+        struct chunk_ref chunk = object_chunk_ref(&m, i);
+        uint32_t slots = wanting_slots(s, &chunk);
+        if (slots == 0) {
+            continue;
+        }
+        if (first && !misses_many(s, &chunk, slots)) {
+            if (look_at_queue(s, QUEUE_ENOUGH) == ROOM) {
+                object_repair_queue(s, &chunk, slots);
+            } else {
+                left_out = true;
+            }
+            continue;
+        }
+        if (!wait_for_queue(s, first ? URGENT_ENOUGH : QUEUE_ENOUGH)) {
+            break;
+        }
+        object_repair_queue(s, &chunk, slots);
+    }
+    manifest_free(&m);
+    return left_out;
 }
 
 void object_mend(struct object_store *s, const void *manifest, size_t len)
 {
-    struct manifest m;
+    mend_run(s, manifest, len, false);
+}
 
-    if (manifest_decode(manifest, len, &m, NULL) != 0) {
-        return;
-    }
-    for (uint32_t i = 0; i < m.count; i++) {
-        struct chunk_ref chunk = object_chunk_ref(&m, i);
-        struct chunk_shape shape = geometry_shape(m.policy, chunk.bytes);
-        uint32_t slots = 0;
-        for (unsigned n = 0; n < (unsigned)shape.pieces + shape.m; n++) {
-            unsigned slot = shard_slot(&shape, n);
-            slots |= is_wanting(s->mend, &chunk, slot) ? 1u << slot : 0;
-        }
-        if (slots != 0) {
-            if (!wait_for_queue(s)) {
-                break;
-            }
-            object_repair_queue(s, &chunk, slots);
-        }
-    }
-    manifest_free(&m);
+bool object_mend_urgent(struct object_store *s, const void *manifest,
+                        size_t len)
+{
+    return mend_run(s, manifest, len, true);
 }

@@ -26,4 +26,10 @@ bool object_mend_wanted(struct object_store *s);
  * verify tells. */
 void object_mend(struct object_store *s, const void *manifest, size_t len);
 
+/* The same for a first walk, which is not held up by what can wait: chunks that
+ * miss one shard are left out while the queue is long. True: some were, so walk
+ * with object_mend after this. */
+bool object_mend_urgent(struct object_store *s, const void *manifest,
+                        size_t len);
+
 #endif

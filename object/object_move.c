@@ -206,6 +206,9 @@ static int copy_page(struct object_store *s, unsigned slot, uint16_t from,
             count_batch(b, out);
         }
         batch_unref(b);
+        if (rc == 0) {
+            object_pace(s, bytes, go_on, arg);
+        }
         if (rc == 0 && !go_on(arg, bytes)) {
             rc = err_set(err, ERR_CLOSED, "the move was given up");
         }
@@ -267,6 +270,9 @@ static bool hand_on(struct settle *w, const struct shard_info *info,
     done = batch_add(b, info) && batch_run(b, w->drive, to, NULL) == 0 &&
            b->items[0].status == 0;
     batch_unref(b);
+    if (done) {
+        object_pace(s, info->length, NULL, NULL);
+    }
     return done;
 }
 

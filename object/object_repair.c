@@ -28,6 +28,7 @@ struct repair {
     unsigned tries;
     uint64_t not_before_ms;
     bool forgotten;        /* while it is worked on: its chunk was deleted */
+    uint32_t away;         /* slots whose drives are not there */
     uint32_t more;         /* while it is worked on: slots queued again */
     struct repair *next;   /* in its bucket; waiting ones only */
     struct list_node node; /* in store->repairs */
@@ -41,6 +42,22 @@ static unsigned level_of(const struct repair *r)
 {
     return r->tries < OBJECT_REPAIR_LEVELS ? r->tries
                                            : OBJECT_REPAIR_LEVELS - 1;
+}
+
+/* How many of its shards are missing, as far as is known. */
+static unsigned danger_of(const struct repair *r)
+{
+    unsigned missing = (unsigned)__builtin_popcount(r->slots | r->away);
+
+    return missing < OBJECT_REPAIR_DANGERS ? missing
+                                           : OBJECT_REPAIR_DANGERS - 1;
+}
+
+/* In the order in which they are looked at: most danger, fewest tries first. */
+static struct list_node *list_at(struct object_store *s, unsigned i)
+{
+    return &s->repairs[OBJECT_REPAIR_DANGERS - 1 - i / OBJECT_REPAIR_LEVELS]
+                      [i % OBJECT_REPAIR_LEVELS];
 }
 
 /* Nothing, then 1 s doubled with each try, at most a minute. */
@@ -75,7 +92,7 @@ static void enqueue(struct object_store *s, struct repair *r)
 
     r->next = *bucket;
     *bucket = r;
-    list_push(&s->repairs[level_of(r)], &r->node);
+    list_push(&s->repairs[danger_of(r)][level_of(r)], &r->node);
     s->repair_count++;
 }
 
@@ -98,23 +115,48 @@ static bool is_repairing(const struct object_store *s, uint64_t hi, uint64_t lo)
     return r != NULL && r->chunk.id_hi == hi && r->chunk.id_lo == lo;
 }
 
+uint32_t object_away_slots(struct object_store *s,
+                           const struct chunk_ref *chunk)
+{
+    struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
+    uint32_t away = 0;
+
+    for (unsigned n = 0; n < (unsigned)shape.pieces + shape.m; n++) {
+        unsigned slot = shard_slot(&shape, n);
+        enum peer_state state =
+            peers_state(s->options.peers, object_drive(s, chunk, slot));
+        away |= state != PEER_UP && state != PEER_FULL ? 1u << slot : 0;
+    }
+    return away;
+}
+
 void object_repair_queue(struct object_store *s, const struct chunk_ref *chunk,
                          uint32_t slots)
 {
+    uint32_t away = object_away_slots(s, chunk);
     struct repair *r;
 
     pthread_mutex_lock(&s->mutex);
     r = find(s, chunk->id_hi, chunk->id_lo);
     if (is_repairing(s, chunk->id_hi, chunk->id_lo)) {
         s->repairing->more |= slots; /* by its own reads, often */
-    } else if (r != NULL) {
+    } else if (r != NULL && (slots & ~r->slots) != 0) {
+        dequeue(s, r);
         r->slots |= slots;
+        r->away = away;
+        r->tries = 0; /* so that its new list stays in order */
+        r->not_before_ms = 0;
+        enqueue(s, r);
+        pthread_cond_signal(&s->cond);
+    } else if (r != NULL) {
+        /* that is known */
     } else if (s->repair_count >= OBJECT_REPAIRS_MAX) {
         atomic_fetch_add(&s->repairs_dropped, 1);
     } else if (!s->stopping) {
         r = mem_alloc(sizeof *r);
         r->chunk = *chunk;
         r->slots = slots;
+        r->away = away;
         enqueue(s, r);
         pthread_cond_signal(&s->cond);
     }
@@ -307,6 +349,13 @@ static enum shard_need shard_need(struct object_store *s,
     }
 }
 
+static uint32_t shard_bytes(const struct chunk_ref *chunk, unsigned slot)
+{
+    struct chunk_shape shape = geometry_shape(chunk->policy, chunk->bytes);
+
+    return geometry_shard_bytes(&shape, slot);
+}
+
 /* Rebuild what can be of *@owed, which becomes what is left; gives those
  * *@written. False when it is no use to try again. */
 static bool try_repair(struct object_store *s, const struct repair *r,
@@ -330,6 +379,7 @@ static bool try_repair(struct object_store *s, const struct repair *r,
         if (rc == 0) {
             *owed &= ~(1u << slot);
             *written |= 1u << slot;
+            object_pace(s, shard_bytes(&r->chunk, slot), NULL, NULL);
         } else if (rc == ERR_UNAVAILABLE && r->tries >= LOST_TRIES) {
             return false; /* deleted meanwhile, most likely */
         } else if (rc == ERR_CORRUPT) {
@@ -340,19 +390,21 @@ static bool try_repair(struct object_store *s, const struct repair *r,
     return true;
 }
 
-/* The repair that is due first; NULL when none is yet, and *@wait_ms until one
- * may be. */
+/* Of those that are due the one whose chunk misses most; NULL when none is yet,
+ * and *@wait_ms until one may be. */
 static struct repair *next_repair(struct object_store *s, uint64_t *wait_ms)
 {
     uint64_t now = clock_mono_ms();
 
     *wait_ms = 60000;
-    for (unsigned level = 0; level < OBJECT_REPAIR_LEVELS; level++) {
+    for (unsigned i = 0; i < OBJECT_REPAIR_DANGERS * OBJECT_REPAIR_LEVELS;
+         i++) {
+        struct list_node *list = list_at(s, i);
         struct repair *r;
-        if (list_empty(&s->repairs[level])) {
+        if (list_empty(list)) {
             continue;
         }
-        r = LIST_OF(s->repairs[level].next, struct repair, node);
+        r = LIST_OF(list->next, struct repair, node);
         if (r->not_before_ms <= now) {
             return r;
         }
@@ -374,6 +426,7 @@ static void work_on(struct object_store *s, struct repair *r)
     s->repairing = r;
     pthread_mutex_unlock(&s->mutex);
     keep = try_repair(s, r, &owed, &written);
+    r->away = object_away_slots(s, &r->chunk);
     pthread_mutex_lock(&s->mutex);
     s->repairing = NULL;
     if (r->forgotten) {
@@ -405,8 +458,9 @@ static void *repair_main(void *arg)
             work_on(s, r);
         }
     }
-    for (unsigned level = 0; level < OBJECT_REPAIR_LEVELS; level++) {
-        struct list_node *list = &s->repairs[level];
+    for (unsigned i = 0; i < OBJECT_REPAIR_DANGERS * OBJECT_REPAIR_LEVELS;
+         i++) {
+        struct list_node *list = list_at(s, i);
         while (!list_empty(list)) {
             struct repair *r = LIST_OF(list->next, struct repair, node);
             dequeue(s, r);
@@ -419,8 +473,9 @@ static void *repair_main(void *arg)
 
 void object_repair_start(struct object_store *s)
 {
-    for (unsigned level = 0; level < OBJECT_REPAIR_LEVELS; level++) {
-        list_init(&s->repairs[level]);
+    for (unsigned i = 0; i < OBJECT_REPAIR_DANGERS * OBJECT_REPAIR_LEVELS;
+         i++) {
+        list_init(list_at(s, i));
     }
     CHECK(pthread_create(&s->repair_thread, NULL, repair_main, s) == 0);
     pthread_setname_np(s->repair_thread, "repair");

@@ -11,7 +11,10 @@
 #include "node/peers.h"
 #include "object/drive_pulse.h"
 #include "object/object_internal.h"
+#include "object/pace.h"
 #include "object/pack.h"
+
+#define PACE_SLICE_US 100000ull
 
 /* The groups as a table; those of a policy stand together, and those of the
  * store's come first. */
@@ -74,6 +77,7 @@ int object_store_open(const struct object_store_options *options,
     s->options = *options;
     s->options.groups = NULL; /* the caller's */
     s->table = table;
+    s->pace.rate = options->repair_rate;
     s->pulse = drive_pulse_new(PLACEMENT_NO_DRIVE);
     CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
     latch_cond_init(&s->cond);
@@ -276,4 +280,26 @@ struct peer_info *object_all_drives(struct object_store *s, size_t *count)
 
     *count = known < room ? known : room;
     return all;
+}
+
+void object_pace(struct object_store *s, uint64_t bytes,
+                 bool (*go_on)(void *arg, uint64_t bytes), void *arg)
+{
+    uint64_t wait_us, end_us;
+    bool stopping;
+
+    pthread_mutex_lock(&s->mutex);
+    end_us = clock_mono_us();
+    wait_us = pace_take(&s->pace, bytes, end_us);
+    stopping = s->stopping;
+    pthread_mutex_unlock(&s->mutex);
+    end_us += wait_us;
+    while (wait_us > 0 && !stopping && (go_on == NULL || go_on(arg, 0))) {
+        clock_sleep_ms(wait_us < PACE_SLICE_US ? wait_us / 1000 + 1
+                                               : PACE_SLICE_US / 1000);
+        pthread_mutex_lock(&s->mutex);
+        stopping = s->stopping;
+        pthread_mutex_unlock(&s->mutex);
+        wait_us = clock_mono_us() < end_us ? end_us - clock_mono_us() : 0;
+    }
 }

@@ -32,6 +32,8 @@ struct object_store_options {
     uint64_t get_timeout_ms; /* for a read to succeed by any means */
     uint64_t hedge_ms;       /* before one more shard is asked for */
     uint64_t orphan_age_ms;  /* before an unknown shard is collected */
+    uint64_t repair_rate; /* bytes of shards a second that this server rebuilds
+                             and moves; 0: unbounded */
 };
 
 /* ERR_BAD_INPUT: no groups, or not as above. */

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "object/object_internal.h"
 #include "object/object_mend.h"
 #include "tests/lib/object_world.h"
 
@@ -148,6 +149,55 @@ static void a_drive_that_is_away_is_not_waited_for(void **state)
     world_close(w);
 }
 
+static void harm(struct world *w, const struct buf *manifest, uint32_t slots)
+{
+    struct manifest m;
+
+    assert_int_equal(manifest_decode(manifest->data, manifest->len, &m, NULL),
+                     0);
+    for (unsigned slot = 0; slot < 6; slot++) {
+        if (slots >> slot & 1) {
+            world_delete_shard(w, &m, slot);
+        }
+    }
+    manifest_free(&m);
+}
+
+static void what_misses_one_does_not_hold_up_what_misses_two(void **state)
+{
+    enum { MANY = 2000 };
+    struct world *w = *state;
+    struct chunk_ref chunk = {.policy = {.k = 4, .m = 2}, .bytes = 1000};
+    struct buf one = {0}, two = {0}, whole = {0};
+
+    world_open(w, 0);
+    assert_int_equal(world_put(w, 1, MIB, MIB, &one, NULL), 0);
+    assert_int_equal(world_put(w, 2, MIB, MIB, &two, NULL), 0);
+    assert_int_equal(world_put(w, 3, MIB, MIB, &whole, NULL), 0);
+    harm(w, &one, 1);
+    harm(w, &two, 1 | 2);
+    assert_true(object_mend_wanted(w->objects));
+    assert_false(object_mend_urgent(w->objects, "no manifest", 11));
+    /* A queue of what can never be read. */
+    for (uint32_t i = 0; i < MANY + 10; i++) {
+        chunk.id_hi = i + 1;
+        object_repair_queue(w->objects, &chunk, 1);
+    }
+    assert_true(object_mend_urgent(w->objects, one.data, one.len));
+    assert_false(object_mend_urgent(w->objects, two.data, two.len));
+    assert_false(object_mend_urgent(w->objects, whole.data, whole.len));
+    assert_true(world_heals(w, &two));
+    for (uint32_t i = 0; i < MANY + 10; i++) {
+        object_repair_forget(w->objects, i + 1, 0);
+    }
+    object_mend(w->objects, one.data, one.len); /* the second walk */
+    assert_true(world_heals(w, &one));
+    buf_free(&one);
+    buf_free(&two);
+    buf_free(&whole);
+    world_close(w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -157,6 +207,7 @@ int main(void)
         TEST(what_scrub_finds_bad_is_rebuilt),
         TEST(a_whole_store_gives_nothing_to_do),
         TEST(a_drive_that_is_away_is_not_waited_for),
+        TEST(what_misses_one_does_not_hold_up_what_misses_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,6 +148,101 @@ static void a_hung_drive_does_not_hold_up_the_others(void **state)
     world_close(w);
 }
 
+/* An object of one chunk that misses the shards in @slots. */
+static struct manifest harmed(struct world *w, uint64_t seed, uint32_t slots)
+{
+    struct buf manifest = {0};
+    struct manifest m;
+
+    assert_int_equal(world_put(w, seed, MIB, MIB, &manifest, NULL), 0);
+    m = decoded(&manifest);
+    for (unsigned slot = 0; slot < 6; slot++) {
+        if (slots >> slot & 1) {
+            world_delete_shard(w, &m, slot);
+        }
+    }
+    buf_free(&manifest);
+    return m;
+}
+
+static bool has(struct world *w, const struct manifest *m, uint32_t slots)
+{
+    struct chunk_ref chunk = object_chunk_ref(m, 0);
+    bool all = true;
+
+    for (unsigned slot = 0; slot < 6; slot++) {
+        if (slots >> slot & 1) {
+            struct shard_key key = chunk_key(&chunk, slot);
+            struct shard_info info;
+            uint16_t drive = object_drive(w->objects, &chunk, slot);
+            all = all && shard_store_stat(w->stores[drive], &key, &info);
+        }
+    }
+    return all;
+}
+
+static void what_misses_most_is_rebuilt_first(void **state)
+{
+    struct world *w = *state;
+    const uint32_t slots[] = {1, 2, 4, 1 | 8, 16};
+    enum { N = 5, WORST = 3 };
+    struct manifest m[N];
+    unsigned done = 0;
+
+    w->options.repair_rate = MIB / 2; /* the queue is filled meanwhile */
+    world_open(w, 0);
+    for (unsigned i = 0; i < N; i++) {
+        m[i] = harmed(w, i, slots[i]);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        struct chunk_ref chunk = object_chunk_ref(&m[i], 0);
+        object_repair_queue(w->objects, &chunk, slots[i]);
+    }
+    while (done < N) {
+        done = 0;
+        /* The first is under way when the others come. */
+        for (unsigned i = N - 1; i > 0; i--) {
+            bool here = has(w, &m[i], slots[i]);
+            done += here;
+            assert_true(i == WORST || !here || has(w, &m[WORST], slots[WORST]));
+        }
+        done += has(w, &m[0], slots[0]);
+        clock_sleep_ms(1);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        manifest_free(&m[i]);
+    }
+    world_close(w);
+}
+
+static void repairs_keep_their_pace(void **state)
+{
+    struct world *w = *state;
+    struct manifest m[8];
+    uint64_t start_ms;
+
+    w->options.repair_rate = 2 * MIB;
+    world_open(w, 0);
+    for (unsigned i = 0; i < 8; i++) {
+        m[i] = harmed(w, i, 1);
+    }
+    start_ms = clock_mono_ms();
+    for (unsigned i = 0; i < 8; i++) {
+        struct chunk_ref chunk = object_chunk_ref(&m[i], 0);
+        object_repair_queue(w->objects, &chunk, 1);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        while (!has(w, &m[i], 1)) {
+            clock_sleep_ms(1);
+        }
+        manifest_free(&m[i]);
+    }
+    /* 2 MiB: the last is written before its own wait, a burst is free. */
+    assert_true(clock_mono_ms() - start_ms >= 600);
+    w->options.repair_rate = 0;
+    world_close(w);
+}
+
 static void the_queue_is_bounded_and_counts_what_it_drops(void **state)
 {
     struct world *w = *state;
@@ -214,6 +309,8 @@ int main(void)
         TEST(a_read_queues_what_it_found_missing),
         TEST(what_cannot_be_written_yet_waits),
         TEST(a_hung_drive_does_not_hold_up_the_others),
+        TEST(what_misses_most_is_rebuilt_first),
+        TEST(repairs_keep_their_pace),
         TEST(the_queue_is_bounded_and_counts_what_it_drops),
         TEST(what_is_deleted_is_not_brought_back),
     };
