@@ -114,8 +114,8 @@ static int ask_backup(const struct options *o, struct meta_backup_info *info,
         if (rc == 0) {
             rc = meta_backup_check(part, info, err);
         }
-        if (rc == 0 && rename(part, o->output) != 0) {
-            rc = err_errno(err, "%s: rename", part);
+        if (rc == 0) {
+            rc = meta_backup_name(part, o->output, err);
         }
         if (rc != 0) {
             unlink(part);

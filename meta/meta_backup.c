@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -281,7 +282,7 @@ static int create(const char *path, int *fd, struct err *err)
     return *fd >= 0 ? 0 : err_errno(err, "%s: open", path);
 }
 
-int meta_backup_save(struct meta_backup *b, const char *path, struct err *err)
+static int write_file(struct meta_backup *b, const char *path, struct err *err)
 {
     uint8_t *piece;
     size_t n = 1;
@@ -306,6 +307,52 @@ int meta_backup_save(struct meta_backup *b, const char *path, struct err *err)
     if (rc != 0) {
         unlink(path);
     }
+    return rc;
+}
+
+int meta_backup_name(const char *part, const char *path, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash == NULL   ? mem_strdup(".")
+                : slash == path ? mem_strdup("/")
+                                : mem_strndup(path, (size_t)(slash - path));
+    int rc = 0;
+
+    /* Not over one that came meanwhile. */
+    if (link(part, path) != 0) {
+        bool no_links = errno == EPERM || errno == ENOTSUP;
+        rc = errno == EEXIST
+                 ? err_set(err, ERR_EXISTS, "%s: is there already", path)
+                 : err_errno(err, "%s: link", path);
+        if (no_links) {
+            rc = rename(part, path) == 0 ? 0 : err_errno(err, "%s", path);
+        }
+    }
+    unlink(part);
+    if (rc == 0) {
+        rc = fs_sync_dir(dir, err);
+    }
+    free(dir);
+    return rc;
+}
+
+int meta_backup_save(struct meta_backup *b, const char *path, struct err *err)
+{
+    char *part = mem_printf("%s.part", path);
+    int rc = 0;
+
+    if (access(path, F_OK) == 0) {
+        rc = err_set(err, ERR_EXISTS, "%s: is there already", path);
+    }
+    if (rc == 0) {
+        unlink(part); /* of one that was cut off */
+        rc = write_file(b, part, err);
+    }
+    if (rc == 0) {
+        rc = meta_backup_check(part, NULL, err);
+        rc = rc == 0 ? meta_backup_name(part, path, err) : rc;
+    }
+    free(part);
     return rc;
 }
 

@@ -79,6 +79,9 @@ void meta_backup_free(struct meta_backup *b); /* NULL is nothing */
  * ERR_EXISTS: there is one. */
 int meta_backup_save(struct meta_backup *b, const char *path, struct err *err);
 
+/* @part, which is whole and durable, becomes the new file @path. ERR_EXISTS. */
+int meta_backup_name(const char *part, const char *path, struct err *err);
+
 /* Is the file at @path whole? ERR_CORRUPT: no backup, torn or damaged, and
  * which; ERR_VERSION: of a newer Godwit; ERR_IO, ERR_NOT_FOUND. @out may be
  * NULL. */

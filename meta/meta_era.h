@@ -20,6 +20,7 @@ struct sqlite3;
 
 /* Of who has nothing yet and takes what it is given. */
 #define META_ERA_NONE UINT64_MAX
+#define META_ERA_MAX (1ull << 43) /* the year 2248 */
 
 int meta_era_get(struct sqlite3 *db, uint64_t *out, struct err *err);
 int meta_era_set(struct sqlite3 *db, uint64_t era, struct err *err);

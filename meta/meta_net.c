@@ -350,6 +350,9 @@ static bool same_era(struct meta_net *n, struct net_request *r)
         r->head += ERA_BYTES;
         r->head_len -= ERA_BYTES;
     }
+    if (theirs != META_ERA_NONE && theirs > META_ERA_MAX) {
+        return false; /* no era: of a Godwit that did not know them */
+    }
     if (theirs == ours || theirs == META_ERA_NONE || ours == META_ERA_NONE) {
         return true;
     }
