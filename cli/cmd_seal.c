@@ -49,7 +49,8 @@ struct open_options {
 
 static const struct config_row open_table[] = {
     CLI_ROW(struct open_options, "identity", STRING, identity, NULL, 0, 0,
-            "FILE", "The identities to open with, as godwit identity makes them."),
+            "FILE",
+            "The identities to open with, as godwit identity makes them."),
     CLI_ROW(struct open_options, "output", STRING, output, NULL, 0, 0, "FILE",
             "Default: the name without " SUFFIX " or " SUFFIX_AGE "."),
     CLI_ROWS_END,
@@ -373,7 +374,8 @@ const struct cli_command cli_seal = {
     "seal",
     "-r AGE1... [options] FILE",
     "seal a file so that only its recipients open it",
-    "Seal FILE ('-' is standard input) to recipients, as godwit identity makes them "
+    "Seal FILE ('-' is standard input) to recipients, as godwit identity makes "
+    "them "
     "or age-keygen does. The sealed file may be kept anywhere: whoever keeps "
     "it learns its length and nothing else. docs/SEAL.md has the format; with "
     "--age it is a standard age file.",

@@ -858,56 +858,55 @@ static void the_golden_file_of_options_is_written_and_read_the_same(
     buf_free(&all);
     buf_free(&one);
     buf_free(&have);
-    static void an_expiry_says_what_was_seen(void **state)
-    {
-        struct command_item item;
-        struct buf b = {0};
-        struct command c;
-        size_t at = 0;
+}
 
-        (void)state;
-        encode(COMMAND_EXPIRE, &b);
-        must_decode(&b, &c);
-        assert_bytes(&c.bucket, "bucket");
-        assert_int_equal(c.time_ms, 14);
-        assert_int_equal(c.count, 2);
-        command_item(&c, &at, &item);
-        assert_bytes(&item.key, "a");
-        command_item(&c, &at, &item);
-        assert_bytes(&item.key, "b/\xc3\xa4");
-        assert_int_equal(item.version, 5ull << 40);
-        assert_int_equal(item.modified_ms, 1ull << 41);
-        assert_int_equal(item.size_bytes, 1ull << 42);
-        assert_true(item.due_ms == UINT64_MAX);
-        buf_free(&b);
-    }
+static void an_expiry_says_what_was_seen(void **state)
+{
+    struct command_item item;
+    struct buf b = {0};
+    struct command c;
+    size_t at = 0;
 
-    int main(void)
-    {
-        const struct CMUnitTest tests[] = {
-            cmocka_unit_test(an_expiry_says_what_was_seen),
-            cmocka_unit_test(every_field_comes_back),
-            cmocka_unit_test(every_field_of_a_server_comes_back),
-            cmocka_unit_test(
-                every_field_of_tokens_drives_and_layouts_comes_back),
-            cmocka_unit_test(items_come_back_in_order),
-            cmocka_unit_test(a_command_cut_short_or_lengthened_is_refused),
-            cmocka_unit_test(
-                any_changed_byte_is_decoded_or_refused_within_bounds),
-            cmocka_unit_test(fields_over_their_bounds_are_refused_by_name),
-            cmocka_unit_test(
-                fields_of_a_server_out_of_bounds_are_refused_by_name),
-            cmocka_unit_test(
-                fields_of_the_registry_out_of_bounds_are_refused_by_name),
-            cmocka_unit_test(content_that_contradicts_itself_is_refused),
-            cmocka_unit_test(only_what_adds_is_refused_when_space_is_short),
-            cmocka_unit_test(a_batch_gives_its_commands_in_order),
-            cmocka_unit_test(a_damaged_batch_is_corrupt),
-            cmocka_unit_test(the_golden_files_are_written_and_read_the_same),
-            cmocka_unit_test(options_stand_behind_the_fields_of_any_command),
-            cmocka_unit_test(
-                the_golden_file_of_options_is_written_and_read_the_same),
-        };
+    (void)state;
+    encode(COMMAND_EXPIRE, &b);
+    must_decode(&b, &c);
+    assert_bytes(&c.bucket, "bucket");
+    assert_int_equal(c.time_ms, 14);
+    assert_int_equal(c.count, 2);
+    command_item(&c, &at, &item);
+    assert_bytes(&item.key, "a");
+    command_item(&c, &at, &item);
+    assert_bytes(&item.key, "b/\xc3\xa4");
+    assert_int_equal(item.version, 5ull << 40);
+    assert_int_equal(item.modified_ms, 1ull << 41);
+    assert_int_equal(item.size_bytes, 1ull << 42);
+    assert_true(item.due_ms == UINT64_MAX);
+    buf_free(&b);
+}
 
-        return cmocka_run_group_tests(tests, NULL, NULL);
-    }
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_expiry_says_what_was_seen),
+        cmocka_unit_test(every_field_comes_back),
+        cmocka_unit_test(every_field_of_a_server_comes_back),
+        cmocka_unit_test(every_field_of_tokens_drives_and_layouts_comes_back),
+        cmocka_unit_test(items_come_back_in_order),
+        cmocka_unit_test(a_command_cut_short_or_lengthened_is_refused),
+        cmocka_unit_test(any_changed_byte_is_decoded_or_refused_within_bounds),
+        cmocka_unit_test(fields_over_their_bounds_are_refused_by_name),
+        cmocka_unit_test(fields_of_a_server_out_of_bounds_are_refused_by_name),
+        cmocka_unit_test(
+            fields_of_the_registry_out_of_bounds_are_refused_by_name),
+        cmocka_unit_test(content_that_contradicts_itself_is_refused),
+        cmocka_unit_test(only_what_adds_is_refused_when_space_is_short),
+        cmocka_unit_test(a_batch_gives_its_commands_in_order),
+        cmocka_unit_test(a_damaged_batch_is_corrupt),
+        cmocka_unit_test(the_golden_files_are_written_and_read_the_same),
+        cmocka_unit_test(options_stand_behind_the_fields_of_any_command),
+        cmocka_unit_test(
+            the_golden_file_of_options_is_written_and_read_the_same),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
