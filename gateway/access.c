@@ -96,7 +96,6 @@ static struct access_user *user_new(const char *name, const char *secret_key,
 {
     struct access_user *u = mem_alloc(sizeof *u);
     uint64_t number;
-    size_t n = 0;
 
     atomic_store(&u->refs, 1);
     u->root = root;
@@ -111,18 +110,10 @@ static struct access_user *user_new(const char *name, const char *secret_key,
         NULL, 16);
     snprintf(u->account, sizeof u->account, "%012llu",
              (unsigned long long)(number % 1000000000000ull));
-    snprintf(u->account_arn, sizeof u->account_arn, "arn:aws:iam::%s:root",
-             u->account);
     snprintf(u->arn, sizeof u->arn, "arn:aws:iam::%s:user/%.64s", u->account,
              name);
     snprintf(u->short_arn, sizeof u->short_arn, "arn:aws:iam:::user/%.64s",
              name);
-    u->principals[n++] = u->arn;
-    u->principals[n++] = u->short_arn;
-    u->principals[n++] = u->account_arn;
-    u->principals[n++] = u->account;
-    u->principals[n++] = u->canonical_id;
-    u->principals[n++] = u->name;
     return u;
 }
 
@@ -135,8 +126,9 @@ static struct access_user *user_read(struct gateway *g, const char *access_key)
 
     if (meta_key_local(g->meta, access_key, &key, &row, &err) == 0) {
         u = user_new(row.name, key.secret_key, false);
-        if (row.policy != NULL && iam_parse(row.policy, row.policy_len, NULL,
-                                            &u->policy, &err) != 0) {
+        if (row.policy != NULL &&
+            iam_read(IAM_IDENTITY, NULL, row.policy, row.policy_len, &u->policy,
+                     &err) != 0) {
             log_errf(LOG_ERROR, "policy of a user", "%s: %s", row.name,
                      err.text);
         }
@@ -233,12 +225,11 @@ static struct access_bucket *bucket_read(struct gateway *g, const char *bucket)
     snprintf(b->name, sizeof b->name, "%s", bucket);
     b->owner = mem_strdup(row.owner);
     b->block = access_block_of(block->value, block->len);
-    if (policy->value != NULL &&
-        iam_parse((const char *)policy->value, policy->len, bucket, &b->policy,
-                  &err) != 0) {
+    if (policy->value != NULL && iam_read(IAM_RESOURCE, bucket, policy->value,
+                                          policy->len, &b->policy, &err) != 0) {
         log_errf(LOG_ERROR, "policy of a bucket", "%s: %s", bucket, err.text);
     }
-    b->policy_public = iam_is_public(b->policy);
+    b->policy_public = b->policy != NULL && iam_is_public(b->policy);
     meta_bucket_free(&row);
     return b;
 }

@@ -31,8 +31,6 @@ struct access_user {
     char account[13]; /* 12 digits */
     char arn[128];
     char short_arn[128];       /* without the account, as some write it */
-    char account_arn[64];      /* arn:aws:iam::ACCOUNT:root */
-    const char *principals[7]; /* all by which a policy may name it, NULL */
     struct iam_policy *policy; /* NULL: none of its own */
 };
 

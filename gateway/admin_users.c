@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "gateway/access.h"
 #include "gateway/admin_json.h"
@@ -15,6 +14,7 @@
 #include "gateway/request.h"
 #include "meta/meta_user.h"
 #include "policy/iam.h"
+#include "policy/json_tree.h"
 
 static bool is_ready(struct request *r)
 {
@@ -145,7 +145,7 @@ void admin_keys(struct request *r)
 
 /* Texts of the body's members; "" for none. */
 struct asked {
-    struct json *root;
+    struct json_tree *tree;
     const char *name, *access_key, *secret_key, *policy;
     bool has_policy;
 };
@@ -215,7 +215,8 @@ static bool judge_asked(struct request *r, const struct asked *a)
         return false;
     }
     if (a->policy[0] != '\0' &&
-        iam_parse(a->policy, strlen(a->policy), NULL, &policy, &err) != 0) {
+        iam_read(IAM_IDENTITY, NULL, a->policy, strlen(a->policy), &policy,
+                 &err) != 0) {
         reply_error(r, S3_MalformedPolicy, "policy: %s", err.text);
         return false;
     }
@@ -223,7 +224,7 @@ static bool judge_asked(struct request *r, const struct asked *a)
     return true;
 }
 
-/* Read and judge the body; false: a reply was made. free a->root. */
+/* Read and judge the body; false: a reply was made. free a->tree. */
 static bool read_asked(struct request *r, struct asked *a)
 {
     const struct {
@@ -239,19 +240,20 @@ static bool read_asked(struct request *r, struct asked *a)
     if (!is_ready(r)) {
         return false;
     }
-    if (json_parse((const char *)r->document.data, r->document.len, &a->root,
-                   &err) != 0) {
+    if (json_tree_read(r->document.data, r->document.len, &a->tree, &err) !=
+        0) {
         reply_error(r, S3_InvalidArgument, "%s", err.text);
         return false;
     }
-    for (const struct json *m = a->root->first; m != NULL; m = m->next) {
+    for (const struct json_node *m = json_tree_root(a->tree)->first; m != NULL;
+         m = m->next) {
         const char **to = NULL;
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
             if (m->name != NULL && strcmp(m->name, known[i].name) == 0) {
                 to = known[i].to;
             }
         }
-        if (to == NULL || m->type != JSON_TEXT) {
+        if (to == NULL || m->kind != JSON_STRING) {
             reply_error(r, S3_InvalidArgument, "body: %.64s is not known",
                         m->name != NULL ? m->name : "an item");
             return false;
@@ -325,7 +327,7 @@ void admin_user_put(struct request *r)
             }
         }
     }
-    json_free(a.root);
+    json_tree_free(a.tree);
 }
 
 void admin_key_put(struct request *r)
@@ -335,7 +337,7 @@ void admin_key_put(struct request *r)
     if (read_asked(r, &a)) {
         add_key(r, &a);
     }
-    json_free(a.root);
+    json_tree_free(a.tree);
 }
 
 /* ---- removing ---- */

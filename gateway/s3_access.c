@@ -1,5 +1,6 @@
 #include "gateway/s3_access.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -103,89 +104,115 @@ static const char *action_of(const struct request *r)
 
 /* ---- what a condition may ask of a request ---- */
 
-static const char *user_value(const struct access_user *u, const char *key)
+#define KEYS_MAX 64
+#define TEXT_MAX 48
+
+/* The context of a request, made only where there is a policy to judge. */
+struct context {
+    struct iam_key keys[KEYS_MAX];
+    const char *values[KEYS_MAX]; /* one each */
+    size_t count;
+    char texts[4][TEXT_MAX]; /* of keys that are written here */
+    char names[REQUEST_HEADERS_MAX][TEXT_MAX];
+    char action[64]; /* in lower case */
+};
+
+static void lower(char *s)
 {
-    if (u == NULL) {
-        return strcasecmp(key, "aws:PrincipalType") == 0 ? "Anonymous" : NULL;
+    for (; *s != '\0'; s++) {
+        *s = (char)tolower((unsigned char)*s);
     }
-    return strcasecmp(key, "aws:username") == 0           ? u->name
-           : strcasecmp(key, "aws:userid") == 0           ? u->canonical_id
-           : strcasecmp(key, "aws:PrincipalArn") == 0     ? u->arn
-           : strcasecmp(key, "aws:PrincipalAccount") == 0 ? u->account
-           : strcasecmp(key, "aws:PrincipalType") == 0
-               ? (u->root ? "Account" : "User")
-               : NULL;
 }
 
-static const char *time_value(const struct request *r, const char *key)
+static void add(struct context *c, const char *name, const char *value)
 {
-    static _Thread_local char text[64];
-
-    if (strcasecmp(key, "aws:CurrentTime") == 0) {
-        text_iso8601(r->time_ms, text);
-        return text;
+    if (value != NULL && c->count < KEYS_MAX) {
+        c->values[c->count] = value;
+        c->keys[c->count] = (struct iam_key){name, &c->values[c->count], 1};
+        c->count++;
     }
-    if (strcasecmp(key, "aws:EpochTime") == 0) {
-        snprintf(text, sizeof text, "%llu",
-                 (unsigned long long)r->time_ms / 1000);
-        return text;
-    }
-    return NULL;
 }
 
-/* Keys that are a parameter or a header by another name. */
-static const char *asked_value(const struct request *r, const char *key)
+static void add_user(struct context *c, const struct access_user *u)
 {
-    static const struct {
-        const char *key, *param, *header;
-    } rows[] = {
-        {"s3:prefix", "prefix", NULL},
-        {"s3:delimiter", "delimiter", NULL},
-        {"s3:max-keys", "max-keys", NULL},
-        {"s3:VersionId", "versionId", NULL},
-        {"aws:UserAgent", NULL, "user-agent"},
-        {"aws:Referer", NULL, "referer"},
-        {"s3:locationconstraint", NULL, NULL},
-    };
+    add(c, "aws:principaltype",
+        u == NULL ? "Anonymous"
+        : u->root ? "Account"
+                  : "User");
+    if (u != NULL) {
+        add(c, "aws:username", u->name);
+        add(c, "aws:userid", u->canonical_id);
+        add(c, "aws:principalarn", u->arn);
+        add(c, "aws:principalaccount", u->account);
+    }
+}
 
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcasecmp(rows[i].key, key) == 0) {
-            return rows[i].param != NULL    ? request_param(r, rows[i].param)
-                   : rows[i].header != NULL ? request_header(r, rows[i].header)
-                                            : NULL;
+/* s3:x-amz-acl, s3:x-amz-server-side-encryption, ... */
+static void add_headers(struct context *c, const struct request *r)
+{
+    for (size_t i = 0; i < r->header_count; i++) {
+        const char *name = r->headers[i].name;
+        if (strncasecmp(name, "x-amz-", 6) == 0 &&
+            strlen(name) + sizeof "s3:" <= TEXT_MAX) {
+            snprintf(c->names[i], TEXT_MAX, "s3:%s", name);
+            lower(c->names[i]);
+            add(c, c->names[i], request_header(r, name));
         }
     }
-    /* s3:x-amz-acl, s3:x-amz-server-side-encryption, ... */
-    return strncasecmp(key, "s3:x-amz-", 9) == 0 ? request_header(r, key + 3)
-                                                 : NULL;
 }
 
-static const char *context(void *arg, const char *key, size_t i)
+static void context_of(struct context *c, const struct request *r,
+                       const char *action)
 {
-    const struct request *r = arg;
-    const char *value;
+    c->count = 0;
+    snprintf(c->action, sizeof c->action, "%s", action);
+    lower(c->action);
+    text_iso8601(r->time_ms, c->texts[0]);
+    snprintf(c->texts[1], TEXT_MAX, "%llu",
+             (unsigned long long)r->time_ms / 1000);
+    add(c, "aws:currenttime", c->texts[0]);
+    add(c, "aws:epochtime", c->texts[1]);
+    add(c, "aws:sourceip", r->peer[0] != '\0' ? r->peer : NULL);
+    add(c, "aws:securetransport",
+        r->gateway->options->tls_cert != NULL ? "true" : "false");
+    add(c, "aws:useragent", request_header(r, "user-agent"));
+    add(c, "aws:referer", request_header(r, "referer"));
+    add_user(c, r->user);
+    if (r->user != NULL) {
+        add(c, "s3:signatureversion", "AWS4-HMAC-SHA256");
+        add(c, "s3:authtype",
+            r->op == S3_OP_PostObject ? "POST"
+            : r->auth.presigned       ? "REST-QUERY-STRING"
+                                      : "REST-HEADER");
+    }
+    add(c, "s3:prefix", request_param(r, "prefix"));
+    add(c, "s3:delimiter", request_param(r, "delimiter"));
+    add(c, "s3:max-keys", request_param(r, "max-keys"));
+    add(c, "s3:versionid", request_param(r, "versionId"));
+    add_headers(c, r);
+}
 
-    if (i > 0) {
-        return NULL;
+static enum iam_effect judge(const struct iam_policy *policy, struct context *c,
+                             const struct request *r, const char *action,
+                             const char *resource)
+{
+    const struct access_user *u = r->user;
+
+    if (policy == NULL) {
+        return IAM_NOTHING;
     }
-    if (strcasecmp(key, "aws:SourceIp") == 0) {
-        return r->peer[0] != '\0' ? r->peer : NULL;
-    }
-    if (strcasecmp(key, "aws:SecureTransport") == 0) {
-        return r->gateway->options->tls_cert != NULL ? "true" : "false";
-    }
-    if (strcasecmp(key, "s3:authType") == 0) {
-        return r->user == NULL             ? NULL
-               : r->op == S3_OP_PostObject ? "POST"
-               : r->auth.presigned         ? "REST-QUERY-STRING"
-                                           : "REST-HEADER";
-    }
-    if (strcasecmp(key, "s3:signatureversion") == 0) {
-        return r->user != NULL ? "AWS4-HMAC-SHA256" : NULL;
-    }
-    value = user_value(r->user, key);
-    value = value != NULL ? value : time_value(r, key);
-    return value != NULL ? value : asked_value(r, key);
+    context_of(c, r, action);
+    return iam_judge(policy,
+                     &(struct iam_request){
+                         .principal = u != NULL ? u->arn : NULL,
+                         .short_principal = u != NULL ? u->short_arn : NULL,
+                         .account = u != NULL ? u->account : NULL,
+                         .canonical = u != NULL ? u->canonical_id : NULL,
+                         .action = c->action,
+                         .resource = resource,
+                         .keys = c->keys,
+                         .key_count = c->count,
+                     });
 }
 
 /* ---- judging ---- */
@@ -201,24 +228,17 @@ static bool is_about_policy(const char *action)
 static bool may(struct request *r, const struct access_bucket *b,
                 const char *action, const char *resource)
 {
-    static const char *const nobody[] = {NULL};
     const struct access_user *u = r->user;
-    struct iam_request ask = {
-        .action = action,
-        .resource = resource,
-        .principals = u != NULL ? u->principals : nobody,
-        .context = context,
-        .arg = r,
-    };
+    struct context c;
     bool owner =
         u != NULL && (u->root || b == NULL || strcmp(b->owner, u->name) == 0);
     enum iam_effect own = IAM_NOTHING, of_bucket = IAM_NOTHING;
 
-    if (u != NULL && u->policy != NULL) {
-        own = iam_judge(u->policy, &ask);
+    if (u != NULL) {
+        own = judge(u->policy, &c, r, action, resource);
     }
     if (b != NULL) {
-        of_bucket = iam_judge(b->policy, &ask);
+        of_bucket = judge(b->policy, &c, r, action, resource);
     }
     if (own == IAM_DENY) {
         return false;
@@ -277,10 +297,10 @@ static bool deny(struct request *r, const char *action, const char *resource)
 static bool own_policy_allows(struct request *r, const char *action,
                               const char *resource)
 {
-    struct iam_request ask = {
-        .action = action, .resource = resource, .context = context, .arg = r};
+    struct context c;
 
-    return r->user != NULL && iam_judge(r->user->policy, &ask) == IAM_ALLOW;
+    return r->user != NULL &&
+           judge(r->user->policy, &c, r, action, resource) == IAM_ALLOW;
 }
 
 /* Below /-/: root, and whose policy allows "godwit:" and the operation. */

@@ -100,8 +100,8 @@ void s3_put_bucket_policy(struct request *r)
     struct access_bucket *b = access_bucket(r->gateway, r->bucket);
     struct iam_policy *policy = NULL;
     struct err err = {{0}};
-    int rc = iam_parse((const char *)r->document.data, r->document.len,
-                       r->bucket, &policy, &err);
+    int rc = iam_read(IAM_RESOURCE, r->bucket, r->document.data,
+                      r->document.len, &policy, &err);
 
     if (b == NULL) {
         reply_error(r, S3_NoSuchBucket, NULL);
@@ -165,8 +165,8 @@ void s3_get_bucket_policy_status(struct request *r)
             reply_error(r, S3_NoSuchBucketPolicy, NULL);
         } else {
             b = reply_xml(r, 200, "PolicyStatus");
-            iam_parse((const char *)c->value, c->len, r->bucket, &policy, NULL);
-            xml_bool(b, "IsPublic", iam_is_public(policy));
+            iam_read(IAM_RESOURCE, r->bucket, c->value, c->len, &policy, NULL);
+            xml_bool(b, "IsPublic", policy != NULL && iam_is_public(policy));
             xml_close(b, "PolicyStatus");
             iam_free(policy);
         }

@@ -1,506 +1,730 @@
-#include "policy/iam_internal.h"
+#include "policy/iam.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "policy/condition.h"
+#include "policy/json_tree.h"
+#include "policy/pattern.h"
 
-#define ARN_S3 "arn:aws:s3:::"
+#define S3_ARN "arn:aws:s3:::"
+#define USER_ARN "arn:aws:iam::"
+#define ACTION_MAX 64  /* bytes of an action that are hashed */
+#define KNOWN_MAX 256  /* conditions whose outcome a decision remembers */
+#define SIEVE_MAX 1200 /* of a resource: every S3 name fits */
+
+struct patterns {
+    struct pattern *items;
+    size_t count;
+    bool negated; /* NotAction, NotResource */
+};
+
+enum who { EVERYONE, ACCOUNT, PRINCIPAL, CANONICAL, NOBODY };
+
+struct principal {
+    enum who who;
+    char *id;
+};
 
 struct statement {
-    enum iam_effect effect;
-    /* Texts, or arrays of them; NULL: not given. One of each pair is. */
-    const struct json *principal, *not_principal;
-    const struct json *action, *not_action;
-    const struct json *resource, *not_resource;
-    const struct json *condition;
+    bool deny;
+    bool has_principal;
+    bool not_principal;
+    struct principal *principals;
+    size_t principal_count;
+    struct patterns actions, resources;
+    size_t *conditions; /* indexes of the policy's */
+    size_t condition_count;
+};
+
+/* Statements often share a condition: each is kept, and judged, once. */
+struct shared {
+    struct condition *condition;
+    char *text; /* operator, key and values */
+    uint32_t hash;
+};
+
+/* What rules a statement out without a look at it; the lengths 0: nothing. Of
+ * statements with one action and one resource, as most have. */
+struct sieve {
+    uint32_t action, head, tail; /* hashes, pattern.h */
+    uint16_t action_len, head_len, tail_len;
+    uint16_t condition; /* index of its first one, plus 1; 0: none */
 };
 
 struct iam_policy {
-    struct json *document;
-    bool of_bucket;
+    struct statement *statements; /* as written */
     size_t count;
-    struct statement statements[];
+    struct sieve *sieves; /* as order */
+    struct shared *shared;
+    size_t shared_count;
+    const struct statement **order; /* denials first */
+    size_t denials;
 };
 
-/* ---- patterns ---- */
+struct reading {
+    enum iam_kind kind;
+    const char *bucket;
+    bool vars;
+    struct iam_policy *policy; /* that is being made */
+    struct err *err;
+};
 
-/* The value of the variable that begins at @p ("${name}" or "${name, 'x'}");
- * *@len: its length. NULL: none. */
-static const char *variable(const char *p, size_t *len,
-                            const struct iam_request *r)
+static int refuse(const struct reading *r, const char *fmt, const char *what)
 {
-    const char *end = strchr(p, '}');
-    char name[64];
-    size_t n;
-
-    if (end == NULL) {
-        return NULL;
-    }
-    *len = (size_t)(end - p) + 1;
-    n = *len - 3;
-    if (n == 1 && strchr("*?$", p[2]) != NULL) {
-        return p[2] == '*' ? "*" : p[2] == '?' ? "?" : "$";
-    }
-    if (n >= sizeof name) {
-        return NULL;
-    }
-    memcpy(name, p + 2, n);
-    name[n] = '\0';
-    return r != NULL ? r->context(r->arg, name, 0) : NULL;
+    return err_set(r->err, ERR_BAD_INPUT, fmt, what);
 }
 
-static bool same(char a, char b, bool any_case)
+/* ---- reading ---- */
+
+/* The first of a string or of an array of strings, and the rest by next. */
+static const struct json_node *items_of(const struct json_node *n,
+                                        size_t *count)
 {
-    return a == b ||
-           (any_case && tolower((unsigned char)a) == tolower((unsigned char)b));
+    *count = n->kind == JSON_ARRAY ? n->count : 1;
+    return n->kind == JSON_ARRAY ? n->first : n;
 }
 
-/* How much of the pattern at @p fits the beginning of @text, up to the next
- * star: gives where the pattern and the text go on, or false. */
-static bool fits_piece(const char **p, const char **text, bool any_case,
-                       const struct iam_request *r)
+static int check_action(const struct reading *r, const char *s)
 {
-    const char *q = *p, *t = *text;
+    const char *colon = strchr(s, ':');
 
-    while (*q != '\0' && *q != '*') {
-        size_t len = 1;
-        if (q[0] == '$' && q[1] == '{') {
-            const char *value = variable(q, &len, r);
-            size_t n = value != NULL ? strlen(value) : 0;
-            if (value == NULL || strncmp(t, value, n) != 0) {
-                return false;
-            }
-            t += n;
-        } else if (*t == '\0' || (*q != '?' && !same(*q, *t, any_case))) {
-            return false;
-        } else {
-            t++;
-        }
-        q += len;
-    }
-    *p = q;
-    *text = t;
-    return true;
-}
-
-bool iam_fits(const char *pattern, const char *text, bool any_case,
-              const struct iam_request *r)
-{
-    const char *star = NULL, *from = NULL; /* the last star, and what it took */
-
-    for (;;) {
-        const char *p = pattern, *t = text;
-        if (fits_piece(&p, &t, any_case, r) && (*p == '*' || *t == '\0')) {
-            if (*p == '\0') {
-                return true;
-            }
-            star = p + 1;
-            from = t;
-            if (*star == '\0') {
-                return true;
-            }
-        } else if (star == NULL || *from == '\0') {
-            return false;
-        } else {
-            from++;
-        }
-        pattern = star;
-        text = from;
-    }
-}
-
-/* ---- lists of texts ---- */
-
-static const struct json *first_of(const struct json *list)
-{
-    return list->type == JSON_ARRAY ? list->first : list;
-}
-
-static const struct json *next_of(const struct json *list,
-                                  const struct json *item)
-{
-    return list->type == JSON_ARRAY ? item->next : NULL;
-}
-
-static int check_texts(const struct json *list, const char *element,
-                       struct err *err)
-{
-    const struct json *item = first_of(list);
-
-    if (item == NULL) {
-        return err_set(err, ERR_BAD_INPUT, "%s is empty", element);
-    }
-    for (; item != NULL; item = next_of(list, item)) {
-        if (item->type != JSON_TEXT || item->text[0] == '\0') {
-            return err_set(err, ERR_BAD_INPUT, "%s is no text", element);
-        }
-    }
-    return 0;
-}
-
-/* ---- parsing ---- */
-
-/* "*", or {"AWS" | "CanonicalUser" | "Service" | "Federated": texts}. */
-static int check_principal(const struct json *p, struct err *err)
-{
-    static const char *const kinds[] = {"AWS", "CanonicalUser", "Service",
-                                        "Federated"};
-
-    if (p->type == JSON_TEXT && strcmp(p->text, "*") == 0) {
+    if (strcmp(s, "*") == 0) {
         return 0;
     }
-    if (p->type != JSON_OBJECT || p->first == NULL) {
-        return err_set(err, ERR_BAD_INPUT, "Invalid principal in policy");
+    if (colon == NULL || colon == s || colon[1] == '\0') {
+        return refuse(r, "Policy has invalid action: \"%.80s\"", s);
     }
-    for (const struct json *m = p->first; m != NULL; m = m->next) {
-        bool known = false;
-        int rc;
-        for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-            known = known || strcmp(kinds[i], m->name) == 0;
-        }
-        if (!known) {
-            return err_set(err, ERR_BAD_INPUT, "Invalid principal in policy");
-        }
-        rc = check_texts(m, "Principal", err);
-        if (rc != 0) {
-            return rc;
-        }
+    if (r->kind == IAM_RESOURCE && strncasecmp(s, "s3:", 3) != 0) {
+        return refuse(r, "Policy has invalid action: \"%.80s\"", s);
     }
     return 0;
 }
 
-static int check_actions(const struct json *list, bool of_bucket,
-                         struct err *err)
+static int check_resource(const struct reading *r, const char *s)
 {
-    int rc = check_texts(list, "Action", err);
+    size_t n = r->bucket != NULL ? strlen(r->bucket) : 0;
+    const char *at;
 
-    for (const struct json *a = first_of(list); rc == 0 && a != NULL;
-         a = next_of(list, a)) {
-        const char *colon = strchr(a->text, ':');
-        if (strcmp(a->text, "*") == 0) {
-            continue;
-        }
-        if (colon == NULL || colon == a->text || colon[1] == '\0' ||
-            (of_bucket && strncasecmp(a->text, "s3:", 3) != 0)) {
-            rc = err_set(err, ERR_BAD_INPUT, "Policy has invalid action");
-        }
+    if (strcmp(s, "*") == 0) {
+        return 0;
     }
-    return rc;
-}
-
-/* Does the resource lie in the bucket? */
-static bool in_bucket(const char *resource, const char *bucket)
-{
-    char name[256];
-    size_t len;
-
-    if (strcmp(resource, "*") == 0) {
-        return true;
+    if (r->kind == IAM_IDENTITY) {
+        return strncmp(s, "arn:", 4) == 0
+                   ? 0
+                   : refuse(r, "\"%.80s\" is neither \"*\" nor an ARN", s);
     }
-    if (strncmp(resource, ARN_S3, sizeof ARN_S3 - 1) != 0) {
-        return false;
-    }
-    resource += sizeof ARN_S3 - 1;
-    len = strcspn(resource, "/");
-    if (len >= sizeof name) {
-        return false;
-    }
-    memcpy(name, resource, len);
-    name[len] = '\0';
-    return iam_fits(name, bucket, false, NULL);
-}
-
-static int check_resources(const struct json *list, const char *bucket,
-                           struct err *err)
-{
-    int rc = check_texts(list, "Resource", err);
-
-    for (const struct json *a = first_of(list); rc == 0 && a != NULL;
-         a = next_of(list, a)) {
-        if (bucket != NULL ? !in_bucket(a->text, bucket)
-                           : strcmp(a->text, "*") != 0 &&
-                                 strncmp(a->text, "arn:", 4) != 0) {
-            rc = err_set(err, ERR_BAD_INPUT, "Policy has invalid resource");
-        }
-    }
-    return rc;
-}
-
-/* Put the members where they belong; refuses those that are not known. */
-static int take_members(const struct json *s, struct statement *out,
-                        struct err *err)
-{
-    const struct {
-        const char *name;
-        const struct json **to;
-    } known[] = {
-        {"Principal", &out->principal}, {"NotPrincipal", &out->not_principal},
-        {"Action", &out->action},       {"NotAction", &out->not_action},
-        {"Resource", &out->resource},   {"NotResource", &out->not_resource},
-        {"Condition", &out->condition},
-    };
-
-    for (const struct json *m = s->first; m != NULL; m = m->next) {
-        const struct json **to = NULL;
-        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-            if (strcmp(known[i].name, m->name) == 0) {
-                to = known[i].to;
-            }
-        }
-        if (to != NULL) {
-            *to = m;
-        } else if (strcmp(m->name, "Effect") == 0 && m->type == JSON_TEXT &&
-                   strcmp(m->text, "Allow") == 0) {
-            out->effect = IAM_ALLOW;
-        } else if (strcmp(m->name, "Effect") == 0 && m->type == JSON_TEXT &&
-                   strcmp(m->text, "Deny") == 0) {
-            out->effect = IAM_DENY;
-        } else if (strcmp(m->name, "Sid") != 0 || m->type != JSON_TEXT) {
-            return err_set(err, ERR_BAD_INPUT,
-                           "Statement: invalid element %.64s", m->name);
-        }
+    at = s + strlen(S3_ARN);
+    if (strncmp(s, S3_ARN, strlen(S3_ARN)) != 0 ||
+        (n > 0 && (strncmp(at, r->bucket, n) != 0 ||
+                   (at[n] != '\0' && strchr("/*?", at[n]) == NULL)))) {
+        return refuse(r, "Policy has invalid resource: \"%.80s\"", s);
     }
     return 0;
 }
 
-/* @a or @b, not both and not neither. */
-static int one_of(const void *a, const void *b, const char *name,
-                  struct err *err)
+static char *lower(const char *s)
 {
-    return (a != NULL) != (b != NULL)
-               ? 0
-               : err_set(err, ERR_BAD_INPUT,
-                         "Statement needs %s or Not%s, and only one", name,
-                         name);
+    char *copy = mem_strdup(s);
+
+    for (char *c = copy; *c != '\0'; c++) {
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    }
+    return copy;
 }
 
-static int take_statement(const struct json *s, const char *bucket,
-                          struct statement *out, struct err *err)
+static int read_patterns(const struct reading *r, const struct json_node *n,
+                         bool action, struct patterns *out)
 {
-    int rc = s->type == JSON_OBJECT
-                 ? take_members(s, out, err)
-                 : err_set(err, ERR_BAD_INPUT, "Statement is no object");
+    int flags = PATTERN_WILD;
+    size_t count;
+    int rc = 0;
 
-    if (rc == 0 && out->effect == IAM_NOTHING) {
-        rc = err_set(err, ERR_BAD_INPUT, "Statement: Effect is missing");
+    flags |= !action && r->vars ? PATTERN_VARS : 0;
+    n = items_of(n, &count);
+    if (count == 0) {
+        return refuse(r, "%s", "is empty");
     }
-    if (rc == 0) {
-        rc = one_of(out->action, out->not_action, "Action", err);
-    }
-    if (rc == 0) {
-        rc = one_of(out->resource, out->not_resource, "Resource", err);
-    }
-    if (rc == 0 && bucket != NULL) {
-        rc = one_of(out->principal, out->not_principal, "Principal", err);
-    } else if (rc == 0 &&
-               (out->principal != NULL || out->not_principal != NULL)) {
-        rc = err_set(err, ERR_BAD_INPUT,
-                     "Statement: the policy of a user names no Principal");
-    }
-    if (rc == 0 && bucket != NULL) {
-        rc = check_principal(
-            out->principal != NULL ? out->principal : out->not_principal, err);
-    }
-    if (rc == 0) {
-        rc = check_actions(out->action != NULL ? out->action : out->not_action,
-                           bucket != NULL, err);
-    }
-    if (rc == 0) {
-        rc = check_resources(
-            out->resource != NULL ? out->resource : out->not_resource, bucket,
-            err);
-    }
-    if (rc == 0 && out->condition != NULL) {
-        rc = iam_condition_check(out->condition, err);
+    out->items = mem_calloc(count, sizeof *out->items);
+    for (size_t i = 0; i < count && rc == 0; i++, n = n->next) {
+        if (n->kind != JSON_STRING) {
+            return refuse(r, "%s", "is neither text nor an array of texts");
+        }
+        rc = action ? check_action(r, n->text) : check_resource(r, n->text);
+        if (rc == 0) {
+            char *text = action ? lower(n->text) : mem_strdup(n->text);
+            rc = pattern_make(&out->items[i], text, flags, r->err);
+            free(text);
+        }
+        if (rc == 0) {
+            out->count++;
+        }
     }
     return rc;
 }
 
-static int check_head(const struct json *d, struct err *err)
+static bool all_digits(const char *s, size_t len)
 {
-    const struct json *version = json_member(d, "Version");
-
-    if (d->type != JSON_OBJECT) {
-        return err_set(err, ERR_BAD_INPUT, "the policy is no object");
-    }
-    for (const struct json *m = d->first; m != NULL; m = m->next) {
-        if (strcmp(m->name, "Version") != 0 && strcmp(m->name, "Id") != 0 &&
-            strcmp(m->name, "Statement") != 0) {
-            return err_set(err, ERR_BAD_INPUT, "invalid element %.64s",
-                           m->name);
-        }
-    }
-    if (version != NULL && (version->type != JSON_TEXT ||
-                            (strcmp(version->text, "2012-10-17") != 0 &&
-                             strcmp(version->text, "2008-10-17") != 0))) {
-        return err_set(err, ERR_BAD_INPUT,
-                       "The policy must contain a valid version string");
-    }
-    return json_member(d, "Statement") != NULL
-               ? 0
-               : err_set(err, ERR_BAD_INPUT,
-                         "Missing required field Statement");
+    return strspn(s, "0123456789") >= len;
 }
 
-int iam_parse(const char *text, size_t len, const char *bucket,
-              struct iam_policy **out, struct err *err)
+/* "*", an account (12 digits or its :root), or the ARN of one principal. */
+static int read_aws(const struct reading *r, const char *s,
+                    struct principal *out)
 {
-    struct iam_policy *p;
-    struct json *d;
-    const struct json *list;
-    size_t count = 0;
+    size_t head = strlen(USER_ARN);
+
+    if (strcmp(s, "*") == 0) {
+        out->who = EVERYONE;
+    } else if (strlen(s) == 12 && all_digits(s, 12)) {
+        *out = (struct principal){ACCOUNT, mem_strdup(s)};
+    } else if (strncmp(s, USER_ARN, head) == 0 && strlen(s) > head + 13 &&
+               all_digits(s + head, 12) && s[head + 12] == ':') {
+        const char *rest = s + head + 13;
+        if (strcmp(rest, "root") == 0) {
+            *out = (struct principal){ACCOUNT, mem_strndup(s + head, 12)};
+        } else if (strpbrk(rest, "*?") == NULL && strchr(rest, '/') != NULL) {
+            *out = (struct principal){PRINCIPAL, mem_strdup(s)};
+        } else {
+            return refuse(r, "Invalid principal in policy: \"%.80s\"", s);
+        }
+    } else if (strncmp(s, USER_ARN ":user/", head + 6) == 0 &&
+               s[head + 6] != '\0' && strpbrk(s, "*?") == NULL) {
+        *out = (struct principal){PRINCIPAL, mem_strdup(s)}; /* no account */
+    } else if (strncmp(s, "arn:aws:sts::", 13) == 0 &&
+               strpbrk(s, "*?") == NULL) {
+        *out = (struct principal){PRINCIPAL, mem_strdup(s)};
+    } else {
+        return refuse(r, "Invalid principal in policy: \"%.80s\"", s);
+    }
+    return 0;
+}
+
+static int read_principal_kind(const struct reading *r,
+                               const struct json_node *kind,
+                               struct statement *s)
+{
+    size_t count;
+    const struct json_node *n = items_of(kind, &count);
+    int rc = 0;
+
+    if (count == 0) {
+        return refuse(r, "%s", "Invalid principal in policy: it is empty");
+    }
+    s->principals = mem_realloc(
+        s->principals, (s->principal_count + count) * sizeof *s->principals);
+    for (; n != NULL && count > 0 && rc == 0; n = n->next, count--) {
+        struct principal p = {NOBODY, NULL};
+        if (n->kind != JSON_STRING) {
+            return refuse(r, "%s", "Invalid principal in policy: not a text");
+        }
+        if (strcmp(kind->name, "AWS") == 0) {
+            rc = read_aws(r, n->text, &p);
+        } else if (strcmp(kind->name, "CanonicalUser") == 0) {
+            p = (struct principal){CANONICAL, mem_strdup(n->text)};
+        } else if (strcmp(kind->name, "Service") != 0 &&
+                   strcmp(kind->name, "Federated") != 0) {
+            rc =
+                refuse(r, "Invalid principal in policy: \"%.80s\"", kind->name);
+        }
+        if (rc == 0) {
+            s->principals[s->principal_count++] = p;
+        }
+    }
+    return rc;
+}
+
+static int read_principal(const struct reading *r, const struct json_node *n,
+                          struct statement *s)
+{
+    int rc = 0;
+
+    s->has_principal = true;
+    if (n->kind == JSON_STRING && strcmp(n->text, "*") == 0) {
+        s->principals = mem_alloc(sizeof *s->principals);
+        s->principals[s->principal_count++] =
+            (struct principal){EVERYONE, NULL};
+        return 0;
+    }
+    if (n->kind != JSON_OBJECT || n->count == 0) {
+        return refuse(r, "%s",
+                      "Invalid principal in policy: neither \"*\" nor an "
+                      "object");
+    }
+    for (const struct json_node *k = n->first; k != NULL && rc == 0;
+         k = k->next) {
+        rc = read_principal_kind(r, k, s);
+    }
+    return rc;
+}
+
+/* What makes conditions the same; free(). Lengths keep values apart. */
+static char *condition_text(const char *op, const struct json_node *k,
+                            uint32_t *hash)
+{
+    struct buf b = {0};
+    size_t count;
+    const struct json_node *n = items_of(k, &count);
+
+    buf_printf(&b, "%zu:%s%zu:%s", strlen(op), op, strlen(k->name), k->name);
+    for (; count > 0; count--, n = n->next) {
+        buf_printf(&b, "%d:%zu:%s", (int)n->kind, strlen(n->text), n->text);
+    }
+    *hash = PATTERN_HASH_START;
+    for (size_t i = 0; i < b.len; i++) {
+        *hash = pattern_hash_step(*hash, b.data[i]);
+    }
+    return (char *)buf_take(&b, &count);
+}
+
+static int share_condition(const struct reading *r, const char *op,
+                           const struct json_node *k, size_t *out)
+{
+    struct iam_policy *p = r->policy;
+    struct shared s = {0};
     int rc;
 
-    if (len > IAM_POLICY_MAX) {
-        return err_set(err, ERR_BAD_INPUT, "the policy has over %d bytes",
-                       IAM_POLICY_MAX);
+    s.text = condition_text(op, k, &s.hash);
+    for (size_t i = 0; i < p->shared_count; i++) {
+        if (p->shared[i].hash == s.hash &&
+            strcmp(p->shared[i].text, s.text) == 0) {
+            free(s.text);
+            *out = i;
+            return 0;
+        }
     }
-    rc = json_parse(text, len, &d, err);
+    rc = condition_make(op, k->name, k, r->vars, &s.condition, r->err);
     if (rc != 0) {
+        free(s.text);
         return rc;
     }
-    rc = check_head(d, err);
+    p->shared =
+        mem_realloc(p->shared, (p->shared_count + 1) * sizeof *p->shared);
+    *out = p->shared_count;
+    p->shared[p->shared_count++] = s;
+    return 0;
+}
+
+static int read_conditions(const struct reading *r, const struct json_node *n,
+                           struct statement *s)
+{
+    int rc = 0;
+
+    if (n->kind != JSON_OBJECT) {
+        return refuse(r, "%s", "is no object");
+    }
+    for (const struct json_node *op = n->first; op != NULL; op = op->next) {
+        if (op->kind != JSON_OBJECT) {
+            return refuse(r, "\"%.80s\" is no object", op->name);
+        }
+        for (const struct json_node *k = op->first; k != NULL; k = k->next) {
+            size_t c;
+            rc = share_condition(r, op->name, k, &c);
+            if (rc != 0) {
+                return err_wrap(r->err, rc, "%.80s.%.80s", op->name, k->name);
+            }
+            s->conditions =
+                mem_realloc(s->conditions,
+                            (s->condition_count + 1) * sizeof *s->conditions);
+            s->conditions[s->condition_count++] = c;
+        }
+    }
+    return 0;
+}
+
+static int read_element(const struct reading *r, const struct json_node *n,
+                        struct statement *s, bool *has_effect)
+{
+    bool negated = strncmp(n->name, "Not", 3) == 0;
+    const char *base = negated ? n->name + 3 : n->name;
+
+    if (strcmp(n->name, "Sid") == 0) {
+        return n->kind == JSON_STRING ? 0 : refuse(r, "%s", "is no text");
+    }
+    if (strcmp(n->name, "Effect") == 0) {
+        s->deny = strcmp(n->text, "Deny") == 0;
+        *has_effect = true;
+        return n->kind == JSON_STRING &&
+                       (s->deny || strcmp(n->text, "Allow") == 0)
+                   ? 0
+                   : refuse(r, "Invalid effect: %.80s", n->text);
+    }
+    if (strcmp(n->name, "Condition") == 0) {
+        return read_conditions(r, n, s);
+    }
+    if (strcmp(base, "Principal") == 0) {
+        if (r->kind == IAM_IDENTITY) {
+            return refuse(r, "%s", "stands in policies of buckets only");
+        }
+        if (s->has_principal) {
+            return refuse(r, "%s", "Principal and NotPrincipal exclude");
+        }
+        s->not_principal = negated;
+        return read_principal(r, n, s);
+    }
+    if (strcmp(base, "Action") == 0 || strcmp(base, "Resource") == 0) {
+        bool action = base[0] == 'A';
+        struct patterns *p = action ? &s->actions : &s->resources;
+        if (p->items != NULL) {
+            return refuse(r, "%s", "the element and its Not... exclude");
+        }
+        p->negated = negated;
+        return read_patterns(r, n, action, p);
+    }
+    return refuse(r, "%s", "Unknown field");
+}
+
+static int read_statement(const struct reading *r, const struct json_node *n,
+                          struct statement *s)
+{
+    const char *missing = NULL;
+    bool has_effect = false;
+
+    if (n->kind != JSON_OBJECT) {
+        return refuse(r, "%s", "is no object");
+    }
+    for (const struct json_node *e = n->first; e != NULL; e = e->next) {
+        int rc = read_element(r, e, s, &has_effect);
+        if (rc != 0) {
+            return err_wrap(r->err, rc, "%.80s", e->name);
+        }
+    }
+    missing = !has_effect                ? "Effect"
+              : s->actions.items == NULL ? "Action"
+              : s->resources.items == NULL
+                  ? "Resource"
+                  : (r->kind == IAM_RESOURCE && !s->has_principal ? "Principal"
+                                                                  : NULL);
+    return missing == NULL ? 0
+                           : refuse(r, "Missing required field %s", missing);
+}
+
+static int read_version(struct reading *r, const struct json_node *n)
+{
+    if (n->kind == JSON_STRING && strcmp(n->text, "2012-10-17") == 0) {
+        r->vars = true;
+        return 0;
+    }
+    return n->kind == JSON_STRING && strcmp(n->text, "2008-10-17") == 0
+               ? 0
+               : refuse(r,
+                        "Version: \"%.80s\" is neither 2012-10-17 nor "
+                        "2008-10-17",
+                        n->text);
+}
+
+/* The elements of the top; the version first, as it says how to read. */
+static int read_top(struct reading *r, const struct json_node *root,
+                    const struct json_node **statement)
+{
+    int rc = 0;
+
+    if (root->kind != JSON_OBJECT) {
+        return refuse(r, "%s", "the policy is no JSON object");
+    }
+    for (const struct json_node *e = root->first; e != NULL && rc == 0;
+         e = e->next) {
+        if (strcmp(e->name, "Version") == 0) {
+            rc = read_version(r, e);
+        } else if (strcmp(e->name, "Statement") == 0) {
+            *statement = e;
+        } else if (strcmp(e->name, "Id") != 0) {
+            rc = refuse(r, "%.80s: Unknown field", e->name);
+        } else if (e->kind != JSON_STRING) {
+            rc = refuse(r, "%s", "Id: is no text");
+        }
+    }
+    if (rc == 0 && (*statement == NULL || ((*statement)->kind == JSON_ARRAY &&
+                                           (*statement)->count == 0))) {
+        rc = refuse(r, "%s", "Missing required field Statement");
+    }
+    return rc;
+}
+
+static struct sieve sieve_of(const struct statement *s)
+{
+    struct sieve v = {.action = PATTERN_HASH_START,
+                      .head = PATTERN_HASH_START,
+                      .tail = PATTERN_HASH_START};
+
+    if (s->actions.count == 1 && !s->actions.negated) {
+        v.action = pattern_head_hash(&s->actions.items[0]);
+        v.action_len = (uint16_t)s->actions.items[0].literal_len;
+    }
+    if (s->resources.count == 1 && !s->resources.negated) {
+        v.head = pattern_head_hash(&s->resources.items[0]);
+        v.head_len = (uint16_t)s->resources.items[0].literal_len;
+        v.tail = pattern_tail_hash(&s->resources.items[0]);
+        v.tail_len = (uint16_t)s->resources.items[0].tail_len;
+    }
+    if (s->condition_count > 0 && s->conditions[0] < KNOWN_MAX) {
+        v.condition = (uint16_t)(s->conditions[0] + 1);
+    }
+    return v;
+}
+
+static void put_denials_first(struct iam_policy *p)
+{
+    size_t n = 0;
+
+    p->order = mem_calloc(p->count + 1, sizeof *p->order);
+    p->sieves = mem_calloc(p->count + 1, sizeof *p->sieves);
+    for (int deny = 1; deny >= 0; deny--) {
+        for (size_t i = 0; i < p->count; i++) {
+            if (p->statements[i].deny == (deny == 1)) {
+                p->sieves[n] = sieve_of(&p->statements[i]);
+                p->order[n++] = &p->statements[i];
+            }
+        }
+        p->denials = deny == 1 ? n : p->denials;
+    }
+}
+
+int iam_read(enum iam_kind kind, const char *bucket, const void *bytes,
+             size_t len, struct iam_policy **out, struct err *err)
+{
+    struct reading r = {kind, bucket, false, NULL, err};
+    size_t max =
+        kind == IAM_RESOURCE ? IAM_RESOURCE_BYTES_MAX : IAM_IDENTITY_BYTES_MAX;
+    const struct json_node *n = NULL;
+    struct iam_policy *p;
+    struct json_tree *tree;
+    size_t count;
+    int rc;
+
+    if (len > max) {
+        return err_set(err, ERR_LIMIT, "the policy is over %zu bytes", max);
+    }
+    rc = json_tree_read(bytes, len, &tree, err);
     if (rc != 0) {
-        json_free(d);
-        return rc;
+        return err_wrap(err, rc, "Policies must be valid JSON");
     }
-    list = json_member(d, "Statement");
-    for (const struct json *s = first_of(list); s != NULL;
-         s = next_of(list, s)) {
-        count++;
+    p = mem_alloc(sizeof *p);
+    r.policy = p;
+    rc = read_top(&r, json_tree_root(tree), &n);
+    if (rc == 0) {
+        n = items_of(n, &count);
+        p->statements = mem_calloc(count, sizeof *p->statements);
+        for (size_t i = 0; i < count && rc == 0; i++, n = n->next) {
+            p->count++; /* freed even when half read */
+            rc = read_statement(&r, n, &p->statements[i]);
+            if (rc != 0) {
+                err_wrap(err, rc, "Statement[%zu]", i);
+            }
+        }
     }
-    p = mem_alloc(sizeof *p + count * sizeof p->statements[0]);
-    p->document = d;
-    p->of_bucket = bucket != NULL;
-    for (const struct json *s = first_of(list); rc == 0 && s != NULL;
-         s = next_of(list, s)) {
-        rc = take_statement(s, bucket, &p->statements[p->count++], err);
-    }
-    if (rc == 0 && count == 0) {
-        rc = err_set(err, ERR_BAD_INPUT,
-                     "Could not parse the policy: "
-                     "Statement is empty!");
-    }
+    json_tree_free(tree);
     if (rc != 0) {
         iam_free(p);
         return rc;
     }
+    put_denials_first(p);
     *out = p;
     return 0;
 }
 
+static void free_patterns(struct patterns *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        pattern_free(&p->items[i]);
+    }
+    free(p->items);
+}
+
 void iam_free(struct iam_policy *p)
 {
-    if (p != NULL) {
-        json_free(p->document);
-        free(p);
+    if (p == NULL) {
+        return;
     }
+    for (size_t i = 0; i < p->count; i++) {
+        struct statement *s = &p->statements[i];
+        for (size_t k = 0; k < s->principal_count; k++) {
+            free(s->principals[k].id);
+        }
+        free(s->principals);
+        free_patterns(&s->actions);
+        free_patterns(&s->resources);
+        free(s->conditions);
+    }
+    for (size_t i = 0; i < p->shared_count; i++) {
+        condition_free(p->shared[i].condition);
+        free(p->shared[i].text);
+    }
+    free(p->shared);
+    free(p->statements);
+    free(p->order);
+    free(p->sieves);
+    free(p);
 }
 
 /* ---- judging ---- */
 
-static bool fits_any(const struct json *list, const char *text, bool any_case,
-                     const struct iam_request *r)
+enum known { NOT_YET, HOLDS, FAILS };
+
+struct asked {
+    const struct iam_request *q;
+    size_t action_len, resource_len;
+    bool unknown; /* a variable without value stood in a negated place */
+    const struct iam_policy *policy;
+    struct condition_cache cache;
+    uint8_t known[KNOWN_MAX]; /* of the first conditions: enum known */
+    /* Hash of the first, or last, so many bytes. */
+    uint32_t action[ACTION_MAX + 1];
+    uint32_t head[SIEVE_MAX + 1], tail[SIEVE_MAX + 1];
+    size_t action_max, resource_max; /* bytes that were hashed */
+};
+
+static const char *value_of(void *arg, const char *key)
 {
-    for (const struct json *item = first_of(list); item != NULL;
-         item = next_of(list, item)) {
-        if (iam_fits(item->text, text, any_case, r)) {
-            return true;
+    const struct iam_request *q = arg;
+
+    for (size_t i = 0; i < q->key_count; i++) {
+        if (strcmp(q->keys[i].name, key) == 0) {
+            return q->keys[i].count == 1 ? q->keys[i].values[0] : NULL;
         }
     }
-    return false;
+    return NULL;
 }
 
-static bool is_principal(const char *name, const struct iam_request *r)
+static bool same(const char *a, const char *b)
 {
-    if (strcmp(name, "*") == 0) {
-        return true;
-    }
-    for (size_t i = 0; r->principals != NULL && r->principals[i] != NULL; i++) {
-        if (strcmp(r->principals[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return b != NULL && b[0] != '\0' && strcmp(a, b) == 0;
 }
 
-static bool names_principal(const struct json *p, const struct iam_request *r)
+static bool who_matches(const struct statement *s, const struct iam_request *q)
 {
-    if (p->type == JSON_TEXT) {
-        return true; /* "*" */
+    bool hit = false;
+
+    for (size_t i = 0; i < s->principal_count && !hit; i++) {
+        const struct principal *p = &s->principals[i];
+        hit = p->who == EVERYONE ||
+              (p->who == ACCOUNT && same(p->id, q->account)) ||
+              (p->who == PRINCIPAL && (same(p->id, q->principal) ||
+                                       same(p->id, q->short_principal))) ||
+              (p->who == CANONICAL && same(p->id, q->canonical));
     }
-    for (const struct json *m = p->first; m != NULL; m = m->next) {
-        if (strcmp(m->name, "AWS") != 0 &&
-            strcmp(m->name, "CanonicalUser") != 0) {
-            continue; /* services and federations do not ask here */
-        }
-        for (const struct json *item = first_of(m); item != NULL;
-             item = next_of(m, item)) {
-            if (is_principal(item->text, r)) {
-                return true;
-            }
-        }
-    }
-    return false;
+    return hit != s->not_principal;
 }
 
-static bool applies(const struct statement *s, const struct iam_request *r)
+static bool what_matches(const struct patterns *p, struct asked *a,
+                         const char *s, size_t len)
 {
-    if (s->principal != NULL ? !names_principal(s->principal, r)
-                             : s->not_principal != NULL &&
-                                   names_principal(s->not_principal, r)) {
+    bool open = false;
+    bool hit = false;
+
+    for (size_t i = 0; i < p->count && !hit; i++) {
+        hit =
+            pattern_match(&p->items[i], s, len, value_of, (void *)a->q, &open);
+    }
+    a->unknown = a->unknown || (open && p->negated && !hit);
+    return hit != p->negated;
+}
+
+static bool holds(size_t i, struct asked *a)
+{
+    bool open = false;
+    bool yes;
+
+    if (i < KNOWN_MAX && a->known[i] != NOT_YET) {
+        return a->known[i] == HOLDS;
+    }
+    yes = condition_holds(a->policy->shared[i].condition, a->q, &a->cache,
+                          value_of, (void *)a->q, &open);
+    a->unknown = a->unknown || open;
+    if (i < KNOWN_MAX && !open) {
+        a->known[i] = yes ? HOLDS : FAILS;
+    }
+    return yes;
+}
+
+static bool applies(const struct statement *s, struct asked *a)
+{
+    a->unknown = false;
+    if (!what_matches(&s->actions, a, a->q->action, a->action_len) ||
+        !what_matches(&s->resources, a, a->q->resource, a->resource_len) ||
+        (s->has_principal && !who_matches(s, a->q))) {
         return false;
     }
-    if (s->action != NULL ? !fits_any(s->action, r->action, true, NULL)
-                          : fits_any(s->not_action, r->action, true, NULL)) {
+    for (size_t i = 0; i < s->condition_count; i++) {
+        if (!holds(s->conditions[i], a)) {
+            return false;
+        }
+    }
+    return s->deny || !a->unknown;
+}
+
+/* Hash every beginning of @s up to @max bytes, or with @back every end. */
+static size_t hash_all(uint32_t *out, const char *s, size_t len, size_t max,
+                       bool back)
+{
+    size_t n = len < max ? len : max;
+
+    out[0] = PATTERN_HASH_START;
+    for (size_t i = 0; i < n; i++) {
+        out[i + 1] =
+            pattern_hash_step(out[i], (uint8_t)s[back ? len - 1 - i : i]);
+    }
+    return n;
+}
+
+/* May the statement behind @v apply? What is longer than was hashed may. */
+static bool passes(const struct sieve *v, const struct asked *a)
+{
+    if (v->condition > 0 && a->known[v->condition - 1] == FAILS) {
         return false;
     }
-    if (s->resource != NULL
-            ? !fits_any(s->resource, r->resource, false, r)
-            : fits_any(s->not_resource, r->resource, false, r)) {
+    if (v->action_len <= a->action_max ? v->action != a->action[v->action_len]
+                                       : v->action_len > a->action_len) {
         return false;
     }
-    return iam_condition_holds(s->condition, r);
+    if (v->head_len <= a->resource_max ? v->head != a->head[v->head_len]
+                                       : v->head_len > a->resource_len) {
+        return false;
+    }
+    return v->tail_len <= a->resource_max ? v->tail == a->tail[v->tail_len]
+                                          : v->tail_len <= a->resource_len;
 }
 
 enum iam_effect iam_judge(const struct iam_policy *p,
-                          const struct iam_request *r)
+                          const struct iam_request *q)
 {
-    enum iam_effect effect = IAM_NOTHING;
+    struct asked a;
 
-    for (size_t i = 0; p != NULL && i < p->count; i++) {
-        const struct statement *s = &p->statements[i];
-        if (s->effect != effect && effect != IAM_DENY && applies(s, r)) {
-            effect = s->effect;
+    a.q = q;
+    a.policy = p;
+    memset(a.known, NOT_YET, sizeof a.known);
+    a.action_len = strlen(q->action);
+    a.resource_len = strlen(q->resource);
+    a.cache = (struct condition_cache){0};
+    a.action_max =
+        hash_all(a.action, q->action, a.action_len, ACTION_MAX, false);
+    a.resource_max =
+        hash_all(a.head, q->resource, a.resource_len, SIEVE_MAX, false);
+    hash_all(a.tail, q->resource, a.resource_len, SIEVE_MAX, true);
+    for (size_t i = 0; i < p->count; i++) {
+        if (passes(&p->sieves[i], &a) && applies(p->order[i], &a)) {
+            return i < p->denials ? IAM_DENY : IAM_ALLOW;
         }
     }
-    return effect;
-}
-
-static bool is_everybody(const struct json *p)
-{
-    const struct json *aws = p->type == JSON_TEXT ? p : json_member(p, "AWS");
-
-    for (const struct json *item = aws != NULL ? first_of(aws) : NULL;
-         item != NULL; item = next_of(aws, item)) {
-        if (item->type == JSON_TEXT && strcmp(item->text, "*") == 0) {
-            return true;
-        }
-    }
-    return false;
+    return IAM_NOTHING;
 }
 
 bool iam_is_public(const struct iam_policy *p)
 {
-    for (size_t i = 0; p != NULL && i < p->count; i++) {
-        const struct statement *s = &p->statements[i];
-        if (s->effect == IAM_ALLOW &&
-            (s->principal == NULL || is_everybody(s->principal)) &&
-            !iam_condition_binds(s->condition)) {
+    for (size_t i = p->denials; i < p->count; i++) {
+        const struct statement *s = p->order[i];
+        bool open = s->not_principal;
+        for (size_t k = 0; k < s->principal_count && !open; k++) {
+            open = s->principals[k].who == EVERYONE;
+        }
+        for (size_t k = 0; k < s->condition_count && open; k++) {
+            open = !condition_confines(p->shared[s->conditions[k]].condition);
+        }
+        if (open) {
             return true;
         }
     }

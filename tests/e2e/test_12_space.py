@@ -134,7 +134,8 @@ def test_restarts_do_not_grow_the_catalogue(make_server):
             assert s3.put("bkt", f"k{key}", blob(100, turn)).status == 200
         s.restart(kill=turn % 2 == 0)
         use.append(disk_use(meta))
-    assert use[-1] <= use[5], [u // MIB for u in use]
+    # A page of the database more or less is no growth; a segment would be.
+    assert use[-1] <= use[5] + MIB, [u // MIB for u in use]
     assert s3.get("bkt", "k0").body == blob(100, 15)
 
 

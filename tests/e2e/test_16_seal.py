@@ -61,7 +61,7 @@ def test_key_makes_a_private_file_and_never_replaces_one(tmp, key):
     again = godwit("identity", "create", "--output", path, status=1)
     assert b"is there already" in again.stderr
     assert read(path) == before
-    assert godwit("key", "show", path).stdout.decode().split() == [to]
+    assert godwit("identity", "show", path).stdout.decode().split() == [to]
     printed = godwit("identity", "create").stdout
     assert b"AGE-SECRET-KEY-1" in printed and to.encode() not in printed
 
