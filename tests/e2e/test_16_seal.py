@@ -222,7 +222,7 @@ def test_wrong_questions_are_answered(tmp, key):
             (("open", plain, "--identity", path), b"say --output FILE"),
             (("open", plain + ".sealed"), b"say --identity FILE"),
             (("open", "-", "--identity", plain), b"plain:1: not an identity"),
-            (("key", "destroy"), b"say create")):
+            (("identity", "destroy"), b"say create")):
         assert why in godwit(*args, status=2).stderr
     assert b"No such file" in godwit("open", "x.age", "--identity",
                                      "/nowhere/key", status=1).stderr

@@ -49,6 +49,7 @@ static const struct iam_request ann_gets = {
     "arn:aws:s3:::b/home/ann/x",
     context,
     sizeof context / sizeof context[0],
+    NULL,
 };
 
 static enum iam_effect judge(enum iam_kind kind, const char *text,
