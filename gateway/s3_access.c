@@ -10,6 +10,7 @@
 #include "gateway/access.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_more.h"
 
 #define ARN_MAX (sizeof "arn:aws:s3:::/" + META_BUCKET_MAX + META_KEY_MAX)
 
@@ -276,9 +277,17 @@ bool s3_may(struct request *r, const char *action, const char *bucket,
     return good;
 }
 
-bool s3_may_bypass(struct request *r)
+bool s3_bypass(struct request *r, bool *bypass)
 {
-    return s3_may(r, "s3:BypassGovernanceRetention", r->bucket, r->key);
+    if (!s3_bypass_header(r, bypass)) {
+        return false;
+    }
+    if (*bypass &&
+        !s3_may(r, "s3:BypassGovernanceRetention", r->bucket, r->key)) {
+        reply_error(r, S3_AccessDenied, NULL);
+        return false;
+    }
+    return true;
 }
 
 static bool deny(struct request *r, const char *action, const char *resource)

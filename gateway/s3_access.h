@@ -29,7 +29,8 @@ bool s3_is_owner(struct request *r, const char *owner);
 const char *s3_owner_name(const struct request *r);
 /* Who owns the bucket in question. */
 const char *s3_target_owner(const struct request *r);
-/* May it bypass a governance retention of the key? */
-bool s3_may_bypass(struct request *r);
+/* Is a governance retention to be bypassed (s3_bypass_header), and may it be?
+ * False: a reply was made. */
+bool s3_bypass(struct request *r, bool *bypass);
 
 #endif

@@ -38,7 +38,7 @@ void s3_delete_object(struct request *r)
     struct meta_condition condition = {NULL, NULL};
 
     if (!s3_version_param(r, &more.version) ||
-        !s3_bypass_header(r, &more.bypass)) {
+        !s3_bypass(r, &more.bypass)) {
         request_done(r);
         return;
     }
@@ -210,7 +210,7 @@ void s3_delete_objects(struct request *r)
     bool bypass;
     int rc;
 
-    if (!s3_bypass_header(r, &bypass)) {
+    if (!s3_bypass(r, &bypass)) {
         return;
     }
     if (!has_digest(r)) {

@@ -17,6 +17,7 @@
 #include "base/wire.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_more.h"
 #include "gateway/s3_tree.h"
 #include "gateway/s3_version.h"
@@ -297,7 +298,7 @@ void s3_put_retention(struct request *r)
     bool good;
 
     if (!s3_version_param(r, &more.version) ||
-        !s3_bypass_header(r, &more.bypass) ||
+        !s3_bypass(r, &more.bypass) ||
         !read_root(r, "Retention", &root)) {
         return;
     }

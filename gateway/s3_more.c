@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
-#include "gateway/s3_access.h"
 #include "gateway/s3_tags.h"
 
 #define LOCK_MODE "x-amz-object-lock-mode"
@@ -141,10 +140,6 @@ bool s3_bypass_header(struct request *r, bool *bypass)
     *bypass = text != NULL && text_ieq(text, "true");
     if (text != NULL && !*bypass && !text_ieq(text, "false")) {
         reply_error(r, S3_InvalidArgument, BYPASS " must be true or false");
-        return false;
-    }
-    if (*bypass && !s3_may_bypass(r)) {
-        reply_error(r, S3_AccessDenied, NULL);
         return false;
     }
     return true;
