@@ -37,8 +37,7 @@ void s3_delete_object(struct request *r)
     struct s3_put_conditions held = {NULL, NULL};
     struct meta_condition condition = {NULL, NULL};
 
-    if (!s3_version_param(r, &more.version) ||
-        !s3_bypass(r, &more.bypass)) {
+    if (!s3_version_param(r, &more.version) || !s3_bypass(r, &more.bypass)) {
         request_done(r);
         return;
     }

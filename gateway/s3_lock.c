@@ -297,8 +297,7 @@ void s3_put_retention(struct request *r)
     struct s3_node *root;
     bool good;
 
-    if (!s3_version_param(r, &more.version) ||
-        !s3_bypass(r, &more.bypass) ||
+    if (!s3_version_param(r, &more.version) || !s3_bypass(r, &more.bypass) ||
         !read_root(r, "Retention", &root)) {
         return;
     }
