@@ -156,9 +156,13 @@ void cluster_answer_renewal(struct cluster *c, struct net_request *r);
 
 /* ---- flight.c ---- */
 
-#define CLUSTER_FLIGHT 3 /* NET_CLUSTER: a run; is a put of it in flight? */
+#define CLUSTER_FLIGHT 4 /* NET_CLUSTER: a run; is a put of it in flight? */
 
 void cluster_answer_flight(struct cluster *c, struct net_request *r);
+
+_Static_assert(CLUSTER_FLIGHT != CLUSTER_REPLAN &&
+                   CLUSTER_FLIGHT != CLUSTER_RENEW,
+               "requests of one service");
 
 /* ---- keeper.c ---- */
 
