@@ -62,10 +62,10 @@ static void print_help(FILE *out)
             "usage: godwit COMMAND [options]\n\n"
             "An object store that speaks S3. Commands:\n\n");
     for (size_t i = 0; i < COMMANDS; i++) {
-        fprintf(out, "  %-10s%s\n", commands[i]->name, commands[i]->summary);
+        fprintf(out, "  %-12s%s\n", commands[i]->name, commands[i]->summary);
     }
     fprintf(out,
-            "  %-10s%s\n  %-10s%s\n  %-10s%s\n\n"
+            "  %-12s%s\n  %-12s%s\n  %-12s%s\n\n"
             "godwit COMMAND --help tells more. `godwit --version` prints the "
             "version.\n",
             "help", "tell about a command", "man",
