@@ -311,6 +311,7 @@ void request_done(struct request *r)
 
 static void handle_in_worker(struct request *r)
 {
+    enum s3_body body = s3_operation(r->op)->body;
     struct err err = {{0}};
     int rc;
 
@@ -324,12 +325,12 @@ static void handle_in_worker(struct request *r)
             return;
         }
     }
-    if (s3_operation(r->op)->body == S3_BODY_XML && !s3_check_document(r)) {
+    if (body == S3_BODY_XML && !s3_check_document(r)) {
         request_done(r);
         return;
     }
     s3_operation(r->op)->handler(r);
-    if (r->replied && s3_operation(r->op)->body != S3_BODY_FAST) {
+    if (body != S3_BODY_FAST && r->replied) { /* FAST is done, and gone */
         request_done(r);
     }
 }
