@@ -47,10 +47,16 @@ struct member_step members_next(const struct meta_member *members,
                                 unsigned voters_max)
 {
     unsigned with_role = 0, voters = 0, good_voters = 0, want;
+    const struct member_server *own = server_of(servers, server_count, self);
     const struct member_server *standby = NULL;
     uint32_t last_voter = 0;
     uint32_t lost_voter = 0;
 
+    /* A leader that was removed is listened to no longer: with a vote less the
+     * others may be no majority, for ever. Its successor goes on. */
+    if (own != NULL && !own->in) {
+        return (struct member_step){0};
+    }
     for (size_t i = 0; i < member_count; i++) {
         const struct member_server *s =
             server_of(servers, server_count, members[i].server);

@@ -33,7 +33,7 @@ struct member_step {
 
 /* The next single change that leads from @members (as the catalogue's
  * configuration has them) to who should be; @self leads and is never demoted
- * here. */
+ * here. One that was itself removed changes nothing. */
 struct member_step members_next(const struct meta_member *members,
                                 size_t member_count,
                                 const struct member_server *servers,

@@ -164,6 +164,28 @@ static void a_removed_server_leaves(void **state)
     assert_null(find(&w, 3));
 }
 
+/* The others stop listening to a leader that was removed. If it had taken a vote
+ * away first, those that are left could be fewer than a majority for ever. */
+static void a_removed_leader_leaves_the_votes_to_its_successor(void **state)
+{
+    struct world w;
+    struct member_step s;
+
+    (void)state;
+    begin(&w);
+    add_server(&w, 2);
+    add_server(&w, 3);
+    assert_int_equal(settle(&w, 5), 3);
+    w.servers[0].in = false;
+    s = members_next(w.members, w.member_count, w.servers, w.server_count, 1,
+                     5);
+    assert_int_equal(s.server, 0);
+    s = members_next(w.members, w.member_count, w.servers, w.server_count, 2,
+                     5);
+    assert_int_equal(s.server, 1);
+    assert_true(s.remove);
+}
+
 static void every_history_comes_to_rest(void **state)
 {
     (void)state;
@@ -198,6 +220,7 @@ int main(void)
         cmocka_unit_test(a_lost_voter_without_a_standby_keeps_its_vote),
         cmocka_unit_test(a_server_without_the_role_stands_by),
         cmocka_unit_test(a_removed_server_leaves),
+        cmocka_unit_test(a_removed_leader_leaves_the_votes_to_its_successor),
         cmocka_unit_test(every_history_comes_to_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
