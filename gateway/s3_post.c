@@ -81,8 +81,9 @@ static bool judge_policy(struct request *r, const struct s3_form *f,
     enum s3_error e;
     char *json;
 
-    if (policy == NULL) { /* nobody signed anything */
-        return s3_authorize(r);
+    if (policy == NULL) { /* nobody signed anything, nor set limits */
+        *limits = (struct s3_form_limits){0, UINT64_MAX};
+        return true;
     }
     if (s3_form_value(f, "AWSAccessKeyId") != NULL) {
         reply_error(r, S3_InvalidRequest,
@@ -104,8 +105,7 @@ static bool judge_policy(struct request *r, const struct s3_form *f,
         return false;
     }
     if (!s3_authenticate_form(r, policy, s3_form_value(f, "x-amz-credential"),
-                              s3_form_value(f, "x-amz-signature")) ||
-        !s3_authorize(r)) {
+                              s3_form_value(f, "x-amz-signature"))) {
         return false;
     }
     json = mem_alloc(strlen(policy) + 1);
@@ -246,8 +246,9 @@ bool s3_post_fields(struct request *r, struct s3_form *f,
         reply_error(r, S3_MaxPostPreDataLengthExceeded, NULL);
         return false;
     }
+    /* Who may put is judged by the key and the headers that the fields are. */
     return check_bytes(r, f) && judge_policy(r, f, limits) && set_key(r, f) &&
-           set_headers(r, f);
+           set_headers(r, f) && s3_authorize(r);
 }
 
 /* ---- the reply ---- */

@@ -3,6 +3,7 @@ boto3 for what it sends; our own client for documents and headers it does
 not."""
 import base64
 import hashlib
+import json
 import os
 import sys
 import time
@@ -300,6 +301,34 @@ def test_what_a_form_asks_for_as_an_answer(s3, raw, bucket):
         f"http://app.test/done?a=1&bucket={bucket}&key=k&etag="
         f"%22{md5(b'x')}%22")
     assert post("success_action_redirect", "javascript:x").status == 204
+
+
+def test_a_form_is_judged_by_its_key_and_its_fields(s3, raw, bucket):
+    """The policy of the bucket binds a form as it binds a PUT."""
+    def rule(effect, keys, **more):
+        return {"Effect": effect, "Principal": "*", "Action": "s3:PutObject",
+                "Resource": f"arn:aws:s3:::{bucket}{keys}", **more}
+
+    def form(key, fields=None):
+        if fields is None:
+            return post_form(raw, bucket, signed_form(s3, bucket, key),
+                             b"x").status
+        return post_form(raw, bucket, {"key": key, **fields}, b"x").status
+
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({
+        "Version": "2012-10-17", "Statement": [
+            rule("Deny", "/secret/*"), rule("Allow", ""),
+            rule("Allow", "/pub/*", Condition={
+                "StringEquals": {"s3:x-amz-storage-class": "STANDARD"}})]}))
+    assert form("free") == 204
+    assert form("secret/x") == 403
+    marked = {"x-amz-storage-class": "STANDARD"}
+    assert form("pub/x", marked) == 204
+    assert form("pub/y", {}) == 403
+    assert form("free2", marked) == 403
+    s3.delete_bucket_policy(Bucket=bucket)
+    keys = [o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert keys == ["free", "pub/x"]
 
 
 def test_forms_that_are_refused(s3, raw, bucket):
