@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -22,13 +23,115 @@
 struct place {
     char name[META_ACCESS_KEY_MAX + 1]; /* "": none */
     uint64_t revision;
-    void *it; /* NULL: there is none of that name */
+    int rc;             /* 0, or why there is none of that name */
+    struct counted *it; /* NULL unless rc is 0 */
 };
 
 struct access {
+    struct access_user *root;
     pthread_mutex_t mutex; /* guards the places */
     struct place users[PLACES], buckets[PLACES];
 };
+
+static struct place *place_of(struct place *places, const char *name)
+{
+    uint64_t h = 1469598103934665603u; /* FNV-1a */
+
+    for (const char *p = name; *p != '\0'; p++) {
+        h = (h ^ (uint8_t)*p) * 1099511628211u;
+    }
+    return &places[(h ^ h >> 32) % PLACES];
+}
+
+static struct counted *share(struct counted *it)
+{
+    if (it != NULL) {
+        atomic_fetch_add(&it->refs, 1);
+    }
+    return it;
+}
+
+/* The last one? */
+static bool let_go(struct counted *it)
+{
+    return atomic_fetch_sub(&it->refs, 1) == 1;
+}
+
+/* What is kept under @name, or is by @read; what it is not told is not kept.
+ * @absent: the failure that says that there is none. */
+static int look_up(struct gateway *g, struct place *places, const char *name,
+                   int (*read)(struct gateway *g, const char *name,
+                               struct counted **out, struct err *err),
+                   void (*drop)(struct counted *it), int absent,
+                   struct counted **out, struct err *err)
+{
+    uint64_t revision = meta_access_revision(g->meta); /* of what is read */
+    struct place *p = place_of(places, name);
+    struct counted *it = NULL;
+    bool known;
+    int rc;
+
+    pthread_mutex_lock(&g->access->mutex);
+    known = p->revision == revision && strcmp(p->name, name) == 0;
+    rc = p->rc;
+    *out = known ? share(p->it) : NULL;
+    pthread_mutex_unlock(&g->access->mutex);
+    if (known) {
+        return rc == 0 ? 0 : err_set(err, rc, "%s", err_text(rc));
+    }
+    rc = read(g, name, &it, err);
+    if (rc != 0 && rc != absent) {
+        return rc;
+    }
+    *out = share(it);
+    pthread_mutex_lock(&g->access->mutex);
+    if (p->it != NULL) {
+        drop(p->it);
+    }
+    snprintf(p->name, sizeof p->name, "%s", name);
+    p->revision = revision;
+    p->rc = rc;
+    p->it = it;
+    pthread_mutex_unlock(&g->access->mutex);
+    return rc;
+}
+
+static void user_drop(struct counted *it)
+{
+    struct access_user *u = LIST_OF(it, struct access_user, counted);
+
+    if (let_go(it)) {
+        iam_free(u->policy);
+        mem_wipe(u->secret_key, strlen(u->secret_key));
+        free(u->secret_key);
+        free(u);
+    }
+}
+
+void access_user_free(struct access_user *u)
+{
+    if (u != NULL) {
+        user_drop(&u->counted);
+    }
+}
+
+static void bucket_drop(struct counted *it)
+{
+    struct access_bucket *b = LIST_OF(it, struct access_bucket, counted);
+
+    if (let_go(it)) {
+        iam_free(b->policy);
+        free(b->owner);
+        free(b);
+    }
+}
+
+void access_bucket_free(struct access_bucket *b)
+{
+    if (b != NULL) {
+        bucket_drop(&b->counted);
+    }
+}
 
 struct access *access_new(void)
 {
@@ -44,41 +147,16 @@ void access_free(struct access *a)
         return;
     }
     for (size_t i = 0; i < PLACES; i++) {
-        access_user_free(a->users[i].it);
-        access_bucket_free(a->buckets[i].it);
+        if (a->users[i].it != NULL) {
+            user_drop(a->users[i].it);
+        }
+        if (a->buckets[i].it != NULL) {
+            bucket_drop(a->buckets[i].it);
+        }
     }
+    access_user_free(a->root);
     pthread_mutex_destroy(&a->mutex);
-    mem_wipe(a, sizeof *a);
     free(a);
-}
-
-void access_user_free(struct access_user *u)
-{
-    if (u != NULL && atomic_fetch_sub(&u->refs, 1) == 1) {
-        iam_free(u->policy);
-        mem_wipe(u->secret_key, strlen(u->secret_key));
-        free(u->secret_key);
-        free(u);
-    }
-}
-
-void access_bucket_free(struct access_bucket *b)
-{
-    if (b != NULL && atomic_fetch_sub(&b->refs, 1) == 1) {
-        iam_free(b->policy);
-        free(b->owner);
-        free(b);
-    }
-}
-
-static struct place *place_of(struct place *places, const char *name)
-{
-    uint64_t h = 1469598103934665603u; /* FNV-1a */
-
-    for (const char *p = name; *p != '\0'; p++) {
-        h = (h ^ (uint8_t)*p) * 1099511628211u;
-    }
-    return &places[(h ^ h >> 32) % PLACES];
 }
 
 /* ---- users ---- */
@@ -95,21 +173,16 @@ static struct access_user *user_new(const char *name, const char *secret_key,
                                     bool root)
 {
     struct access_user *u = mem_alloc(sizeof *u);
-    uint64_t number;
+    char digits[11]; /* of the id, as a number */
 
-    atomic_store(&u->refs, 1);
+    atomic_store(&u->counted.refs, 1);
     u->root = root;
     snprintf(u->name, sizeof u->name, "%s", name);
     u->secret_key = mem_strdup(secret_key);
     access_canonical_id(name, u->canonical_id);
-    number = strtoull(
-        (char[]){u->canonical_id[0], u->canonical_id[1], u->canonical_id[2],
-                 u->canonical_id[3], u->canonical_id[4], u->canonical_id[5],
-                 u->canonical_id[6], u->canonical_id[7], u->canonical_id[8],
-                 u->canonical_id[9], '\0'},
-        NULL, 16);
+    snprintf(digits, sizeof digits, "%.10s", u->canonical_id);
     snprintf(u->account, sizeof u->account, "%012llu",
-             (unsigned long long)(number % 1000000000000ull));
+             strtoull(digits, NULL, 16) % 1000000000000ull);
     snprintf(u->arn, sizeof u->arn, "arn:aws:iam::%s:user/%.64s", u->account,
              name);
     snprintf(u->short_arn, sizeof u->short_arn, "arn:aws:iam:::user/%.64s",
@@ -117,64 +190,59 @@ static struct access_user *user_new(const char *name, const char *secret_key,
     return u;
 }
 
-static struct access_user *user_read(struct gateway *g, const char *access_key)
+void access_set_root(struct access *a, const char *access_key,
+                     const char *secret_key)
 {
-    struct meta_user row = {.policy = NULL};
-    struct access_user *u = NULL;
-    struct meta_key key;
-    struct err err;
-
-    if (meta_key_local(g->meta, access_key, &key, &row, &err) == 0) {
-        u = user_new(row.name, key.secret_key, false);
-        if (row.policy != NULL &&
-            iam_read(IAM_IDENTITY, NULL, row.policy, row.policy_len, &u->policy,
-                     &err) != 0) {
-            log_errf(LOG_ERROR, "policy of a user", "%s: %s", row.name,
-                     err.text);
-        }
-    }
-    mem_wipe(&key, sizeof key);
-    meta_user_free(&row);
-    return u;
+    a->root = user_new(access_key, secret_key, true);
 }
 
-struct access_user *access_user(struct gateway *g, const char *access_key)
+static int user_read(struct gateway *g, const char *access_key,
+                     struct counted **out, struct err *err)
+{
+    struct meta_user row = {.policy = NULL};
+    struct access_user *u;
+    struct meta_key key;
+    int rc = meta_key_local(g->meta, access_key, &key, &row, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    u = user_new(row.name, key.secret_key, false);
+    mem_wipe(&key, sizeof key);
+    if (row.policy != NULL) {
+        rc = iam_read(IAM_IDENTITY, NULL, row.policy, row.policy_len,
+                      &u->policy, err);
+    }
+    if (rc != 0) { /* not as if it had none, which allows more */
+        log_errf(LOG_ERROR, "policy of a user", "%s: %s", row.name, err->text);
+        access_user_free(u);
+        rc = ERR_NOT_FOUND;
+    } else {
+        *out = &u->counted;
+    }
+    meta_user_free(&row);
+    return rc;
+}
+
+int access_user(struct gateway *g, const char *access_key,
+                struct access_user **out, struct err *err)
 {
     struct access *a = g->access;
-    uint64_t revision;
-    struct place *p;
-    struct access_user *u = NULL;
-    bool known;
+    struct counted *it = NULL;
+    int rc = 0;
 
     if (strcmp(access_key, g->access_key) == 0) {
-        return user_new(g->access_key, g->secret_key, true);
+        it = share(&a->root->counted);
+    } else if (!atomic_load(&g->ready)) {
+        rc = err_set(err, ERR_UNAVAILABLE, "the server is starting");
+    } else if (strlen(access_key) > META_ACCESS_KEY_MAX) {
+        rc = err_set(err, ERR_NOT_FOUND, "there is no such access key");
+    } else {
+        rc = look_up(g, a->users, access_key, user_read, user_drop,
+                     ERR_NOT_FOUND, &it, err);
     }
-    if (!atomic_load(&g->ready) || strlen(access_key) > META_ACCESS_KEY_MAX) {
-        return NULL;
-    }
-    revision = meta_access_revision(g->meta); /* before what it is of */
-    pthread_mutex_lock(&a->mutex);
-    p = place_of(a->users, access_key);
-    known = p->revision == revision && strcmp(p->name, access_key) == 0;
-    if (known && p->it != NULL) {
-        u = p->it;
-        atomic_fetch_add(&u->refs, 1);
-    }
-    pthread_mutex_unlock(&a->mutex);
-    if (known) {
-        return u;
-    }
-    u = user_read(g, access_key);
-    pthread_mutex_lock(&a->mutex);
-    access_user_free(p->it);
-    snprintf(p->name, sizeof p->name, "%s", access_key);
-    p->revision = revision;
-    p->it = u;
-    if (u != NULL) {
-        atomic_fetch_add(&u->refs, 1);
-    }
-    pthread_mutex_unlock(&a->mutex);
-    return u;
+    *out = rc == 0 ? LIST_OF(it, struct access_user, counted) : NULL;
+    return rc;
 }
 
 /* ---- buckets ---- */
@@ -209,59 +277,40 @@ unsigned access_block_of(const void *document, size_t len)
     return set;
 }
 
-static struct access_bucket *bucket_read(struct gateway *g, const char *bucket)
+static int bucket_read(struct gateway *g, const char *bucket,
+                       struct counted **out, struct err *err)
 {
-    struct access_bucket *b = NULL;
     struct meta_bucket row = {.owner = NULL};
     const struct meta_config *policy = &row.config[META_CONFIG_POLICY];
     const struct meta_config *block = &row.config[META_CONFIG_PUBLIC_ACCESS];
-    struct err err;
+    struct access_bucket *b;
+    int rc = meta_bucket_local(g->meta, bucket, &row, err);
 
-    if (meta_bucket_local(g->meta, bucket, &row, &err) != 0) {
-        return NULL;
+    if (rc != 0) {
+        return rc;
     }
     b = mem_alloc(sizeof *b);
-    atomic_store(&b->refs, 1);
-    snprintf(b->name, sizeof b->name, "%s", bucket);
+    atomic_store(&b->counted.refs, 1);
     b->owner = mem_strdup(row.owner);
     b->block = access_block_of(block->value, block->len);
     if (policy->value != NULL && iam_read(IAM_RESOURCE, bucket, policy->value,
-                                          policy->len, &b->policy, &err) != 0) {
-        log_errf(LOG_ERROR, "policy of a bucket", "%s: %s", bucket, err.text);
+                                          policy->len, &b->policy, err) != 0) {
+        log_errf(LOG_ERROR, "policy of a bucket", "%s: %s", bucket, err->text);
+        b->unreadable = true;
     }
     b->policy_public = b->policy != NULL && iam_is_public(b->policy);
     meta_bucket_free(&row);
-    return b;
+    *out = &b->counted;
+    return 0;
 }
 
-struct access_bucket *access_bucket(struct gateway *g, const char *bucket)
+int access_bucket(struct gateway *g, const char *bucket,
+                  struct access_bucket **out, struct err *err)
 {
-    struct access *a = g->access;
-    uint64_t revision = meta_access_revision(g->meta);
-    struct access_bucket *b = NULL;
-    struct place *p;
-    bool known;
+    struct counted *it = NULL;
+    int rc = look_up(g, g->access->buckets, bucket, bucket_read, bucket_drop,
+                     ERR_NO_BUCKET, &it, err);
 
-    pthread_mutex_lock(&a->mutex);
-    p = place_of(a->buckets, bucket);
-    known = p->revision == revision && strcmp(p->name, bucket) == 0;
-    if (known && p->it != NULL) {
-        b = p->it;
-        atomic_fetch_add(&b->refs, 1);
-    }
-    pthread_mutex_unlock(&a->mutex);
-    if (known) {
-        return b;
-    }
-    b = bucket_read(g, bucket);
-    pthread_mutex_lock(&a->mutex);
-    access_bucket_free(p->it);
-    snprintf(p->name, sizeof p->name, "%s", bucket);
-    p->revision = revision;
-    p->it = b;
-    if (b != NULL) {
-        atomic_fetch_add(&b->refs, 1);
-    }
-    pthread_mutex_unlock(&a->mutex);
-    return b;
+    *out = rc == 0 ? LIST_OF(it, struct access_bucket, counted) : NULL;
+    return rc;
 }

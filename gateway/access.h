@@ -19,11 +19,15 @@
 struct access;
 struct err;
 struct gateway;
-struct json;
+
+/* What is given to several, and freed with the last. */
+struct counted {
+    atomic_uint refs;
+};
 
 /* Who asks. Its name owns buckets: a user's, or root's access key. */
 struct access_user {
-    atomic_uint refs;
+    struct counted counted;
     bool root;
     char name[META_ACCESS_KEY_MAX + 1];
     char *secret_key;
@@ -43,10 +47,10 @@ enum access_block {
 };
 
 struct access_bucket {
-    atomic_uint refs;
-    char name[META_BUCKET_MAX + 1];
+    struct counted counted;
     char *owner;
     struct iam_policy *policy;
+    bool unreadable; /* there is a policy, and it is none: nobody is let in */
     bool policy_public;
     unsigned block; /* of enum access_block */
 };
@@ -54,11 +58,17 @@ struct access_bucket {
 struct access *access_new(void);
 void access_free(struct access *a); /* NULL is nothing */
 
-/* NULL: there is no such access key. */
-struct access_user *access_user(struct gateway *g, const char *access_key);
+/* Root's keys, before the first request. */
+void access_set_root(struct access *a, const char *access_key,
+                     const char *secret_key);
+/* ERR_NOT_FOUND: there is no such access key, or its user has a policy that
+ * cannot be read. Others: it cannot be told. */
+int access_user(struct gateway *g, const char *access_key,
+                struct access_user **out, struct err *err);
 void access_user_free(struct access_user *u); /* NULL is nothing */
-/* NULL: this copy has no such bucket. */
-struct access_bucket *access_bucket(struct gateway *g, const char *bucket);
+/* ERR_NO_BUCKET: this copy has none of that name. Others: it cannot be told. */
+int access_bucket(struct gateway *g, const char *bucket,
+                  struct access_bucket **out, struct err *err);
 void access_bucket_free(struct access_bucket *b); /* NULL is nothing */
 
 /* SHA-256 of the name, in hex: what S3 calls a canonical user id. */

@@ -88,9 +88,14 @@ static int load_credentials(struct gateway *g, struct err *err)
         rc = credentials_save(data, cluster_access_key(g->cluster),
                               cluster_secret_key(g->cluster), err);
     }
-    return rc != 0 ? rc
-                   : credentials_load(data, &g->access_key, &g->secret_key,
-                                      &g->made_credentials, err);
+    if (rc == 0) {
+        rc = credentials_load(data, &g->access_key, &g->secret_key,
+                              &g->made_credentials, err);
+    }
+    if (rc == 0) {
+        access_set_root(g->access, g->access_key, g->secret_key);
+    }
+    return rc;
 }
 
 static int start_http(struct gateway *g, struct err *err)

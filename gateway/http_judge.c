@@ -402,7 +402,7 @@ bool http_judge_headers(struct request *r)
                     "servers that vote on the catalogue");
         return false;
     }
-    if (r->op != S3_OP_Preflight && !s3_post_is(r) && !s3_authorize(r)) {
+    if (!s3_post_is(r) && !s3_authorize(r)) {
         return false;
     }
     return judge_body(r);

@@ -225,14 +225,14 @@ static bool is_about_policy(const char *action)
            strcmp(action, "s3:DeleteBucketPolicy") == 0;
 }
 
-/* @b NULL: the bucket is not there (yet), or there is none in question. */
+/* @b NULL, of root only: this copy of the catalogue has no such bucket (yet).
+ */
 static bool may(struct request *r, const struct access_bucket *b,
                 const char *action, const char *resource)
 {
     const struct access_user *u = r->user;
     struct context c;
-    bool owner =
-        u != NULL && (u->root || b == NULL || strcmp(b->owner, u->name) == 0);
+    bool owner = u != NULL && (u->root || strcmp(b->owner, u->name) == 0);
     enum iam_effect own = IAM_NOTHING, of_bucket = IAM_NOTHING;
 
     if (u != NULL) {
@@ -247,7 +247,7 @@ static bool may(struct request *r, const struct access_bucket *b,
     if (owner && is_about_policy(action)) {
         return u->policy == NULL || own == IAM_ALLOW;
     }
-    if (of_bucket == IAM_DENY) {
+    if (of_bucket == IAM_DENY || (b != NULL && b->unreadable)) {
         return false;
     }
     if (of_bucket == IAM_ALLOW && !owner && b->policy_public &&
@@ -264,17 +264,51 @@ static void resource_of(char out[ARN_MAX], const char *bucket, const char *key)
              key != NULL ? "/" : "", key != NULL ? key : "");
 }
 
+static bool is_root(const struct request *r)
+{
+    return r->user != NULL && r->user->root;
+}
+
+/* 0: it may; ERR_DENIED; ERR_NO_BUCKET, which is not for root; or it cannot be
+ * told. */
+static int judge_other(struct request *r, const char *action,
+                       const char *bucket, const char *key, struct err *err)
+{
+    char resource[ARN_MAX];
+    struct access_bucket *b;
+    int rc = access_bucket(r->gateway, bucket, &b, err);
+
+    if (rc == ERR_NO_BUCKET && is_root(r)) {
+        rc = 0;
+    }
+    resource_of(resource, bucket, key);
+    if (rc == 0 && !may(r, b, action, resource)) {
+        rc = ERR_DENIED;
+    }
+    access_bucket_free(b);
+    return rc;
+}
+
 bool s3_may(struct request *r, const char *action, const char *bucket,
             const char *key)
 {
-    struct access_bucket *b = access_bucket(r->gateway, bucket);
-    char resource[ARN_MAX];
-    bool good;
+    struct err err;
 
-    resource_of(resource, bucket, key);
-    good = may(r, b, action, resource);
-    access_bucket_free(b);
-    return good;
+    return judge_other(r, action, bucket, key, &err) == 0;
+}
+
+bool s3_require(struct request *r, const char *action, const char *bucket,
+                const char *key)
+{
+    struct err err = {{0}};
+    int rc = judge_other(r, action, bucket, key, &err);
+
+    if (rc == ERR_DENIED) {
+        reply_error(r, S3_AccessDenied, NULL);
+    } else if (rc != 0) {
+        reply_err(r, rc, &err);
+    }
+    return rc == 0;
 }
 
 bool s3_bypass(struct request *r, bool *bypass)
@@ -282,12 +316,8 @@ bool s3_bypass(struct request *r, bool *bypass)
     if (!s3_bypass_header(r, bypass)) {
         return false;
     }
-    if (*bypass &&
-        !s3_may(r, "s3:BypassGovernanceRetention", r->bucket, r->key)) {
-        reply_error(r, S3_AccessDenied, NULL);
-        return false;
-    }
-    return true;
+    return !*bypass ||
+           s3_require(r, "s3:BypassGovernanceRetention", r->bucket, r->key);
 }
 
 static bool deny(struct request *r, const char *action, const char *resource)
@@ -318,44 +348,61 @@ static bool authorize_admin(struct request *r)
     char action[64];
 
     snprintf(action, sizeof action, "godwit:%s", s3_operation(r->op)->name);
-    return (r->user != NULL && r->user->root) ||
-           own_policy_allows(r, action, "*") || deny(r, action, "this cluster");
+    return is_root(r) || own_policy_allows(r, action, "*") ||
+           deny(r, action, "this cluster");
 }
 
-/* This server's copy of the catalogue has no such bucket: it may have been made
- * through another server a moment ago. What runs on a worker asks again there;
- * a body that comes now cannot wait for that. */
-static bool not_yet(struct request *r)
+/* This server's copy of the catalogue has no such bucket. In a cluster it may
+ * have been made through another server a moment ago: what runs on a worker
+ * asks again there; a body that comes now cannot wait for that. Root needs no
+ * bucket to be let in. */
+static bool judge_missing(struct request *r)
 {
-    if (s3_operation(r->op)->body == S3_BODY_OBJECT) {
-        reply_error(r, S3_NoSuchBucket, NULL);
+    if (is_root(r)) {
+        return true;
+    }
+    if (r->gateway->cluster != NULL && !r->recheck &&
+        s3_operation(r->op)->body != S3_BODY_OBJECT) {
+        r->recheck = true;
+        return true;
+    }
+    reply_error(r, r->user != NULL ? S3_NoSuchBucket : S3_AccessDenied, NULL);
+    return false;
+}
+
+/* Of an operation on a bucket or in it. */
+static bool judge_target(struct request *r, const char *action)
+{
+    char resource[ARN_MAX];
+    struct err err = {{0}};
+    int rc;
+
+    access_bucket_free(r->target);
+    rc = access_bucket(r->gateway, r->bucket, &r->target, &err);
+    if (rc == ERR_NO_BUCKET) {
+        return judge_missing(r);
+    }
+    if (rc != 0) {
+        reply_err(r, rc, &err);
         return false;
     }
-    r->recheck = true;
-    return true;
-}
-
-/* Could the bucket's policy let nobody in particular do anything? */
-static bool may_be_let_in(struct request *r)
-{
-    struct access_bucket *b = access_bucket(r->gateway, r->bucket);
-    bool may = b != NULL && b->policy != NULL;
-
-    access_bucket_free(b);
-    return may;
+    if (action == NULL) { /* DeleteObjects is judged key by key */
+        return r->user != NULL || r->target->policy != NULL ||
+               deny(r, "s3:DeleteObject", r->bucket);
+    }
+    resource_of(resource, r->bucket, r->key);
+    return may(r, r->target, action, resource) || deny(r, action, resource);
 }
 
 bool s3_authorize(struct request *r)
 {
     const char *action = action_of(r);
-    char resource[ARN_MAX];
 
     if (strncmp(r->path, "/-/", 3) == 0) {
         return authorize_admin(r);
     }
-    if (action == NULL) { /* DeleteObjects: key by key; preflights: by CORS */
-        return r->op != S3_OP_DeleteObjects || r->user != NULL ||
-               may_be_let_in(r) || deny(r, "s3:DeleteObject", r->bucket);
+    if (r->op == S3_OP_Preflight) {
+        return true; /* CORS judges it */
     }
     if (r->bucket[0] == '\0' || r->op == S3_OP_CreateBucket) {
         bool good =
@@ -363,14 +410,7 @@ bool s3_authorize(struct request *r)
                                 own_policy_allows(r, action, "arn:aws:s3:::*"));
         return good || deny(r, action, "arn:aws:s3:::*");
     }
-    access_bucket_free(r->target);
-    r->target = access_bucket(r->gateway, r->bucket);
-    if (r->target == NULL && r->gateway->cluster != NULL && !r->recheck &&
-        !(r->user != NULL && r->user->root)) {
-        return not_yet(r);
-    }
-    resource_of(resource, r->bucket, r->key);
-    return may(r, r->target, action, resource) || deny(r, action, resource);
+    return judge_target(r, action);
 }
 
 bool s3_is_owner(struct request *r, const char *owner)

@@ -23,6 +23,9 @@ bool s3_authorize(struct request *r);
  * For operations that touch more than their target. */
 bool s3_may(struct request *r, const char *action, const char *bucket,
             const char *key);
+/* The same; false: a reply was made. */
+bool s3_require(struct request *r, const char *action, const char *bucket,
+                const char *key);
 /* Is it the owner of the bucket, or root? */
 bool s3_is_owner(struct request *r, const char *owner);
 /* The name that owns what the request makes. */

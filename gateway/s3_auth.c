@@ -55,30 +55,24 @@ static bool refuse(struct request *r, enum sigv4_status status,
     return false;
 }
 
-/* The secret of the key that signed, and in r->user whose it is: root's, also
- * for the control key below /-/, or a user's. NULL: it is nobody's. */
+/* Whose key signed: r->user is root, also for the control key below /-/, or a
+ * user. Gives the secret; NULL: a reply was made. */
 static const char *secret_of(struct request *r)
 {
     struct gateway *g = r->gateway;
+    bool control = strcmp(r->auth.access_key, CONTROL_KEY) == 0 &&
+                   strncmp(r->path, "/-/", 3) == 0 &&
+                   g->control_secret[0] != '\0';
+    struct err err = {{0}};
+    int rc = access_user(g, control ? g->access_key : r->auth.access_key,
+                         &r->user, &err);
 
-    if (strcmp(r->auth.access_key, CONTROL_KEY) == 0 &&
-        strncmp(r->path, "/-/", 3) == 0 && g->control_secret[0] != '\0') {
-        r->user = access_user(g, g->access_key);
-        return g->control_secret;
-    }
-    r->user = access_user(g, r->auth.access_key);
-    return r->user != NULL ? r->user->secret_key : NULL;
-}
-
-/* The key is nobody's, or it is not known yet whose. */
-static bool unknown_key(struct request *r)
-{
-    if (!atomic_load(&r->gateway->ready)) {
-        reply_error(r, S3_ServiceUnavailable, "the server is starting");
-    } else {
+    if (rc == ERR_NOT_FOUND) {
         reply_error(r, S3_InvalidAccessKeyId, NULL);
+    } else if (rc != 0) {
+        reply_err(r, rc, &err);
     }
-    return false;
+    return rc != 0 ? NULL : control ? g->control_secret : r->user->secret_key;
 }
 
 bool s3_authenticate(struct request *r)
@@ -100,7 +94,7 @@ bool s3_authenticate(struct request *r)
     }
     secret = secret_of(r);
     if (secret == NULL) {
-        return unknown_key(r);
+        return false;
     }
     sigv4_keys_get(g->keys, r->auth.access_key, secret, r->auth.date,
                    r->auth.region, r->auth.service, r->signing_key);
@@ -226,7 +220,7 @@ bool s3_authenticate_form(struct request *r, const char *policy,
     }
     secret = secret_of(r);
     if (secret == NULL) {
-        return unknown_key(r);
+        return false;
     }
     sigv4_keys_get(g->keys, r->auth.access_key, secret, r->auth.date,
                    r->auth.region, r->auth.service, r->signing_key);

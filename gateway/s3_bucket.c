@@ -15,7 +15,6 @@
 #include <strings.h>
 
 #include "base/text.h"
-#include "gateway/access.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_access.h"
@@ -91,10 +90,12 @@ static bool judge_location(struct request *r)
 /* Is the bucket that is there already the asker's own? */
 static bool owns_target(struct request *r)
 {
-    struct access_bucket *b = access_bucket(r->gateway, r->bucket);
-    bool own = b == NULL || strcmp(b->owner, s3_owner_name(r)) == 0;
+    struct meta_bucket bucket = {0};
+    bool own =
+        meta_bucket_get(r->gateway->meta, r->bucket, &bucket, NULL) == 0 &&
+        strcmp(bucket.owner, s3_owner_name(r)) == 0;
 
-    access_bucket_free(b);
+    meta_bucket_free(&bucket);
     return own;
 }
 

@@ -99,14 +99,10 @@ static bool parse_source(struct request *r, struct source *s)
     if (!good) {
         return bad_source(r);
     }
-    if (!s3_may(r,
-                s->which == META_VERSION_CURRENT ? "s3:GetObject"
-                                                 : "s3:GetObjectVersion",
-                s->bucket, s->key)) {
-        reply_error(r, S3_AccessDenied, NULL);
-        return false;
-    }
-    return true;
+    return s3_require(r,
+                      s->which == META_VERSION_CURRENT ? "s3:GetObject"
+                                                       : "s3:GetObjectVersion",
+                      s->bucket, s->key);
 }
 
 /* The conditions on the source; a copy answers 412 where a GET would answer

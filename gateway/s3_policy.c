@@ -95,34 +95,6 @@ static void set_policy(struct request *r, const void *text, size_t len)
     }
 }
 
-void s3_put_bucket_policy(struct request *r)
-{
-    struct access_bucket *b = access_bucket(r->gateway, r->bucket);
-    struct iam_policy *policy = NULL;
-    struct err err = {{0}};
-    int rc = iam_read(IAM_RESOURCE, r->bucket, r->document.data,
-                      r->document.len, &policy, &err);
-
-    if (b == NULL) {
-        reply_error(r, S3_NoSuchBucket, NULL);
-    } else if (rc != 0) {
-        reply_error(r, S3_MalformedPolicy, "%s", err.text);
-    } else if ((b->block & ACCESS_BLOCK_POLICY) != 0 && iam_is_public(policy)) {
-        reply_error(r, S3_AccessDenied,
-                    "public policies are blocked by the "
-                    "BlockPublicPolicy block public access setting");
-    } else {
-        set_policy(r, r->document.data, r->document.len);
-    }
-    iam_free(policy);
-    access_bucket_free(b);
-}
-
-void s3_delete_bucket_policy(struct request *r)
-{
-    set_policy(r, "", 0);
-}
-
 /* The bucket with its configuration; false: a reply was made. */
 static bool bucket_of(struct request *r, struct meta_bucket *out)
 {
@@ -133,6 +105,37 @@ static bool bucket_of(struct request *r, struct meta_bucket *out)
         reply_err(r, rc, &err);
     }
     return rc == 0;
+}
+
+void s3_put_bucket_policy(struct request *r)
+{
+    struct meta_bucket bucket = {0};
+    const struct meta_config *block = &bucket.config[META_CONFIG_PUBLIC_ACCESS];
+    struct iam_policy *policy = NULL;
+    struct err err = {{0}};
+
+    if (!bucket_of(r, &bucket)) {
+        return;
+    }
+    if (iam_read(IAM_RESOURCE, r->bucket, r->document.data, r->document.len,
+                 &policy, &err) != 0) {
+        reply_error(r, S3_MalformedPolicy, "%s", err.text);
+    } else if ((access_block_of(block->value, block->len) &
+                ACCESS_BLOCK_POLICY) != 0 &&
+               iam_is_public(policy)) {
+        reply_error(r, S3_AccessDenied,
+                    "public policies are blocked by the "
+                    "BlockPublicPolicy block public access setting");
+    } else {
+        set_policy(r, r->document.data, r->document.len);
+    }
+    iam_free(policy);
+    meta_bucket_free(&bucket);
+}
+
+void s3_delete_bucket_policy(struct request *r)
+{
+    set_policy(r, "", 0);
 }
 
 void s3_get_bucket_policy(struct request *r)

@@ -1,0 +1,193 @@
+/* test_access.c: users and buckets as requests are judged by them.
+ *
+ * Goal: what is kept is not older than the catalogue; what cannot be read lets
+ * nobody in.
+ * Method: a catalogue of its own, under a gateway that is nothing more.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "gateway/access.h"
+#include "gateway/gateway_internal.h"
+#include "tests/lib/meta_store.h"
+#include "tests/lib/temp_dir.h"
+
+static const char allow[] =
+    "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\","
+    "\"Principal\":\"*\",\"Action\":\"s3:*\",\"Resource\":\"*\"}]}";
+
+struct world {
+    char *dir;
+    struct gateway g;
+};
+
+static int setup(void **state)
+{
+    struct world *w = mem_alloc(sizeof *w);
+
+    w->dir = temp_dir_new();
+    w->g.meta = must_open(w->dir);
+    w->g.access = access_new();
+    w->g.access_key = mem_strdup("ROOT");
+    access_set_root(w->g.access, "ROOT", "root-secret");
+    atomic_store(&w->g.ready, true);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+
+    access_free(w->g.access);
+    meta_close(w->g.meta);
+    temp_dir_free(w->dir);
+    free(w->g.access_key);
+    free(w);
+    return 0;
+}
+
+static void tell(struct world *w, struct buf *command)
+{
+    assert_int_equal(meta_propose_wait(w->g.meta, command, NULL, NULL), 0);
+    buf_clear(command);
+}
+
+static void add_user(struct world *w, const char *name, const char *key,
+                     const char *policy)
+{
+    struct buf b = {0};
+
+    command_user_put(&b, name, true, policy, strlen(policy), 1);
+    tell(w, &b);
+    command_key_put(&b, name, key, "secret-secret", 1);
+    tell(w, &b);
+    buf_free(&b);
+}
+
+static void set_policy(struct world *w, const char *text)
+{
+    struct buf b = {0};
+
+    command_bucket_config(&b, "b", META_CONFIG_POLICY, text, strlen(text));
+    tell(w, &b);
+    buf_free(&b);
+}
+
+static void root_and_users_are_known_by_their_keys(void **state)
+{
+    struct world *w = *state;
+    struct access_user *u;
+    struct err err;
+
+    assert_int_equal(access_user(&w->g, "ROOT", &u, &err), 0);
+    assert_true(u->root);
+    assert_string_equal(u->secret_key, "root-secret");
+    access_user_free(u);
+    assert_int_equal(access_user(&w->g, "ANN", &u, &err), ERR_NOT_FOUND);
+    assert_null(u);
+    add_user(w, "ann", "ANN", "");
+    assert_int_equal(access_user(&w->g, "ANN", &u, &err), 0);
+    assert_false(u->root);
+    assert_string_equal(u->name, "ann");
+    assert_string_equal(u->secret_key, "secret-secret");
+    assert_null(u->policy);
+    access_user_free(u);
+    atomic_store(&w->g.ready, false);
+    assert_int_equal(access_user(&w->g, "ANN", &u, &err), ERR_UNAVAILABLE);
+    assert_int_equal(access_user(&w->g, "ROOT", &u, &err), 0);
+    access_user_free(u);
+}
+
+static void what_was_taken_away_is_gone_at_once_but_for_who_holds_it(
+    void **state)
+{
+    struct world *w = *state;
+    struct access_user *u, *again;
+    struct buf b = {0};
+    struct err err;
+
+    add_user(w, "ann", "ANN", "");
+    assert_int_equal(access_user(&w->g, "ANN", &u, &err), 0);
+    assert_int_equal(access_user(&w->g, "ANN", &again, &err), 0);
+    assert_ptr_equal(u, again); /* kept */
+    access_user_free(again);
+    command_key_remove(&b, "ANN");
+    tell(w, &b);
+    assert_int_equal(access_user(&w->g, "ANN", &again, &err), ERR_NOT_FOUND);
+    assert_int_equal(access_user(&w->g, "ANN", &again, &err), ERR_NOT_FOUND);
+    assert_string_equal(u->name, "ann");
+    access_user_free(u);
+    buf_free(&b);
+}
+
+/* Its user would otherwise be as one without a policy, who may do more. */
+static void a_key_whose_users_policy_cannot_be_read_is_no_key(void **state)
+{
+    struct world *w = *state;
+    struct access_user *u;
+    struct err err;
+
+    add_user(w, "ann", "ANN", "{\"Statement\":");
+    assert_int_equal(access_user(&w->g, "ANN", &u, &err), ERR_NOT_FOUND);
+    assert_null(u);
+}
+
+static void a_bucket_is_as_it_was_told_last(void **state)
+{
+    struct world *w = *state;
+    struct access_bucket *b, *again;
+    struct err err;
+
+    assert_int_equal(access_bucket(&w->g, "b", &b, &err), ERR_NO_BUCKET);
+    assert_null(b);
+    bucket_create(w->g.meta, "b");
+    assert_int_equal(access_bucket(&w->g, "b", &b, &err), 0);
+    assert_string_equal(b->owner, "me");
+    assert_null(b->policy);
+    assert_int_equal(access_bucket(&w->g, "b", &again, &err), 0);
+    assert_ptr_equal(b, again);
+    access_bucket_free(again);
+    access_bucket_free(b);
+    set_policy(w, allow);
+    assert_int_equal(access_bucket(&w->g, "b", &b, &err), 0);
+    assert_non_null(b->policy);
+    assert_true(b->policy_public);
+    assert_false(b->unreadable);
+    access_bucket_free(b);
+}
+
+static void a_policy_that_cannot_be_read_is_told_apart_from_none(void **state)
+{
+    struct world *w = *state;
+    struct access_bucket *b;
+    struct err err;
+
+    bucket_create(w->g.meta, "b");
+    set_policy(w, "{}");
+    assert_int_equal(access_bucket(&w->g, "b", &b, &err), 0);
+    assert_null(b->policy);
+    assert_true(b->unreadable);
+    access_bucket_free(b);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(root_and_users_are_known_by_their_keys),
+        TEST(what_was_taken_away_is_gone_at_once_but_for_who_holds_it),
+        TEST(a_key_whose_users_policy_cannot_be_read_is_no_key),
+        TEST(a_bucket_is_as_it_was_told_last),
+        TEST(a_policy_that_cannot_be_read_is_told_apart_from_none),
+    };
+
+    return cmocka_run_group_tests_name("access", tests, NULL, NULL);
+}
