@@ -16,11 +16,13 @@ says so.
 
 Names carry the process id, and subnets are claimed, so runs do not collide.
 All goes away at the end; if the tests die, a child that watches over them
-removes what is left, and their servers die with them.
+removes what is left, and their servers die with them. If that child is killed
+too, the next lab removes it.
 """
 import ctypes
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -150,6 +152,7 @@ class Lab:
             self.why = "there is no /dev/net/tun for wires"
         if self.why is None:
             self._claim = None
+            remove_orphans()
             try:
                 self._make_bridge(wire)
             except BaseException:
@@ -293,6 +296,15 @@ def remove(name):
         if namespace.startswith(f"{name}h"):
             ip("netns", "del", namespace, check=False)
     ip("link", "del", name, check=False)
+
+
+def remove_orphans():
+    """Every lab whose process is no more: its routes would lead the clients
+    of the next lab with its subnet nowhere."""
+    for name in set(re.findall(r"\bgw[0-9a-f]+l[0-9]+\b",
+                               ip("-o", "link", check=False))):
+        if not os.path.exists(f"/proc/{int(name[2:].split('l')[0], 16)}"):
+            remove(name)
 
 
 def watch(name):

@@ -203,17 +203,36 @@ def test_two_labs_do_not_collide(lab):
     assert left_of(lab.name)
 
 
-def test_nothing_is_left_when_the_tests_are_killed(lab):
+def lab_of_another():
+    """A lab of a process that sleeps: it, the lab's name, the process in the
+    lab and the one that watches."""
     child = subprocess.Popen(
         [sys.executable, "-c", "import netlab, time\n"
          "lab = netlab.Lab()\n"
          "p = lab.host().spawn(['sleep', '1000'], '/dev/null')\n"
          "p.stop()\n"
-         "print(lab.name, p.pid, flush=True)\ntime.sleep(1000)\n"],
+         "print(lab.name, p.pid, lab._watcher.pid, flush=True)\n"
+         "time.sleep(1000)\n"],
         cwd=HERE, stdout=subprocess.PIPE, text=True)
-    name, pid = child.stdout.readline().split()
+    name, pid, watcher = child.stdout.readline().split()
     assert left_of(name)
+    return child, name, int(pid), int(watcher)
+
+
+def test_nothing_is_left_when_the_tests_are_killed(lab):
+    child, name, pid, _ = lab_of_another()
     child.send_signal(signal.SIGKILL)
     child.communicate()
     eventually(lambda: not left_of(name))
     eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+
+
+def test_the_next_lab_removes_what_nobody_watched_over(lab):
+    child, name, _, watcher = lab_of_another()
+    os.kill(watcher, signal.SIGKILL)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert left_of(name)
+    with Lab():
+        assert not left_of(name)
+    assert left_of(lab.name)
