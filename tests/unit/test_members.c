@@ -164,8 +164,9 @@ static void a_removed_server_leaves(void **state)
     assert_null(find(&w, 3));
 }
 
-/* The others stop listening to a leader that was removed. If it had taken a vote
- * away first, those that are left could be fewer than a majority for ever. */
+/* The others stop listening to a leader that was removed. If it had taken a
+ * vote away first, those that are left could be fewer than a majority for ever.
+ */
 static void a_removed_leader_leaves_the_votes_to_its_successor(void **state)
 {
     struct world w;
