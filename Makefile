@@ -16,7 +16,7 @@ comma := ,
 VARIANT := $(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 B ?= build$(VARIANT)
 
-FOLDERS := base policy crypto net erasure node object meta cluster client gateway cli
+FOLDERS := base policy crypto net erasure node object meta cluster client gateway cli edge-agent
 VERSION := 0.1.0
 
 CFLAGS ?= -O2 -g
@@ -33,6 +33,7 @@ LIBS_object := -lzstd
 LIBS_meta := -lsqlite3 -lraft
 LIBS_client := -lssl -lcrypto -lexpat
 LIBS_gateway := -lmicrohttpd -lexpat
+LIBS_crypto_mbed := -lmbedtls -lmbedx509 -lmbedcrypto
 
 # Who may include whom: tests/layers.sh reads these lines. A unit test of a
 # folder links only what its folder may use.
@@ -48,6 +49,7 @@ MAY_cluster := base crypto net erasure node object meta
 MAY_client := base crypto
 MAY_gateway := base crypto net erasure object meta cluster policy
 MAY_cli := base crypto net erasure node object meta cluster client gateway policy
+MAY_edge-agent := base crypto fleet
 
 # What a folder needs at link time: itself and, in turn, what those need.
 LINK_base := base
@@ -62,6 +64,7 @@ LINK_cluster := cluster meta object node net erasure crypto base
 LINK_client := client crypto base
 LINK_gateway := gateway cluster meta object node net erasure crypto policy base
 LINK_cli := cli gateway client cluster meta object node net erasure crypto policy base
+LINK_edge-agent := edge-agent $(if $(wildcard fleet/*.c),fleet) crypto_mbed base
 link_archives = $(foreach f,$(LINK_$(1)),$(B)/lib$(f).a)
 link_libs = $(foreach f,$(LINK_$(1)),$(LIBS_$(f)))
 
@@ -70,16 +73,21 @@ objs = $(patsubst %.c,$(B)/%.o,$(call srcs,$(1)))
 
 .DEFAULT_GOAL := all
 .PHONY: all
-all: $(B)/godwit ## build build/godwit (default)
+all: $(B)/godwit $(B)/godwit-edge ## build build/godwit, build/godwit-edge (default)
 
 $(B)/godwit: $(B)/cli/main.o $(call link_archives,cli)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(call link_archives,cli) $(call link_libs,cli)
 
+# The agent's own crypto is mbedtls: neither libcrypto nor any server code.
+$(B)/godwit-edge: $(B)/edge-agent/main.o $(call link_archives,edge-agent)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(call link_archives,edge-agent) $(call link_libs,edge-agent)
+
 Q := $(if $(V),,@)
 
 define folder_rules
-$(B)/lib$(1).a: $(filter-out $(B)/cli/main.o,$(call objs,$(1)))
+$(B)/lib$(1).a: $(filter-out $(B)/$(1)/main.o,$(call objs,$(1)))
 	@rm -f $$@
 	$$(Q)ar rcs $$@ $$^
 endef
@@ -158,6 +166,10 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(call link_archives,cli)
 	@echo "  LD    $@"
 	$(Q)$(CC) -pthread -fsanitize=address,undefined,fuzzer -o $@ $< $(call link_archives,cli) $(call link_libs,cli)
 
+$(B)/tests/fuzz/fuzz_edge_%: $(B)/tests/fuzz/fuzz_edge_%.o $(call link_archives,edge-agent)
+	@echo "  LD    $@"
+	$(Q)$(CC) -pthread -fsanitize=address,undefined,fuzzer -o $@ $< $(call link_archives,edge-agent) $(call link_libs,edge-agent)
+
 package-test: package ## install, upgrade and purge the package in a fresh Debian
 	$(Q)tests/package.sh $(B)/godwit_$(VERSION)_$$(dpkg --print-architecture).deb
 
@@ -197,6 +209,7 @@ format: ## reformat all C files
 
 install: all ## install to PREFIX (/usr/local)
 	install -D -m 755 $(B)/godwit $(DESTDIR)$(PREFIX)/bin/godwit
+	install -D -m 755 $(B)/godwit-edge $(DESTDIR)$(PREFIX)/bin/godwit-edge
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(B)/godwit man > $(DESTDIR)$(PREFIX)/share/man/man1/godwit.1
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
