@@ -130,7 +130,7 @@ $(MBED_UNIT:%=$(B)/tests/unit/%_mbed): $(B)/tests/unit/%_mbed: \
 unit: $(UNIT_BIN) ## unit tests only
 	$(Q)tests/run_unit.sh $(UNIT_BIN)
 
-e2e: $(B)/godwit ## end-to-end tests only
+e2e: $(B)/godwit $(B)/godwit-edge ## end-to-end tests only
 	$(Q)GODWIT=$(CURDIR)/$(B)/godwit tests/run_e2e.sh
 
 cluster: $(B)/godwit ## tests of many servers, and of histories, only

@@ -487,6 +487,11 @@ void spool_end(struct spool *s, const struct spool_object *object, uint64_t *id)
     *id = end_object(s, object, NULL);
 }
 
+uint64_t spool_coming_id(const struct spool *s)
+{
+    return s->next_id;
+}
+
 /* ---- parts ---- */
 
 int spool_part_begin(struct spool *s, struct spool_upload *u, size_t len,

@@ -100,6 +100,9 @@ int spool_begin(struct spool *s, size_t key_len, size_t meta_len,
 void spool_end(struct spool *s, const struct spool_object *object,
                uint64_t *id);
 
+/* The id that the next object will have. */
+uint64_t spool_coming_id(const struct spool *s);
+
 /* An object whose bytes come in parts. Zeroed at first. */
 struct spool_part;
 struct spool_upload {
@@ -130,6 +133,8 @@ bool spool_dirty(const struct spool *s); /* there is something to commit */
 /* The newest of this key. ERR_NO_KEY: none, or the newest is a delete. */
 int spool_find(struct spool *s, const char *key, size_t len, uint64_t *id,
                struct err *err);
+/* No newer object or delete of the same key is held. */
+bool spool_is_newest(struct spool *s, uint64_t id);
 /* The next id after @id; 0 when there is none. Ids start at 1. */
 uint64_t spool_next(struct spool *s, uint64_t id);
 /* All but the payload. @text (cleared) holds key and metadata. ERR_NOT_FOUND:

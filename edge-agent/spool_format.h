@@ -31,7 +31,7 @@
  *             56  4  segment number of the part before, or SPOOL_NONE
  *             60  4  its place
  *             64  8  bytes stored: of the payload, or of all parts
- *             72 16  MD5 of the text
+ *             72 16  MD5 of the text, masked: edge-agent/intake.h
  *             88     key, metadata, payload, zeros to a multiple of 8
  *     footer   at the end, written when the segment is full: entries of
  *              SPOOL_ENTRY bytes, then at SPOOL_SEGMENT - 32
@@ -65,7 +65,7 @@ struct err;
 #define SPOOL_BLOCK 4096U
 #define SPOOL_VERSION 1
 #define SPOOL_HEADER_MAX 1024 /* crypto/seal_key.h: 712 */
-#define SPOOL_KEY_MAX 1024    /* S3: keys of 1,024 bytes */
+#define SPOOL_KEY_MAX 1088    /* S3: bucket 63, '/', key 1,024 */
 #define SPOOL_META_MAX 8192   /* content type and 2 KiB of metadata, encoded */
 #define SPOOL_CLASSES 10
 #define SPOOL_NONE UINT32_MAX

@@ -220,6 +220,25 @@ int spool_find(struct spool *s, const char *key, size_t len, uint64_t *id,
                : err_set(err, ERR_NO_KEY, "no such key is held");
 }
 
+bool spool_is_newest(struct spool *s, uint64_t id)
+{
+    const struct index_entry *e = spool_index_get(s->index, id);
+    const struct index_entry *newer =
+        e != NULL ? spool_index_find(s->index, e->hash, UINT64_MAX) : NULL;
+    struct spool_object o;
+    struct buf text = {0};
+    uint64_t found;
+    bool is;
+
+    if (e == NULL || newer == e) {
+        return e != NULL;
+    }
+    is = spool_get(s, id, &o, &text, NULL) == 0 &&
+         spool_find(s, o.key, o.key_len, &found, NULL) == 0 && found == id;
+    buf_free(&text);
+    return is;
+}
+
 uint64_t spool_next(struct spool *s, uint64_t id)
 {
     const struct index_entry *e = spool_index_after(s->index, id);

@@ -1,0 +1,352 @@
+#include "edge-agent/agent.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "edge-agent/http.h"
+#include "edge-agent/intake.h"
+#include "edge-agent/local_s3.h"
+
+#define TOKEN_MAX 256
+#define TOKEN_MIN 16
+
+#define AT(field) offsetof(struct agent_config, field)
+
+const struct config_row agent_table[] = {
+    {"data", CONFIG_STRING, AT(data), "/var/lib/godwit-edge", 0, 0, "DIR",
+     "Folder of the agent: spool, socket and lock."},
+    {"listen", CONFIG_LIST, AT(listen), NULL, 0, 0, "ADDR:PORT",
+     "Also take requests at this address, in numbers. Other than loopback "
+     "needs --token-file. May be repeated."},
+    {"socket", CONFIG_STRING, AT(socket), NULL, 0, 0, "PATH",
+     "Socket file to take requests at; DATA/socket unless set."},
+    {"watch", CONFIG_LIST, AT(watch), NULL, 0, 0, "DIR",
+     "Take the files that come into this folder and delete each once it is "
+     "safe. May be repeated."},
+    {"recipient", CONFIG_LIST, AT(recipient), NULL, 0, 0, "age1...",
+     "Seal to the owner of this key, before the first write to the disk. May "
+     "be repeated."},
+    {"cipher", CONFIG_STRING, AT(cipher), "auto", 0, 0, "aes|chacha|auto",
+     "Cipher of the sealed bytes; auto is aes where the processor has "
+     "instructions for it."},
+    {"max-bytes", CONFIG_SIZE, AT(max_bytes), "256MiB", SPOOL_BYTES_MIN,
+     SPOOL_BYTES_MAX, "SIZE", "Most that the spool takes on the disk."},
+    {"max-objects", CONFIG_UINT, AT(max_objects), "1000000", 1, 10000000, "N",
+     "Most objects that the spool holds."},
+    {"when-full", CONFIG_STRING, AT(when_full), "refuse", 0, 0,
+     "refuse|oldest|class",
+     "What gives way when the spool is full: the newest is refused, the oldest "
+     "is shed, or the oldest of the lowest class is shed."},
+    {"local-read", CONFIG_BOOL, AT(local_read), NULL, 0, 0, NULL,
+     "Keep a key in memory, so that what came since the start can be read back "
+     "on this device."},
+    {"token-file", CONFIG_STRING, AT(token_file), NULL, 0, 0, "FILE",
+     "Requests from other machines need the token in this file."},
+    {"bucket", CONFIG_STRING, AT(bucket), "inbox", 0, 0, "NAME",
+     "Bucket of what names none: watched files, and put without a key."},
+    {"prefix", CONFIG_STRING, AT(prefix), "", 0, 0, "TEXT",
+     "What the keys of watched files, and of put without a key, begin with."},
+    {"config", CONFIG_STRING, AT(config), NULL, 0, 0, "FILE",
+     "Read settings from a file of \"key = value\" lines; flags win."},
+    {"log-level", CONFIG_STRING, AT(log_level), "info", 0, 0, "LEVEL",
+     "error, warn, info or debug."},
+    {0},
+};
+
+struct agent {
+    struct loop *loop;
+    struct spool_disk disk;
+    struct intake *intake;
+    struct local_s3 *s3;
+    struct http_server *http;
+    struct loop_fd signals;
+    char *token;
+    int lock;
+};
+
+char *agent_path(const char *data, const char *name)
+{
+    return mem_printf("%s/%s", data, name);
+}
+
+/* ---- settings ---- */
+
+static int parse_full(const char *text, enum spool_full *out, struct err *err)
+{
+    static const struct {
+        const char *name;
+        enum spool_full value;
+    } rows[] = {{"refuse", SPOOL_REFUSE},
+                {"oldest", SPOOL_OLDEST},
+                {"class", SPOOL_LOWEST}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(text, rows[i].name) == 0) {
+            *out = rows[i].value;
+            return 0;
+        }
+    }
+    return err_set(err, ERR_BAD_INPUT,
+                   "--when-full \"%s\": refuse, oldest or class", text);
+}
+
+static bool has_aes(void)
+{
+#ifdef __x86_64__
+    return __builtin_cpu_supports("aes") != 0;
+#else
+    return false;
+#endif
+}
+
+static int parse_cipher(const char *text, enum prim_algorithm *out,
+                        struct err *err)
+{
+    if (strcmp(text, "auto") == 0) {
+        *out = has_aes() ? PRIM_AES_256_GCM : PRIM_CHACHA20_POLY1305;
+    } else if (strcmp(text, "aes") == 0) {
+        *out = PRIM_AES_256_GCM;
+    } else if (strcmp(text, "chacha") == 0) {
+        *out = PRIM_CHACHA20_POLY1305;
+    } else {
+        return err_set(err, ERR_BAD_INPUT,
+                       "--cipher \"%s\": aes, chacha or auto", text);
+    }
+    return 0;
+}
+
+static int intake_options(const struct agent_config *c,
+                          struct seal_recipient *recipients,
+                          struct intake_options *out, struct err *err)
+{
+    struct intake_options o = {
+        .recipients = recipients,
+        .recipient_count = c->recipient.count,
+        .local_read = c->local_read,
+        .max_bytes = c->max_bytes,
+        .max_objects = c->max_objects,
+    };
+    int code = parse_full(c->when_full, &o.when_full, err);
+
+    if (code == 0) {
+        code = parse_cipher(c->cipher, &o.algorithm, err);
+    }
+    if (code == 0 && (c->recipient.count == 0 ||
+                      c->recipient.count > INTAKE_RECIPIENTS_MAX)) {
+        code = err_set(err, ERR_BAD_INPUT,
+                       "--recipient: give 1 to %d keys to seal to (godwit "
+                       "identity makes one)",
+                       INTAKE_RECIPIENTS_MAX);
+    }
+    for (size_t i = 0; code == 0 && i < c->recipient.count; i++) {
+        code = seal_recipient_parse(c->recipient.items[i], &recipients[i], err);
+        if (code != 0) {
+            return err_wrap(err, code, "--recipient");
+        }
+    }
+    *out = o;
+    return code;
+}
+
+static int read_token(const char *path, char **out, struct err *err)
+{
+    struct buf b = {0};
+    int code;
+
+    if (path == NULL) {
+        return 0;
+    }
+    code = fs_read(path, TOKEN_MAX, &b, err);
+    while (b.len > 0 &&
+           (b.data[b.len - 1] == '\n' || b.data[b.len - 1] == ' ')) {
+        b.data[--b.len] = '\0';
+    }
+    if (code == 0 && b.len < TOKEN_MIN) {
+        code = err_set(err, ERR_BAD_INPUT, "%s: a token has at least %d bytes",
+                       path, TOKEN_MIN);
+    }
+    if (code == 0) {
+        *out = mem_strndup((char *)b.data, b.len);
+    }
+    buf_wipe(&b);
+    return code;
+}
+
+/* ---- running ---- */
+
+/* Another turn at once when something was acknowledged: its connection may
+ * have more. */
+static void before_wait(void *arg, int *timeout_ms)
+{
+    struct agent *a = arg;
+
+    if (intake_commit(a->intake)) {
+        *timeout_ms = 0;
+    }
+}
+
+static void on_signal(struct loop_fd *f, uint32_t events)
+{
+    struct agent *a = LIST_OF(f, struct agent, signals);
+    struct signalfd_siginfo info;
+
+    (void)events;
+    if (read(f->fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        loop_stop(a->loop);
+    }
+}
+
+static int watch_signals(struct agent *a, struct err *err)
+{
+    sigset_t set;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0) {
+        return err_errno(err, "signalfd");
+    }
+    a->signals = (struct loop_fd){fd, on_signal};
+    loop_add_fd(a->loop, &a->signals, EPOLLIN);
+    return 0;
+}
+
+static int open_spool(struct agent *a, const struct agent_config *c,
+                      struct err *err)
+{
+    struct seal_recipient recipients[INTAKE_RECIPIENTS_MAX];
+    struct intake_options options;
+    char *path = agent_path(c->data, "spool");
+    int code = intake_options(c, recipients, &options, err);
+
+    if (code == 0) {
+        code = spool_disk_open(path, &a->disk, err);
+    }
+    if (code == 0) {
+        code = intake_new(&a->disk, &options, &a->intake, err);
+    }
+    free(path);
+    return code;
+}
+
+static int listen_all(struct agent *a, const struct agent_config *c,
+                      struct err *err)
+{
+    char *path = c->socket != NULL && *c->socket != '\0'
+                     ? mem_strdup(c->socket)
+                     : agent_path(c->data, "socket");
+    int code = http_listen_path(a->http, path, err);
+
+    for (size_t i = 0; code == 0 && i < c->listen.count; i++) {
+        bool loopback;
+        unsigned port = 0;
+        char text[16];
+        code = http_is_loopback(c->listen.items[i], &loopback, err);
+        if (code == 0 && !loopback && a->token == NULL) {
+            code = err_set(err, ERR_BAD_INPUT,
+                           "--listen %s: other than loopback needs "
+                           "--token-file",
+                           c->listen.items[i]);
+        }
+        if (code == 0) {
+            code = http_listen(a->http, c->listen.items[i], &port, err);
+        }
+        if (code == 0) {
+            snprintf(text, sizeof text, "%u", port);
+            log_line(LOG_INFO, "listening", "address", c->listen.items[i],
+                     "port", text, NULL);
+        }
+    }
+    free(path);
+    return code;
+}
+
+static int start(struct agent *a, const struct agent_config *c, struct err *err)
+{
+    struct local_s3_options options = {.arg = a};
+    struct http_handler handler;
+    char *lock = agent_path(c->data, "lock");
+    int code = fs_mkdirs(c->data, err);
+
+    if (code == 0) {
+        code = fs_lock(lock, &a->lock, err);
+    }
+    free(lock);
+    if (code == 0) {
+        code = read_token(c->token_file, &a->token, err);
+    }
+    if (code == 0) {
+        code = open_spool(a, c, err);
+    }
+    if (code != 0) {
+        return code;
+    }
+    a->loop = loop_new();
+    options.token = a->token;
+    a->s3 = local_s3_new(a->intake, &options);
+    local_s3_handler(a->s3, &handler);
+    a->http = http_server_new(a->loop, &handler);
+    code = watch_signals(a, err);
+    return code == 0 ? listen_all(a, c, err) : code;
+}
+
+static void stop(struct agent *a)
+{
+    http_server_free(a->http);
+    local_s3_free(a->s3);
+    if (a->signals.fd >= 0) {
+        loop_remove_fd(a->loop, &a->signals);
+        close(a->signals.fd);
+    }
+    if (a->loop != NULL) {
+        loop_free(a->loop);
+    }
+    intake_free(a->intake);
+    spool_disk_close(&a->disk);
+    if (a->token != NULL) {
+        mem_wipe(a->token, strlen(a->token));
+        free(a->token);
+    }
+    if (a->lock >= 0) {
+        close(a->lock);
+    }
+}
+
+int agent_run(const struct agent_config *c, struct err *err)
+{
+    struct agent a = {.lock = -1, .signals = {.fd = -1}};
+    uint64_t begun = clock_mono_ms();
+    struct spool_status st;
+    char held[24], ms[24];
+    int code = start(&a, c, err);
+
+    if (code == 0) {
+        spool_status(intake_spool(a.intake), &st);
+        snprintf(held, sizeof held, "%llu", (unsigned long long)st.objects);
+        snprintf(ms, sizeof ms, "%llu",
+                 (unsigned long long)(clock_mono_ms() - begun));
+        log_line(LOG_INFO, "ready", "data", c->data, "held", held, "start_ms",
+                 ms, NULL);
+        loop_run(a.loop, before_wait, &a);
+        intake_commit(a.intake); /* who waited is answered */
+        log_line(LOG_INFO, "stopped", NULL);
+    }
+    stop(&a);
+    return code;
+}

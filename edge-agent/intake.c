@@ -1,0 +1,714 @@
+#include "edge-agent/intake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/wire.h"
+
+#define PART INTAKE_SMALL
+#define SECRET 32
+
+_Static_assert(INTAKE_SMALL + SEAL_SALT + PRIM_TAG <= SPOOL_PAYLOAD_MAX,
+               "a small object is one record");
+
+/* A finished put, until its round is on the disk. */
+struct waiter {
+    struct list_node node;
+    intake_done done; /* NULL: nobody waits */
+    void *arg;
+    int code;
+    char *why;
+};
+
+struct intake {
+    struct spool *spool;
+    struct seal_recipient recipients[SEAL_RECIPIENTS_MAX];
+    size_t recipient_count;
+    enum prim_algorithm algorithm;
+    bool local_read;
+    struct seal_identity local; /* of this process alone */
+    struct seal_segment *segment;
+    uint8_t mask[SECRET];
+    uint64_t first_id;        /* of this process */
+    struct list_node waiting; /* for the round */
+    struct list_node settled; /* to be called back */
+    unsigned large;
+};
+
+struct intake_put {
+    struct intake *in;
+    char *key;
+    size_t key_len;
+    struct buf meta;
+    uint8_t class_id;
+    uint64_t size;
+    struct prim_hash md5;
+    uint8_t digest[PRIM_MD5];
+    bool digested;
+    bool large;
+    struct buf text; /* secret */
+    struct seal_writer *writer;
+    struct buf sealed;
+    struct spool_upload upload;
+};
+
+/* ---- the spool's calls ---- */
+
+static int fresh_segment(struct intake *in, struct err *err)
+{
+    struct seal_segment *segment;
+    int code = seal_segment_new(in->recipients, in->recipient_count,
+                                in->algorithm, &segment, err);
+
+    if (code == 0) {
+        seal_segment_free(in->segment);
+        in->segment = segment;
+    }
+    return code;
+}
+
+static int on_segment(void *arg, uint64_t sequence, uint8_t *header,
+                      size_t *len, struct err *err)
+{
+    struct intake *in = arg;
+    const uint8_t *p;
+    int code = fresh_segment(in, err);
+
+    (void)sequence;
+    if (code == 0) {
+        p = seal_segment_header(in->segment, len);
+        CHECK(*len <= SPOOL_HEADER_MAX);
+        memcpy(header, p, *len);
+    }
+    return code;
+}
+
+static void on_committed(void *arg, int code, const char *why)
+{
+    struct intake *in = arg;
+
+    LIST_EACH (node, &in->waiting) {
+        struct waiter *w = LIST_OF(node, struct waiter, node);
+        w->code = code;
+        w->why = code != 0 ? mem_strdup(why) : NULL;
+    }
+    if (code != 0) {
+        log_line(LOG_ERROR, "the spool's disk failed", "err", why, NULL);
+    }
+    list_move(&in->settled, &in->waiting);
+}
+
+static void on_shed(void *arg, const struct spool_object *o)
+{
+    char id[24], class_id[4], size[24];
+    char *key = mem_strndup(o->key != NULL ? o->key : "", o->key_len);
+
+    (void)arg;
+    snprintf(id, sizeof id, "%llu", (unsigned long long)o->id);
+    snprintf(class_id, sizeof class_id, "%u", o->class_id);
+    snprintf(size, sizeof size, "%llu", (unsigned long long)o->plain_size);
+    log_line(LOG_WARN, "shed an object for room", "id", id, "key", key, "class",
+             class_id, "bytes", size, NULL);
+    free(key);
+}
+
+/* ---- life ---- */
+
+int intake_new(const struct spool_disk *disk, const struct intake_options *o,
+               struct intake **out, struct err *err)
+{
+    struct intake *in;
+    struct spool_options so = {
+        .max_bytes = o->max_bytes,
+        .max_objects = o->max_objects,
+        .when_full = o->when_full,
+        .new_segment = on_segment,
+        .committed = on_committed,
+        .shed = on_shed,
+    };
+    int code;
+
+    if (o->recipient_count == 0 || o->recipient_count > INTAKE_RECIPIENTS_MAX) {
+        return err_set(err, ERR_BAD_INPUT, "1 to %d recipients to seal to",
+                       INTAKE_RECIPIENTS_MAX);
+    }
+    in = mem_alloc(sizeof *in);
+    list_init(&in->waiting);
+    list_init(&in->settled);
+    memcpy(in->recipients, o->recipients,
+           o->recipient_count * sizeof in->recipients[0]);
+    in->recipient_count = o->recipient_count;
+    in->algorithm = o->algorithm;
+    in->local_read = o->local_read;
+    rng_bytes(in->mask, sizeof in->mask);
+    if (in->local_read) {
+        seal_identity_new(&in->local);
+        seal_identity_recipient(&in->local,
+                                &in->recipients[in->recipient_count++]);
+    }
+    so.arg = in;
+    code = spool_open(disk, &so, &in->spool, err);
+    if (code != 0) {
+        intake_free(in);
+        return code;
+    }
+    in->first_id = spool_coming_id(in->spool);
+    *out = in;
+    return 0;
+}
+
+void intake_free(struct intake *in)
+{
+    if (in == NULL) {
+        return;
+    }
+    for (struct list_node *n; (n = list_pop(&in->waiting)) != NULL ||
+                              (n = list_pop(&in->settled)) != NULL;) {
+        struct waiter *w = LIST_OF(n, struct waiter, node);
+        free(w->why);
+        free(w);
+    }
+    if (in->spool != NULL) {
+        (void)spool_save(in->spool, NULL); /* or it is delivered once more */
+    }
+    spool_close(in->spool);
+    seal_segment_free(in->segment);
+    mem_wipe(in, sizeof *in);
+    free(in);
+}
+
+struct spool *intake_spool(struct intake *in)
+{
+    return in->spool;
+}
+
+/* ---- waiting ---- */
+
+static void wait_for_round(struct intake *in, intake_done done, void *arg)
+{
+    struct waiter *w = mem_alloc(sizeof *w);
+
+    w->done = done;
+    w->arg = arg;
+    list_push(&in->waiting, &w->node);
+}
+
+bool intake_commit(struct intake *in)
+{
+    bool any = false;
+
+    /* Parts that nobody waits for yet need no sync of their own. */
+    if (!list_empty(&in->waiting)) {
+        (void)spool_commit(in->spool, NULL); /* on_committed has the outcome */
+    }
+    for (struct list_node *n; (n = list_pop(&in->settled)) != NULL;) {
+        struct waiter *w = LIST_OF(n, struct waiter, node);
+        if (w->done != NULL) {
+            w->done(w->arg, w->code, w->why != NULL ? w->why : "");
+        }
+        free(w->why);
+        free(w);
+        any = true;
+    }
+    return any;
+}
+
+static void forget_in(struct list_node *list, const void *arg)
+{
+    LIST_EACH (node, list) {
+        struct waiter *w = LIST_OF(node, struct waiter, node);
+        if (w->arg == arg) {
+            w->done = NULL;
+        }
+    }
+}
+
+void intake_forget(struct intake *in, void *arg)
+{
+    forget_in(&in->waiting, arg);
+    forget_in(&in->settled, arg);
+}
+
+/* ---- masking ---- */
+
+static void mask_md5(const struct intake *in, uint64_t id,
+                     const uint8_t from[PRIM_MD5], uint8_t to[PRIM_MD5])
+{
+    uint8_t number[8], pad[PRIM_SHA256];
+
+    store_u64(number, id);
+    prim_hmac(in->mask, sizeof in->mask, number, sizeof number, pad);
+    for (size_t i = 0; i < PRIM_MD5; i++) {
+        to[i] = from[i] ^ pad[i];
+    }
+    mem_wipe(pad, sizeof pad);
+}
+
+bool intake_md5(struct intake *in, const struct spool_object *o,
+                uint8_t out[PRIM_MD5])
+{
+    if (o->id < in->first_id) {
+        return false;
+    }
+    mask_md5(in, o->id, o->etag, out);
+    return true;
+}
+
+/* ---- putting ---- */
+
+static int put_meta(struct buf *b, const struct intake_what *what,
+                    struct err *err)
+{
+    if (what->meta_count > INTAKE_META_MAX) {
+        return err_set(err, ERR_LIMIT, "more than %d metadata",
+                       INTAKE_META_MAX);
+    }
+    put_text(b, what->content_type);
+    put_u16(b, (uint16_t)what->meta_count);
+    for (size_t i = 0; i < 2 * what->meta_count; i++) {
+        put_text(b, what->meta[i]);
+    }
+    return b->len <= SPOOL_META_MAX
+               ? 0
+               : err_set(err, ERR_LIMIT, "the metadata are too long");
+}
+
+int intake_put_open(struct intake *in, const struct intake_what *what,
+                    struct intake_put **out, struct err *err)
+{
+    struct intake_put *p;
+    int code;
+
+    if (what->key_len == 0 || what->key_len > SPOOL_KEY_MAX) {
+        return err_set(err, ERR_LIMIT, "a key has 1 to %d bytes",
+                       SPOOL_KEY_MAX);
+    }
+    if (what->class_id >= SPOOL_CLASSES) {
+        return err_set(err, ERR_BAD_INPUT, "a class is 0 to %d",
+                       SPOOL_CLASSES - 1);
+    }
+    p = mem_alloc(sizeof *p);
+    code = put_meta(&p->meta, what, err);
+    if (code != 0) {
+        buf_free(&p->meta);
+        free(p);
+        return code;
+    }
+    p->in = in;
+    p->key = mem_dup(what->key, what->key_len);
+    p->key_len = what->key_len;
+    p->class_id = what->class_id;
+    prim_hash_init(&p->md5, PRIM_HASH_MD5);
+    *out = p;
+    return 0;
+}
+
+static void put_free(struct intake_put *p)
+{
+    if (p->large) {
+        p->in->large--;
+    }
+    seal_writer_free(p->writer);
+    prim_hash_free(&p->md5);
+    buf_wipe(&p->text);
+    buf_free(&p->sealed);
+    buf_free(&p->meta);
+    free(p->key);
+    free(p);
+}
+
+void intake_put_abort(struct intake_put *p)
+{
+    if (p != NULL) {
+        spool_abort(p->in->spool, &p->upload);
+        put_free(p);
+    }
+}
+
+/* Spool whole parts of what is sealed, at the end the rest, too. */
+static int spool_parts_of(struct intake_put *p, bool rest, struct err *err)
+{
+    size_t at = 0;
+    int code = 0;
+
+    while (code == 0 &&
+           (p->sealed.len - at >= PART || (rest && p->sealed.len > at))) {
+        size_t len = p->sealed.len - at < PART ? p->sealed.len - at : PART;
+        uint8_t *payload;
+        code = spool_part_begin(p->in->spool, &p->upload, len, p->class_id,
+                                &payload, err);
+        if (code == 0) {
+            memcpy(payload, p->sealed.data + at, len);
+            spool_part_end(p->in->spool, &p->upload);
+            at += len;
+        }
+    }
+    if (at > 0) {
+        memmove(p->sealed.data, p->sealed.data + at, p->sealed.len - at);
+        p->sealed.len -= at;
+    }
+    return code;
+}
+
+static int seal_more(struct intake_put *p, const uint8_t *bytes, size_t len,
+                     struct err *err)
+{
+    int code = 0;
+
+    while (len > 0 && code == 0) {
+        size_t n = len < PART ? len : PART;
+        size_t sealed = 0;
+        buf_reserve(&p->sealed, SEAL_UPDATE_MAX(n));
+        code = seal_writer_update(p->writer, bytes, n,
+                                  p->sealed.data + p->sealed.len, &sealed, err);
+        p->sealed.len += sealed;
+        if (code == 0) {
+            code = spool_parts_of(p, false, err);
+        }
+        bytes += n;
+        len -= n;
+    }
+    return code;
+}
+
+/* More than a record holds: from here on an envelope in parts. */
+static int become_large(struct intake_put *p, struct err *err)
+{
+    struct intake *in = p->in;
+    struct seal_key key;
+    const uint8_t *header;
+    size_t header_len;
+    int code = 0;
+
+    if (in->large == INTAKE_LARGE_MAX) {
+        return err_set(err, ERR_BUSY, "%d large objects come already",
+                       INTAKE_LARGE_MAX);
+    }
+    if (in->segment == NULL) {
+        code = fresh_segment(in, err);
+    }
+    if (code == 0) {
+        code = seal_segment_next(in->segment, &key, err);
+    }
+    if (code != 0) {
+        return code;
+    }
+    in->large++;
+    p->large = true;
+    header = seal_segment_header(in->segment, &header_len);
+    buf_reserve(&p->sealed, SEAL_HEAD + header_len);
+    p->sealed.len =
+        seal_head_write(0, key.link, header, header_len, p->sealed.data);
+    p->writer = seal_writer_new();
+    seal_writer_init(p->writer, &key, 0);
+    code = seal_more(p, p->text.data, p->text.len, err);
+    buf_wipe(&p->text);
+    return code;
+}
+
+int intake_put_update(struct intake_put *p, const void *bytes, size_t len,
+                      struct err *err)
+{
+    int code = 0;
+
+    CHECK(!p->digested);
+    p->size += len;
+    if (p->size > INTAKE_OBJECT_MAX) {
+        return err_set(err, ERR_LIMIT, "an object has at most 5 GiB");
+    }
+    prim_hash_update(&p->md5, bytes, len);
+    if (!p->large && p->text.len + len <= INTAKE_SMALL) {
+        buf_append(&p->text, bytes, len);
+        return 0;
+    }
+    if (!p->large) {
+        code = become_large(p, err);
+    }
+    return code == 0 ? seal_more(p, bytes, len, err) : code;
+}
+
+void intake_put_md5(struct intake_put *p, uint8_t out[PRIM_MD5])
+{
+    uint8_t digest[PRIM_HASH_MAX];
+
+    if (!p->digested) {
+        prim_hash_final(&p->md5, digest);
+        memcpy(p->digest, digest, sizeof p->digest);
+        p->digested = true;
+    }
+    memcpy(out, p->digest, sizeof p->digest);
+}
+
+static struct spool_object object_of(struct intake_put *p)
+{
+    struct spool_object o = {
+        .kind = SPOOL_OBJECT,
+        .time_ms = clock_real_ms(),
+        .plain_size = p->size,
+        .class_id = p->class_id,
+        .flags = p->large ? SPOOL_FLAG_ENVELOPE : 0,
+        .key = p->key,
+        .key_len = (uint16_t)p->key_len,
+        .meta = p->meta.data,
+        .meta_len = (uint16_t)p->meta.len,
+    };
+
+    return o;
+}
+
+static int finish_small(struct intake_put *p, struct err *err)
+{
+    struct intake *in = p->in;
+    struct spool_object o = object_of(p);
+    struct seal_key key;
+    uint8_t *payload;
+    uint64_t id;
+    int code = spool_begin(in->spool, p->key_len, p->meta.len,
+                           (size_t)seal_body_size(p->text.len), p->class_id,
+                           &payload, err);
+
+    if (code != 0) {
+        return code;
+    }
+    /* A segment has room for fewer records than a root has links. */
+    CHECK(seal_segment_next(in->segment, &key, err) == 0);
+    o.link = key.link;
+    seal_body(&key, 0, p->text.data, p->text.len, payload);
+    mask_md5(in, spool_coming_id(in->spool), p->digest, o.etag);
+    spool_end(in->spool, &o, &id);
+    return 0;
+}
+
+static int finish_large(struct intake_put *p, struct err *err)
+{
+    struct spool_object o = object_of(p);
+    size_t sealed = 0;
+    uint64_t id;
+    int code;
+
+    buf_reserve(&p->sealed, SEAL_FINAL_MAX);
+    seal_writer_final(p->writer, p->sealed.data + p->sealed.len, &sealed);
+    p->sealed.len += sealed;
+    code = spool_parts_of(p, true, err);
+    if (code == 0) {
+        mask_md5(p->in, spool_coming_id(p->in->spool), p->digest, o.etag);
+        code = spool_finish(p->in->spool, &p->upload, &o, &id, err);
+    }
+    return code;
+}
+
+int intake_put_finish(struct intake_put *p, intake_done done, void *arg,
+                      struct err *err)
+{
+    uint8_t digest[PRIM_MD5];
+    int code;
+
+    intake_put_md5(p, digest);
+    code = p->large ? finish_large(p, err) : finish_small(p, err);
+    if (code != 0) {
+        return code;
+    }
+    wait_for_round(p->in, done, arg);
+    put_free(p);
+    return 0;
+}
+
+int intake_delete(struct intake *in, const char *key, size_t key_len,
+                  intake_done done, void *arg, struct err *err)
+{
+    struct spool_object o = {
+        .kind = SPOOL_DELETE,
+        .time_ms = clock_real_ms(),
+        .class_id = SPOOL_CLASSES - 1, /* never shed before what it deletes */
+        .key = key,
+        .key_len = (uint16_t)key_len,
+    };
+    uint8_t *payload;
+    uint64_t id;
+    int code;
+
+    if (key_len == 0 || key_len > SPOOL_KEY_MAX) {
+        return err_set(err, ERR_LIMIT, "a key has 1 to %d bytes",
+                       SPOOL_KEY_MAX);
+    }
+    code = spool_begin(in->spool, key_len, 0, 0, o.class_id, &payload, err);
+    if (code == 0) {
+        spool_end(in->spool, &o, &id);
+        wait_for_round(in, done, arg);
+    }
+    return code;
+}
+
+/* ---- looking ---- */
+
+int intake_meta_read(const struct spool_object *o, struct intake_meta *out,
+                     struct err *err)
+{
+    struct wire_reader r;
+    struct intake_meta m = {0};
+
+    if (o->meta_len == 0) {
+        *out = m;
+        return 0;
+    }
+    wire_init(&r, o->meta, o->meta_len);
+    m.content_type = get_text(&r, SPOOL_META_MAX);
+    m.count = get_u16(&r);
+    if (m.count > INTAKE_META_MAX) {
+        wire_fail(&r);
+        m.count = 0;
+    }
+    for (size_t i = 0; i < 2 * m.count; i++) {
+        m.pairs[i] = get_text(&r, SPOOL_META_MAX);
+    }
+    if (!wire_done(&r)) {
+        intake_meta_free(&m);
+        return err_set(err, ERR_CORRUPT, "metadata cannot be read");
+    }
+    *out = m;
+    return 0;
+}
+
+void intake_meta_free(struct intake_meta *m)
+{
+    free(m->content_type);
+    for (size_t i = 0; i < 2 * m->count; i++) {
+        free(m->pairs[i]);
+    }
+    *m = (struct intake_meta){0};
+}
+
+struct intake_envelope {
+    struct spool_stream *stream;
+    struct buf opening; /* head and header of a small one */
+};
+
+int intake_envelope_open(struct intake *in, uint64_t id,
+                         struct intake_envelope **out, uint64_t *size,
+                         struct err *err)
+{
+    struct intake_envelope *e = mem_alloc(sizeof *e);
+    struct buf text = {0}, header = {0};
+    struct spool_object o;
+    uint64_t sequence;
+    int code = spool_get(in->spool, id, &o, &text, err);
+
+    if (code == 0 && o.kind != SPOOL_OBJECT) {
+        code = err_set(err, ERR_NOT_FOUND, "a delete has no bytes");
+    }
+    if (code == 0 && (o.flags & SPOOL_FLAG_ENVELOPE) == 0) {
+        code = spool_segment_of(in->spool, id, &sequence, &header, err);
+        if (code == 0) {
+            buf_reserve(&e->opening, SEAL_HEAD + header.len);
+            e->opening.len = seal_head_write(o.seal_flags, o.link, header.data,
+                                             header.len, e->opening.data);
+        }
+    }
+    if (code == 0) {
+        code = spool_stream_open(in->spool, id, &e->stream, err);
+    }
+    buf_free(&text);
+    buf_free(&header);
+    if (code != 0) {
+        intake_envelope_close(e);
+        return code;
+    }
+    *size = e->opening.len + o.stored_size;
+    *out = e;
+    return 0;
+}
+
+int intake_envelope_next(struct intake_envelope *e, struct buf *out, bool *more,
+                         struct err *err)
+{
+    buf_append(out, e->opening.data, e->opening.len);
+    buf_clear(&e->opening);
+    return spool_stream_next(e->stream, out, more, err);
+}
+
+void intake_envelope_close(struct intake_envelope *e)
+{
+    if (e != NULL) {
+        spool_stream_close(e->stream);
+        buf_free(&e->opening);
+        free(e);
+    }
+}
+
+struct intake_read {
+    struct intake_envelope *envelope;
+    struct seal_opener *opener;
+    struct buf sealed;
+};
+
+int intake_read_open(struct intake *in, uint64_t id, struct intake_read **out,
+                     struct err *err)
+{
+    struct intake_read *r;
+    uint64_t size;
+    int code;
+
+    if (!in->local_read) {
+        return err_set(err, ERR_DENIED,
+                       "what is buffered is sealed to the owner: this device "
+                       "keeps no key (godwit-edge run --local-read keeps one "
+                       "in memory)");
+    }
+    if (id < in->first_id) {
+        return err_set(err, ERR_DENIED,
+                       "it was sealed before the agent's last start, whose key "
+                       "is gone");
+    }
+    r = mem_alloc(sizeof *r);
+    code = intake_envelope_open(in, id, &r->envelope, &size, err);
+    if (code != 0) {
+        free(r);
+        return code;
+    }
+    r->opener = seal_opener_new(&in->local, 1);
+    *out = r;
+    return 0;
+}
+
+int intake_read_next(struct intake_read *r, struct buf *out, bool *more,
+                     struct err *err)
+{
+    size_t opened = 0;
+    int code;
+
+    buf_clear(&r->sealed);
+    code = intake_envelope_next(r->envelope, &r->sealed, more, err);
+    if (code != 0) {
+        return code;
+    }
+    buf_reserve(out, SEAL_OPEN_UPDATE_MAX(r->sealed.len));
+    code = seal_opener_update(r->opener, r->sealed.data, r->sealed.len,
+                              out->data + out->len, &opened, err);
+    out->len += opened;
+    if (code == 0 && !*more) {
+        buf_reserve(out, SEAL_CHUNK);
+        opened = 0;
+        code = seal_opener_final(r->opener, out->data + out->len, &opened, err);
+        out->len += opened;
+    }
+    return code;
+}
+
+void intake_read_close(struct intake_read *r)
+{
+    if (r != NULL) {
+        intake_envelope_close(r->envelope);
+        seal_opener_free(r->opener);
+        buf_wipe(&r->sealed);
+        free(r);
+    }
+}
