@@ -297,6 +297,7 @@ static int write_round(struct spool *s, bool footer, struct err *err)
     struct err why = {{0}};
     int code = 0;
 
+    CHECK(s->at + len + room <= SPOOL_SEGMENT); /* the footer has its place */
     if (len > 0) {
         memset(s->round + s->round_len, 0, len - s->round_len);
         code = s->disk.write(s->disk.data, s->file, s->at, s->round, len, &why);
@@ -343,7 +344,13 @@ static int make_room(struct spool *s, size_t need, uint8_t class_id,
 {
     int code = 0;
 
+    /* The round first: written, it ends at a block, and that may move the
+     * record's end by one. */
     if (s->active != SPOOL_NONE &&
+        s->round_len + need > SPOOL_ROUND - SPOOL_BLOCK) {
+        code = write_round(s, false, err);
+    }
+    if (code == 0 && s->active != SPOOL_NONE &&
         s->at + mem_round_up(s->round_len + need, SPOOL_BLOCK) +
                 spool_footer_room(s->entry_count + 1) >
             SPOOL_SEGMENT) {
@@ -351,10 +358,6 @@ static int make_room(struct spool *s, size_t need, uint8_t class_id,
         if (code == 0) {
             leave_segment(s);
         }
-    }
-    if (code == 0 && s->active != SPOOL_NONE &&
-        s->round_len + need > SPOOL_ROUND - SPOOL_BLOCK) {
-        code = write_round(s, false, err);
     }
     if (code == 0 && s->active == SPOOL_NONE) {
         code = open_segment(s, class_id, err);

@@ -1,9 +1,11 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "edge-agent/spool_state.h"
 
@@ -367,10 +369,20 @@ int spool_payload(struct spool *s, uint64_t id, size_t max, struct buf *out,
     return code;
 }
 
+static void log_damage(uint64_t id, const struct err *why)
+{
+    char number[24];
+
+    snprintf(number, sizeof number, "%llu", (unsigned long long)id);
+    log_line(LOG_ERROR, "a damaged object", "id", number, "err", why->text,
+             NULL);
+}
+
 int spool_verify(struct spool *s, uint64_t *objects, uint64_t *damaged,
                  struct err *err)
 {
     struct buf text = {0}, payload = {0};
+    struct err why = {{0}};
     int code = 0;
 
     *objects = 0;
@@ -380,25 +392,31 @@ int spool_verify(struct spool *s, uint64_t *objects, uint64_t *damaged,
         struct spool_stream *r = NULL;
         uint64_t bytes = 0;
         bool more = true;
-        code = spool_get(s, id, &o, &text, err);
+        code = spool_get(s, id, &o, &text, &why);
         if (code == 0) {
-            code = spool_stream_open(s, id, &r, err);
+            code = spool_stream_open(s, id, &r, &why);
         }
         while (code == 0 && more) {
             buf_clear(&payload);
-            code = spool_stream_next(r, &payload, &more, err);
+            code = spool_stream_next(r, &payload, &more, &why);
             bytes += payload.len;
         }
         spool_stream_close(r);
         *objects += 1;
-        if (code == ERR_CORRUPT || (code == 0 && bytes != o.stored_size)) {
+        if (code == 0 && bytes != o.stored_size) {
+            code = err_set(&why, ERR_CORRUPT, "%llu bytes of %llu",
+                           (unsigned long long)bytes,
+                           (unsigned long long)o.stored_size);
+        }
+        if (code == ERR_CORRUPT) {
             *damaged += 1;
+            log_damage(id, &why);
             code = 0;
         }
     }
     buf_free(&text);
     buf_free(&payload);
-    return code;
+    return code == 0 ? 0 : err_set(err, code, "%s", why.text);
 }
 
 void spool_status(struct spool *s, struct spool_status *out)
