@@ -18,6 +18,7 @@
 #include "edge-agent/http.h"
 #include "edge-agent/intake.h"
 #include "edge-agent/local_s3.h"
+#include "edge-agent/watch.h"
 
 #define TOKEN_MAX 256
 #define TOKEN_MIN 16
@@ -71,6 +72,7 @@ struct agent {
     struct intake *intake;
     struct local_s3 *s3;
     struct http_server *http;
+    struct watch *watch;
     struct loop_fd signals;
     char *token;
     int lock;
@@ -277,9 +279,34 @@ static int listen_all(struct agent *a, const struct agent_config *c,
     return code;
 }
 
+static void on_status(void *arg, struct buf *out)
+{
+    const struct agent *a = arg;
+    struct watch_status st;
+
+    watch_status(a->watch, &st);
+    buf_printf(out,
+               ",\"watch_taken\":%llu,\"watch_refused\":%llu,"
+               "\"watch_waiting\":%llu",
+               (unsigned long long)st.taken, (unsigned long long)st.refused,
+               (unsigned long long)st.waiting);
+}
+
+static int watch_all(struct agent *a, const struct agent_config *c,
+                     struct err *err)
+{
+    int code = 0;
+
+    a->watch = watch_new(a->loop, a->intake, c->bucket, c->prefix);
+    for (size_t i = 0; code == 0 && i < c->watch.count; i++) {
+        code = watch_add(a->watch, c->watch.items[i], err);
+    }
+    return code;
+}
+
 static int start(struct agent *a, const struct agent_config *c, struct err *err)
 {
-    struct local_s3_options options = {.arg = a};
+    struct local_s3_options options = {.status = on_status, .arg = a};
     struct http_handler handler;
     char *lock = agent_path(c->data, "lock");
     int code = fs_mkdirs(c->data, err);
@@ -303,6 +330,9 @@ static int start(struct agent *a, const struct agent_config *c, struct err *err)
     local_s3_handler(a->s3, &handler);
     a->http = http_server_new(a->loop, &handler);
     code = watch_signals(a, err);
+    if (code == 0) {
+        code = watch_all(a, c, err);
+    }
     return code == 0 ? listen_all(a, c, err) : code;
 }
 
@@ -310,6 +340,7 @@ static void stop(struct agent *a)
 {
     http_server_free(a->http);
     local_s3_free(a->s3);
+    watch_free(a->watch);
     if (a->signals.fd >= 0) {
         loop_remove_fd(a->loop, &a->signals);
         close(a->signals.fd);

@@ -482,6 +482,70 @@ def test_a_bounded_spool_stays_within_its_bound(make_agent):
     assert "bucket/199" not in a.text()
 
 
+def wait_for(what, seconds=20):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.05)
+
+
+def test_watched_files_are_taken_and_deleted(make_agent, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "there").write_bytes(util.blob(300000))
+    (folder / ".hidden").write_bytes(b"x")
+    (folder / "half.part").write_bytes(b"x")
+    (folder / "link").symlink_to("/etc/passwd")
+    (folder / "sub").mkdir()
+    a = make_agent("--watch", str(folder), "--bucket", "files", "--prefix",
+                   "dev/", "--local-read")
+    body = util.blob(1000)
+    (folder / "x.tmp").write_bytes(body)
+    began = time.monotonic()
+    (folder / "x.tmp").rename(folder / "x")
+    wait_for(lambda: not (folder / "x").exists())
+    assert time.monotonic() - began < 1.5  # complete: no need to wait
+    assert a.ask("GET", "/files/dev/x")[1] == body
+    # A writer that goes on is waited for.
+    with open(folder / "slow", "wb") as f:
+        for _ in range(6):
+            f.write(b"y" * 1000)
+            f.flush()
+            time.sleep(0.5)
+            assert "dev/slow" not in a.keys("files")
+    wait_for(lambda: not (folder / "slow").exists())
+    assert a.ask("GET", "/files/dev/slow")[1] == b"y" * 6000
+    wait_for(lambda: not (folder / "there").exists())
+    assert a.keys("files") == ["dev/slow", "dev/there", "dev/x"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        ".hidden", "half.part", "link", "sub"]
+    assert a.status()["watch_taken"] == 3
+
+
+def test_many_watched_files_and_kills_lose_none(make_agent, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    a = make_agent("--watch", str(folder), "--bucket", "files")
+    want = set()
+    for cycle in range(4):
+        for i in range(700):
+            name = f"{cycle}-{i}"
+            (folder / (name + ".tmp")).write_bytes(name.encode() * 50)
+            (folder / (name + ".tmp")).rename(folder / name)
+            want.add(name)
+        if cycle < 3:
+            a.kill()
+            assert want == (set(a_keys_after(a)) |
+                            {p.name for p in folder.iterdir()})
+    wait_for(lambda: not list(folder.iterdir()), 60)
+    assert set(a.keys("files")) == want
+
+
+def a_keys_after(a):
+    a.start()
+    return a.keys("files")
+
+
 def writer(a, name, stop, acked, sizes):
     """Put until it fails; each acknowledged key is recorded."""
     rng = random.Random(name)
