@@ -175,6 +175,19 @@ int apply_user_remove(struct step *s);
 int apply_key_put(struct step *s);
 int apply_key_remove(struct step *s);
 
+/* ---- apply_device.c: a command each; and deliveries ---- */
+
+int apply_device_put(struct step *s);
+int apply_device_enroll(struct step *s);
+int apply_device_key(struct step *s);
+int apply_device_revoke(struct step *s);
+int apply_device_remove(struct step *s);
+int apply_device_report(struct step *s);
+/* May the command's device deliver this? */
+int device_judge(struct step *s);
+/* It has: once more would be twice. */
+int device_delivered(struct step *s);
+
 /* ---- apply_cluster.c, apply_drive.c, apply_clock.c: a command of the registry
  * each ---- */
 

@@ -21,6 +21,7 @@ enum option {
     OPTION_HOLD, /* empty, as what follows */
     OPTION_BYPASS,
     OPTION_LOCKED,
+    OPTION_DEVICE, /* u64 device, u64 sequence, u64 floor */
     OPTION_END
 };
 
@@ -74,6 +75,17 @@ static void put_lock(struct buf *out, const struct command_more *more)
     put_option(out, OPTION_LOCK, lock, sizeof lock);
 }
 
+static void put_device(struct buf *out, const struct command_more *more)
+{
+    uint8_t device[3 * sizeof(uint64_t)];
+
+    CHECK(more->sequence > 0 && more->floor <= more->sequence);
+    store_u64(device, more->device);
+    store_u64(device + 8, more->sequence);
+    store_u64(device + 16, more->floor);
+    put_option(out, OPTION_DEVICE, device, sizeof device);
+}
+
 /* @count: of items. */
 static void add_more(struct buf *out, size_t start,
                      const struct command_more *more, size_t count)
@@ -108,6 +120,9 @@ static void add_more(struct buf *out, size_t start,
     }
     if (more->locked) {
         put_option(out, OPTION_LOCKED, NULL, 0);
+    }
+    if (more->device != 0) {
+        put_device(out, more);
     }
 }
 
@@ -598,6 +613,25 @@ static void take_lock(struct decoder *d, struct command *c,
     }
 }
 
+static void take_device(struct decoder *d, struct command *c,
+                        const struct command_bytes *value)
+{
+    bool is_delivery = c->type == COMMAND_OBJECT_PUT ||
+                       c->type == COMMAND_OBJECT_DELETE ||
+                       c->type == COMMAND_UPLOAD_COMPLETE;
+
+    if (!sized(d, value, 3 * sizeof(uint64_t))) {
+        return;
+    }
+    c->device = load_u64(value->p);
+    c->sequence = load_u64(value->p + 8);
+    c->floor = load_u64(value->p + 16);
+    if (!is_delivery || c->device == 0 || c->sequence == 0 ||
+        c->floor > c->sequence || c->sequence > INT64_MAX) {
+        wire_fail(&d->r);
+    }
+}
+
 static void take_option(struct decoder *d, struct command *c, unsigned option)
 {
     struct command_bytes value = decode_blob(d, "option", META_TAGS_MAX);
@@ -627,6 +661,9 @@ static void take_option(struct decoder *d, struct command *c, unsigned option)
             break;
         case OPTION_LOCKED:
             c->locked = sized(d, &value, 0);
+            break;
+        case OPTION_DEVICE:
+            take_device(d, c, &value);
             break;
         default:
             wire_fail(&d->r);
@@ -666,6 +703,14 @@ static void take_fields(struct decoder *d, struct command *c)
         case COMMAND_KEY_PUT:
         case COMMAND_KEY_REMOVE:
             decode_user(d, c);
+            break;
+        case COMMAND_DEVICE_PUT:
+        case COMMAND_DEVICE_ENROLL:
+        case COMMAND_DEVICE_KEY:
+        case COMMAND_DEVICE_REVOKE:
+        case COMMAND_DEVICE_REMOVE:
+        case COMMAND_DEVICE_REPORT:
+            decode_device(d, c);
             break;
         case COMMAND_BUCKET_CONFIG:
             take_bucket_config(d, c);

@@ -41,6 +41,12 @@ struct err;
 #define META_SECRET_KEY_MIN 8
 #define META_SECRET_KEY_MAX 128
 
+#define META_DEVICE_MAX 64                     /* bytes of a device's name */
+#define META_DEVICE_SETTINGS_MAX (8 << 10)     /* what it is told to do */
+#define META_DEVICE_REPORT_MAX (4 << 10)       /* what it said last */
+#define META_CODE_HASH 32                      /* SHA-256 of a code's secret */
+#define META_DELIVERED_MAX ((uint64_t)1 << 20) /* that a floor lags behind */
+
 /* Of the registry; sizes of ids and digests in bytes. */
 #define META_CLUSTER_ID 16
 #define META_FINGERPRINT 32 /* SHA-256 of a server's public key */
@@ -92,6 +98,12 @@ struct err;
     X(USER_REMOVE, 31)    \
     X(KEY_PUT, 32)        \
     X(KEY_REMOVE, 33)     \
+    X(DEVICE_PUT, 40)     \
+    X(DEVICE_ENROLL, 41)  \
+    X(DEVICE_KEY, 42)     \
+    X(DEVICE_REVOKE, 43)  \
+    X(DEVICE_REMOVE, 44)  \
+    X(DEVICE_REPORT, 45)  \
     X(EXPIRE, 50)         \
     X(BODY_RECODE, 55)    \
     X(CLOCK_VOTE, 80)
@@ -113,6 +125,37 @@ void command_key_put(struct buf *out, const char *user, const char *access_key,
                      const char *secret_key, uint64_t time_ms);
 /* ERR_NOT_FOUND. */
 void command_key_remove(struct buf *out, const char *access_key);
+
+/* ---- devices: who delivers, and what was delivered ----
+ * A device has a number from its enrolment on, a fresh one with each, since
+ * what it sends counts from 1 again. It is told by its public key. */
+
+/* Make a device or change it: its policy (IAM) and settings are these. With a
+ * code (its hash, and when it ends) it is to be enrolled, again if it was; till
+ * then it stays what it is. @code_hash NULL: no enrolment; what waits for one
+ * still does. ERR_EXISTS: another device has this code. */
+void command_device_put(struct buf *out, const char *name, const void *policy,
+                        size_t policy_len, const void *settings,
+                        size_t settings_len, const uint8_t *code_hash,
+                        uint64_t expires_ms, uint64_t time_ms);
+/* The answer's body is its number. ERR_NOT_FOUND: no such code, or it was used;
+ * ERR_TIMEOUT: it has ended; ERR_EXISTS: the key is another device's. */
+void command_device_enroll(struct buf *out,
+                           const uint8_t code_hash[META_CODE_HASH],
+                           const uint8_t fingerprint[META_FINGERPRINT],
+                           uint64_t time_ms);
+/* Another key from now on. ERR_DENIED: it is not enrolled, or revoked;
+ * ERR_EXISTS. */
+void command_device_key(struct buf *out, uint64_t number,
+                        const uint8_t fingerprint[META_FINGERPRINT],
+                        uint64_t time_ms);
+/* It is let in no more, until it is enrolled again. ERR_NOT_FOUND. */
+void command_device_revoke(struct buf *out, const char *name, uint64_t time_ms);
+/* Forget it; what it delivered stays. ERR_NOT_FOUND. */
+void command_device_remove(struct buf *out, const char *name);
+/* What it says of itself takes the place of what it said. ERR_DENIED. */
+void command_device_report(struct buf *out, uint64_t number, const void *report,
+                           size_t len, uint64_t time_ms);
 
 /* Conditions on the object that the key names now (unset fields are NULL).
  * Both may be "*" or an ETag without quotes. if_match on a missing key is
@@ -158,6 +201,12 @@ struct command_more {
     bool hold;
     bool bypass; /* GOVERNANCE does not hold: the one who asks may do that */
     bool locked; /* BUCKET_CREATE: with Object Lock, and versions kept */
+    /* OBJECT_PUT, OBJECT_DELETE, UPLOAD_COMPLETE: the device that delivers it
+     * (0: none does), the sequence that it has there (from 1), and the lowest
+     * that may still come; all below @floor counts as delivered. ERR_EXISTS: it
+     * was delivered, and nothing is changed; ERR_DENIED: there is no such
+     * device, or it was revoked; ERR_LIMIT: META_DELIVERED_MAX above @floor. */
+    uint64_t device, sequence, floor;
 };
 /* Say it of the command that was begun at byte @start of @out and ends there.
  * Once for a command. */
@@ -523,6 +572,9 @@ struct command {
     uint64_t retain_ms;
     bool hold, bypass, locked;
     uint64_t run_hi, run_lo; /* BODY_RECODE */
+    uint64_t device, sequence, floor;
+    struct command_bytes settings; /* DEVICE_PUT; its policy is content */
+    const uint8_t *code;           /* META_CODE_HASH bytes, or NULL */
 };
 
 struct command_item {

@@ -30,6 +30,11 @@ void decode_items(struct decoder *d, struct command *c, size_t max);
 /* The fields of a command of users and keys. */
 void decode_user(struct decoder *d, struct command *c);
 
+/* ---- command_device.c ---- */
+
+/* The fields of a command of devices. */
+void decode_device(struct decoder *d, struct command *c);
+
 /* ---- command_cluster.c ---- */
 
 /* The fields of a command of the registry; fails for another type. */

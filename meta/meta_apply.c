@@ -163,6 +163,18 @@ static int apply_command(struct step *s)
             return apply_key_put(s);
         case COMMAND_KEY_REMOVE:
             return apply_key_remove(s);
+        case COMMAND_DEVICE_PUT:
+            return apply_device_put(s);
+        case COMMAND_DEVICE_ENROLL:
+            return apply_device_enroll(s);
+        case COMMAND_DEVICE_KEY:
+            return apply_device_key(s);
+        case COMMAND_DEVICE_REVOKE:
+            return apply_device_revoke(s);
+        case COMMAND_DEVICE_REMOVE:
+            return apply_device_remove(s);
+        case COMMAND_DEVICE_REPORT:
+            return apply_device_report(s);
         case COMMAND_EXPIRE:
             return apply_expire(s);
         case COMMAND_CLOCK_VOTE:
@@ -170,6 +182,24 @@ static int apply_command(struct step *s)
     }
     CHECK(false); /* a decoded command has a known type */
     return 0;
+}
+
+/* A command of a device is applied once, however often it comes. */
+static int apply_delivery(struct step *s)
+{
+    int rc;
+
+    if (s->c->sequence == 0) {
+        return apply_command(s);
+    }
+    rc = device_judge(s);
+    if (rc == 0 && s->status == 0) {
+        rc = apply_command(s);
+    }
+    if (rc == 0 && s->status == 0) {
+        rc = device_delivered(s);
+    }
+    return rc;
 }
 
 /* ---- entries and transactions ---- */
@@ -237,7 +267,7 @@ static int apply_one(struct meta_apply *a, uint64_t id,
     s.status = command_decode(bytes->p, bytes->len, &c, NULL);
     if (s.status == 0) {
         s.codes = result != NULL ? result->codes : NULL;
-        rc = apply_command(&s);
+        rc = apply_delivery(&s);
         free(s.made.tags);
         if (rc != 0) {
             return err_wrap(err, rc, "apply %s", command_name((int)c.type));

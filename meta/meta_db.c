@@ -150,9 +150,41 @@ static const char *const users =
     "CREATE INDEX access_key_by_user ON access_key (user, id);"
     "CREATE INDEX bucket_by_owner ON bucket (owner, name);";
 
+/* What changes with each delivery stands apart from what seldom does. State:
+ * enum meta_device_state; number 0: never enrolled. */
+static const char *const devices =
+    "CREATE TABLE device ("
+    " name TEXT PRIMARY KEY, number INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " enrolled INTEGER NOT NULL, policy BLOB NOT NULL,"
+    " settings BLOB NOT NULL, code BLOB, expires INTEGER NOT NULL,"
+    " fingerprint BLOB) STRICT, WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX device_by_number ON device (number)"
+    " WHERE number <> 0;"
+    "CREATE UNIQUE INDEX device_by_code ON device (code)"
+    " WHERE code IS NOT NULL;"
+    "CREATE UNIQUE INDEX device_by_key ON device (fingerprint)"
+    " WHERE fingerprint IS NOT NULL;"
+    "CREATE TABLE device_floor ("
+    " number INTEGER PRIMARY KEY, floor INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE device_report ("
+    " number INTEGER PRIMARY KEY, seen INTEGER NOT NULL,"
+    " report BLOB NOT NULL) STRICT;"
+    "CREATE TABLE delivered ("
+    " device INTEGER NOT NULL, sequence INTEGER NOT NULL,"
+    " PRIMARY KEY (device, sequence)) STRICT, WITHOUT ROWID;";
+
 #define STEP_MAX 8
 static const char *const *const steps[META_FORMAT][STEP_MAX] = {
-    {&tables}, {&registry}, {&bucket_config, &versions, &clock_table, &users}};
+    {&tables},
+    {&registry},
+    {&bucket_config, &versions, &clock_table, &users, &devices}};
+
+#define DEVICE_SELECT                                                    \
+    "SELECT d.name, d.number, d.state, d.created, d.enrolled, d.policy," \
+    " d.settings, d.expires, d.fingerprint, f.floor, r.seen, r.report"   \
+    " FROM device d LEFT JOIN device_floor f USING (number)"             \
+    " LEFT JOIN device_report r USING (number)"
 
 /* Of a version, in both tables: what moves between them. */
 #define VERSION_COLUMNS                             \
@@ -400,6 +432,53 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_KEY_PUT] = "INSERT INTO access_key VALUES (?1, ?2, ?3, ?4)",
     [STMT_KEY_REMOVE] = "DELETE FROM access_key WHERE id = ?1",
     [STMT_KEYS_REMOVE] = "DELETE FROM access_key WHERE user = ?1",
+
+    [STMT_DEVICE_GET] = DEVICE_SELECT " WHERE d.name = ?1",
+    [STMT_DEVICE_BY_NUMBER] = DEVICE_SELECT
+    " WHERE d.number = ?1"
+    " AND d.number <> 0",
+    [STMT_DEVICE_LIST] = DEVICE_SELECT
+    " WHERE d.name > ?1"
+    " ORDER BY d.name LIMIT ?2",
+    [STMT_DEVICE_BY_CODE] =
+        "SELECT name, number, expires FROM device"
+        " WHERE code = ?1 AND code IS NOT NULL",
+    [STMT_DEVICE_BY_KEY] =
+        "SELECT name FROM device"
+        " WHERE fingerprint = ?1 AND fingerprint IS NOT NULL",
+    [STMT_DEVICE_INSERT] =
+        "INSERT INTO device VALUES (?1, 0, 0, ?2, 0, ?3, ?4, ?5, ?6, NULL)",
+    [STMT_DEVICE_SET] =
+        "UPDATE device SET policy = ?2, settings = ?3 WHERE name = ?1",
+    [STMT_DEVICE_CODE] =
+        "UPDATE device SET code = ?2, expires = ?3 WHERE name = ?1",
+    [STMT_DEVICE_ENROLL] =
+        "UPDATE device SET number = ?2, state = ?3, enrolled = ?4,"
+        " fingerprint = ?5, code = NULL, expires = 0 WHERE name = ?1",
+    [STMT_DEVICE_KEY] =
+        "UPDATE device SET fingerprint = ?2 WHERE number = ?1"
+        " AND number <> 0",
+    [STMT_DEVICE_REVOKE] =
+        "UPDATE device SET state = ?2, code = NULL,"
+        " expires = 0 WHERE name = ?1",
+    [STMT_DEVICE_REMOVE] = "DELETE FROM device WHERE name = ?1",
+    [STMT_DEVICE_STATE] =
+        "SELECT d.state, f.floor FROM device d"
+        " LEFT JOIN device_floor f USING (number)"
+        " WHERE d.number = ?1 AND d.number <> 0",
+    [STMT_FLOOR_SET] =
+        "INSERT INTO device_floor VALUES (?1, ?2)"
+        " ON CONFLICT (number) DO UPDATE SET floor = ?2",
+    [STMT_FLOOR_REMOVE] = "DELETE FROM device_floor WHERE number = ?1",
+    [STMT_REPORT_SET] =
+        "INSERT INTO device_report VALUES (?1, ?2, ?3)"
+        " ON CONFLICT (number) DO UPDATE SET seen = ?2, report = ?3",
+    [STMT_REPORT_REMOVE] = "DELETE FROM device_report WHERE number = ?1",
+    [STMT_DELIVERED_GET] =
+        "SELECT 1 FROM delivered WHERE device = ?1 AND sequence = ?2",
+    [STMT_DELIVERED_INSERT] = "INSERT INTO delivered VALUES (?1, ?2)",
+    [STMT_DELIVERED_BELOW] =
+        "DELETE FROM delivered WHERE device = ?1 AND sequence < ?2",
     [STMT_CLOCK_GET] = "SELECT ms FROM clock",
     [STMT_CLOCK_SET] = "INSERT OR REPLACE INTO clock VALUES (1, ?1)",
     [STMT_SERVER_OTHER_META] =

@@ -118,6 +118,26 @@ struct err;
     X(KEY_PUT)             \
     X(KEY_REMOVE)          \
     X(KEYS_REMOVE)         \
+    X(DEVICE_GET)          \
+    X(DEVICE_BY_NUMBER)    \
+    X(DEVICE_LIST)         \
+    X(DEVICE_BY_CODE)      \
+    X(DEVICE_BY_KEY)       \
+    X(DEVICE_INSERT)       \
+    X(DEVICE_SET)          \
+    X(DEVICE_CODE)         \
+    X(DEVICE_ENROLL)       \
+    X(DEVICE_KEY)          \
+    X(DEVICE_REVOKE)       \
+    X(DEVICE_REMOVE)       \
+    X(DEVICE_STATE)        \
+    X(FLOOR_SET)           \
+    X(FLOOR_REMOVE)        \
+    X(REPORT_SET)          \
+    X(REPORT_REMOVE)       \
+    X(DELIVERED_GET)       \
+    X(DELIVERED_INSERT)    \
+    X(DELIVERED_BELOW)     \
     X(CLOCK_GET)           \
     X(CLOCK_SET)           \
     X(SERVER_OTHER_META)   \
