@@ -117,6 +117,25 @@ bool cli_args(const struct cli_command *c, void *options, int argc, char **argv,
     return false;
 }
 
+int cli_do(const struct cli_command *c, void *options, int argc, char **argv,
+           int rest_min, int rest_max,
+           int (*act)(void *options, int rest, char **argv, struct err *err))
+{
+    struct err err = {{0}};
+    int code = CLI_OK;
+    int rest, rc;
+
+    if (!cli_args(c, options, argc, argv, rest_min, rest_max, &rest, &code)) {
+        return code;
+    }
+    rc = act(options, rest, argv, &err);
+    if (rc != 0) {
+        code = cli_fail(c, rc, &err);
+    }
+    config_free(c->table, options);
+    return code;
+}
+
 static const char *variable(const char *name)
 {
     const char *value = getenv(name);

@@ -114,6 +114,12 @@ struct cli_options {
 bool cli_args(const struct cli_command *c, void *options, int argc, char **argv,
               int rest_min, int rest_max, int *rest, int *code);
 
+/* All of a command that fails at once or not at all: cli_args, then @act with
+ * what is left, then cli_fail with what it gives, and the exit code. */
+int cli_do(const struct cli_command *c, void *options, int argc, char **argv,
+           int rest_min, int rest_max,
+           int (*act)(void *options, int rest, char **argv, struct err *err));
+
 /* "usage: godwit NAME ..." with details and options. */
 void cli_usage(const struct cli_command *c);
 

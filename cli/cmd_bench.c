@@ -456,23 +456,19 @@ static int bench(const struct options *o, const char *name, struct err *err)
     return rc;
 }
 
+static int act(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+
+    (void)rest;
+    return bench(o, argv[1], err);
+}
+
 static int run(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
 
-    if (!cli_args(&cli_bench, &o, argc, argv, 1, 1, &rest, &code)) {
-        return code;
-    }
-    rc = bench(&o, argv[1], &err);
-    if (rc != 0) {
-        code = cli_fail(&cli_bench, rc, &err);
-    }
-    config_free(table, &o);
-    return code;
+    return cli_do(&cli_bench, &o, argc, argv, 1, 1, act);
 }
 
 const struct cli_command cli_bench = {

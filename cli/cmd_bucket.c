@@ -114,31 +114,29 @@ static int ask(const struct options *o, bool set, const char *name,
     return rc;
 }
 
+static int act(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+    int rc;
+
+    (void)rest;
+    if (strcmp(argv[1], "show") == 0) {
+        rc = ask(o, false, argv[2], err);
+    } else if (strcmp(argv[1], "set") == 0 &&
+               (o->compression != NULL || o->ec != NULL)) {
+        rc = ask(o, true, argv[2], err);
+    } else {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "say show and a bucket, or set, a bucket and what to set");
+    }
+    return rc;
+}
+
 static int run(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
 
-    if (!cli_args(&cli_bucket, &o, argc, argv, 2, 2, &rest, &code)) {
-        return code;
-    }
-    if (strcmp(argv[1], "show") == 0) {
-        rc = ask(&o, false, argv[2], &err);
-    } else if (strcmp(argv[1], "set") == 0 &&
-               (o.compression != NULL || o.ec != NULL)) {
-        rc = ask(&o, true, argv[2], &err);
-    } else {
-        rc = err_set(&err, ERR_BAD_INPUT,
-                     "say show and a bucket, or set, a bucket and what to set");
-    }
-    if (rc != 0) {
-        code = cli_fail(&cli_bucket, rc, &err);
-    }
-    config_free(table, &o);
-    return code;
+    return cli_do(&cli_bucket, &o, argc, argv, 2, 2, act);
 }
 
 const struct cli_command cli_bucket = {

@@ -232,34 +232,32 @@ static int rejoin(const struct options *o, struct err *err)
     return rc;
 }
 
+static int act(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+    int rc;
+
+    (void)rest;
+    if (strcmp(argv[1], "backup") == 0) {
+        rc = backup(o, err);
+    } else if (strcmp(argv[1], "restore") == 0) {
+        rc = restore(o, err);
+    } else if (strcmp(argv[1], "recover") == 0) {
+        rc = recover(o, err);
+    } else if (strcmp(argv[1], "rejoin") == 0) {
+        rc = rejoin(o, err);
+    } else {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "say backup, restore, recover or rejoin");
+    }
+    return rc;
+}
+
 static int run(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
 
-    if (!cli_args(&cli_catalogue, &o, argc, argv, 1, 1, &rest, &code)) {
-        return code;
-    }
-    if (strcmp(argv[1], "backup") == 0) {
-        rc = backup(&o, &err);
-    } else if (strcmp(argv[1], "restore") == 0) {
-        rc = restore(&o, &err);
-    } else if (strcmp(argv[1], "recover") == 0) {
-        rc = recover(&o, &err);
-    } else if (strcmp(argv[1], "rejoin") == 0) {
-        rc = rejoin(&o, &err);
-    } else {
-        rc = err_set(&err, ERR_BAD_INPUT,
-                     "say backup, restore, recover or rejoin");
-    }
-    if (rc != 0) {
-        code = cli_fail(&cli_catalogue, rc, &err);
-    }
-    config_free(table, &o);
-    return code;
+    return cli_do(&cli_catalogue, &o, argc, argv, 1, 1, act);
 }
 
 const struct cli_command cli_catalogue = {

@@ -106,27 +106,25 @@ static int rebalance(const struct options *o, struct err *err)
     return rc;
 }
 
+static int act(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+    int rc;
+
+    (void)rest;
+    if (strcmp(argv[1], "rebalance") == 0) {
+        rc = rebalance(o, err);
+    } else {
+        rc = err_set(err, ERR_BAD_INPUT, "say rebalance");
+    }
+    return rc;
+}
+
 static int run(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
 
-    if (!cli_args(&cli_cluster, &o, argc, argv, 1, 1, &rest, &code)) {
-        return code;
-    }
-    if (strcmp(argv[1], "rebalance") == 0) {
-        rc = rebalance(&o, &err);
-    } else {
-        rc = err_set(&err, ERR_BAD_INPUT, "say rebalance");
-    }
-    if (rc != 0) {
-        code = cli_fail(&cli_cluster, rc, &err);
-    }
-    config_free(table, &o);
-    return code;
+    return cli_do(&cli_cluster, &o, argc, argv, 1, 1, act);
 }
 
 const struct cli_command cli_cluster = {

@@ -119,23 +119,19 @@ static int explain(const struct options *o, const char *name, struct err *err)
     return rc;
 }
 
+static int act(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+
+    (void)rest;
+    return explain(o, argv[1], err);
+}
+
 static int run(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
 
-    if (!cli_args(&cli_explain, &o, argc, argv, 1, 1, &rest, &code)) {
-        return code;
-    }
-    rc = explain(&o, argv[1], &err);
-    if (rc != 0) {
-        code = cli_fail(&cli_explain, rc, &err);
-    }
-    config_free(table, &o);
-    return code;
+    return cli_do(&cli_explain, &o, argc, argv, 1, 1, act);
 }
 
 const struct cli_command cli_explain = {

@@ -101,29 +101,26 @@ static int show(const char *path, struct err *err)
     return 0;
 }
 
+static int act(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+    int rc;
+
+    if (strcmp(argv[1], "create") == 0 && rest == 1) {
+        rc = create(o, err);
+    } else if (strcmp(argv[1], "show") == 0 && rest == 2) {
+        rc = show(argv[2], err);
+    } else {
+        rc = err_set(err, ERR_BAD_INPUT, "say create, or show FILE");
+    }
+    return rc;
+}
+
 static int run(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
 
-    if (!cli_args(&cli_identity, &o, argc, argv, 1, 2, &rest, &code)) {
-        return code;
-    }
-    if (strcmp(argv[1], "create") == 0 && rest == 1) {
-        rc = create(&o, &err);
-    } else if (strcmp(argv[1], "show") == 0 && rest == 2) {
-        rc = show(argv[2], &err);
-    } else {
-        rc = err_set(&err, ERR_BAD_INPUT, "say create, or show FILE");
-    }
-    if (rc != 0) {
-        code = cli_fail(&cli_identity, rc, &err);
-    }
-    config_free(table, &o);
-    return code;
+    return cli_do(&cli_identity, &o, argc, argv, 1, 2, act);
 }
 
 const struct cli_command cli_identity = {

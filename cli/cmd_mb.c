@@ -48,23 +48,19 @@ err_after_target:
     return rc;
 }
 
+static int act(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+
+    (void)rest;
+    return make_bucket(o, argv[1], err);
+}
+
 static int run(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
 
-    if (!cli_args(&cli_mb, &o, argc, argv, 1, 1, &rest, &code)) {
-        return code;
-    }
-    rc = make_bucket(&o, argv[1], &err);
-    if (rc != 0) {
-        code = cli_fail(&cli_mb, rc, &err);
-    }
-    config_free(table, &o);
-    return code;
+    return cli_do(&cli_mb, &o, argc, argv, 1, 1, act);
 }
 
 const struct cli_command cli_mb = {

@@ -131,42 +131,42 @@ static bool is_action(const char *word)
            strcmp(word, "remove") == 0;
 }
 
-static int run_for(const struct cli_command *c, bool node, int argc,
-                   char **argv)
+static int act_on(struct options *o, bool node, int rest, char **argv,
+                  struct err *err)
 {
-    struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
-
-    if (!cli_args(c, &o, argc, argv, 1, 2, &rest, &code)) {
-        return code;
-    }
     if (strcmp(argv[1], "list") == 0 && rest == 1) {
-        rc = list(&o, node, &err);
-    } else if (is_action(argv[1]) && rest == 2) {
-        rc = act(&o, node, argv[1], argv[2], &err);
-    } else {
-        rc = err_set(&err, ERR_BAD_INPUT,
-                     "say list, or drain, resume or remove and %s",
-                     node ? "a server's id or name" : "a drive's id");
+        return list(o, node, err);
     }
-    if (rc != 0) {
-        code = cli_fail(c, rc, &err);
+    if (is_action(argv[1]) && rest == 2) {
+        return act(o, node, argv[1], argv[2], err);
     }
-    config_free(table, &o);
-    return code;
+    return err_set(err, ERR_BAD_INPUT,
+                   "say list, or drain, resume or remove and %s",
+                   node ? "a server's id or name" : "a drive's id");
+}
+
+static int act_on_node(void *options, int rest, char **argv, struct err *err)
+{
+    return act_on(options, true, rest, argv, err);
+}
+
+static int act_on_drive(void *options, int rest, char **argv, struct err *err)
+{
+    return act_on(options, false, rest, argv, err);
 }
 
 static int run_node(int argc, char **argv)
 {
-    return run_for(&cli_node, true, argc, argv);
+    struct options o;
+
+    return cli_do(&cli_node, &o, argc, argv, 1, 2, act_on_node);
 }
 
 static int run_drive(int argc, char **argv)
 {
-    return run_for(&cli_drive, false, argc, argv);
+    struct options o;
+
+    return cli_do(&cli_drive, &o, argc, argv, 1, 2, act_on_drive);
 }
 
 const struct cli_command cli_node = {

@@ -249,23 +249,17 @@ static int seal_file(const struct seal_options *o, const char *path,
     return rc;
 }
 
+static int act_seal(void *options, int rest, char **argv, struct err *err)
+{
+    (void)rest;
+    return seal_file(options, argv[1], err);
+}
+
 static int run_seal(int argc, char **argv)
 {
     struct seal_options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
 
-    if (!cli_args(&cli_seal, &o, argc, argv, 1, 1, &rest, &code)) {
-        return code;
-    }
-    rc = seal_file(&o, argv[1], &err);
-    if (rc != 0) {
-        code = cli_fail(&cli_seal, rc, &err);
-    }
-    config_free(seal_table, &o);
-    return code;
+    return cli_do(&cli_seal, &o, argc, argv, 1, 1, act_seal);
 }
 
 /* ---- open ---- */

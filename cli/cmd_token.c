@@ -92,32 +92,29 @@ static int revoke(const struct options *o, const char *id, struct err *err)
     return rc;
 }
 
+static int act(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+    int rc;
+
+    if (strcmp(argv[1], "create") == 0 && rest == 1) {
+        rc = create(o, err);
+    } else if (strcmp(argv[1], "list") == 0 && rest == 1) {
+        rc = list(o, err);
+    } else if (strcmp(argv[1], "revoke") == 0 && rest == 2) {
+        rc = revoke(o, argv[2], err);
+    } else {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "say create, list, or revoke TOKEN as list shows it");
+    }
+    return rc;
+}
+
 static int run(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest;
-    int rc;
 
-    if (!cli_args(&cli_token, &o, argc, argv, 1, 2, &rest, &code)) {
-        return code;
-    }
-    if (strcmp(argv[1], "create") == 0 && rest == 1) {
-        rc = create(&o, &err);
-    } else if (strcmp(argv[1], "list") == 0 && rest == 1) {
-        rc = list(&o, &err);
-    } else if (strcmp(argv[1], "revoke") == 0 && rest == 2) {
-        rc = revoke(&o, argv[2], &err);
-    } else {
-        rc = err_set(&err, ERR_BAD_INPUT,
-                     "say create, list, or revoke TOKEN as list shows it");
-    }
-    if (rc != 0) {
-        code = cli_fail(&cli_token, rc, &err);
-    }
-    config_free(table, &o);
-    return code;
+    return cli_do(&cli_token, &o, argc, argv, 1, 2, act);
 }
 
 const struct cli_command cli_token = {

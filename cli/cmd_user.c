@@ -206,63 +206,59 @@ static int take_away(const struct options *o, const char *path,
 
 /* ---- the commands ---- */
 
+static int act_user(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+    int rc;
+
+    if (strcmp(argv[1], "add") == 0 && rest == 2) {
+        rc = add(o, "/-/users", argv[2], err);
+    } else if (strcmp(argv[1], "list") == 0 && rest == 1) {
+        rc = list_users(o, NULL, err);
+    } else if (strcmp(argv[1], "show") == 0 && rest == 2) {
+        rc = list_users(o, argv[2], err);
+    } else if (strcmp(argv[1], "policy") == 0 && rest == 2) {
+        rc = set_policy(o, argv[2], err);
+    } else if (strcmp(argv[1], "remove") == 0 && rest == 2) {
+        rc = take_away(o, "/-/users", "name", argv[2], err);
+    } else {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "say list, or add, show, policy or remove NAME");
+    }
+    return rc;
+}
+
 static int run_user(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest, rc;
 
-    if (!cli_args(&cli_user, &o, argc, argv, 1, 2, &rest, &code)) {
-        return code;
-    }
-    if (strcmp(argv[1], "add") == 0 && rest == 2) {
-        rc = add(&o, "/-/users", argv[2], &err);
-    } else if (strcmp(argv[1], "list") == 0 && rest == 1) {
-        rc = list_users(&o, NULL, &err);
-    } else if (strcmp(argv[1], "show") == 0 && rest == 2) {
-        rc = list_users(&o, argv[2], &err);
-    } else if (strcmp(argv[1], "policy") == 0 && rest == 2) {
-        rc = set_policy(&o, argv[2], &err);
-    } else if (strcmp(argv[1], "remove") == 0 && rest == 2) {
-        rc = take_away(&o, "/-/users", "name", argv[2], &err);
+    return cli_do(&cli_user, &o, argc, argv, 1, 2, act_user);
+}
+
+static int act_key(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+    int rc;
+
+    (void)rest;
+    if (strcmp(argv[1], "add") == 0) {
+        rc = add(o, "/-/keys", argv[2], err);
+    } else if (strcmp(argv[1], "list") == 0) {
+        rc = list_keys(o, argv[2], err);
+    } else if (strcmp(argv[1], "remove") == 0) {
+        rc = take_away(o, "/-/keys", "access_key", argv[2], err);
     } else {
-        rc = err_set(&err, ERR_BAD_INPUT,
-                     "say list, or add, show, policy or remove NAME");
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "say add or list USER, or remove ACCESS-KEY");
     }
-    if (rc != 0) {
-        code = cli_fail(&cli_user, rc, &err);
-    }
-    config_free(user_table, &o);
-    return code;
+    return rc;
 }
 
 static int run_key(int argc, char **argv)
 {
-    struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest, rc;
+    struct options o = {.policy = NULL}; /* has no row in its table */
 
-    memset(&o, 0, sizeof o);
-    if (!cli_args(&cli_key, &o, argc, argv, 2, 2, &rest, &code)) {
-        return code;
-    }
-    if (strcmp(argv[1], "add") == 0) {
-        rc = add(&o, "/-/keys", argv[2], &err);
-    } else if (strcmp(argv[1], "list") == 0) {
-        rc = list_keys(&o, argv[2], &err);
-    } else if (strcmp(argv[1], "remove") == 0) {
-        rc = take_away(&o, "/-/keys", "access_key", argv[2], &err);
-    } else {
-        rc = err_set(&err, ERR_BAD_INPUT,
-                     "say add or list USER, or remove ACCESS-KEY");
-    }
-    if (rc != 0) {
-        code = cli_fail(&cli_key, rc, &err);
-    }
-    config_free(key_table, &o);
-    return code;
+    return cli_do(&cli_key, &o, argc, argv, 2, 2, act_key);
 }
 
 const struct cli_command cli_user = {
