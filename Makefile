@@ -95,7 +95,7 @@ $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 
 # The agent's crypto: what is portable in crypto/, over mbedtls instead of
 # libcrypto. Only the agent links it, and the tests of the same files once more.
-MBED := prim_hkdf hpke bech32 chunks seal_key seal_name seal age
+MBED := pki_token prim_hkdf hpke bech32 chunks seal_key seal_name seal age
 MBED_LIBS := -lmbedcrypto
 $(B)/libcrypto_mbed.a: $(call objs,crypto/mbed) $(MBED:%=$(B)/crypto/%.o)
 	@rm -f $@

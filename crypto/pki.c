@@ -22,9 +22,9 @@
 #define SLACK_S 600 /* clocks differ */
 #define CURVE "P-256"
 #define NAME_PREFIX "server-"
-#define TOKEN_PREFIX "gwj1."
-#define CA_TEXT 43     /* base64url of 32 bytes */
-#define SECRET_TEXT 22 /* ... of 16 bytes */
+#define DEVICE_PREFIX "device-"
+#define HTTPS_NAME "https"
+#define DNS_NAME_MAX 253
 
 /* ---- pieces ---- */
 
@@ -287,21 +287,30 @@ int pki_request_again(const struct buf *key, struct buf *request,
     return 0;
 }
 
-static int issue(X509 *ca, EVP_PKEY *ca_key, EVP_PKEY *key,
-                 const uint8_t cluster[PKI_CLUSTER_ID], uint32_t server,
-                 uint64_t now_s, struct buf *cert, struct err *err)
-{
-    char cn[32];
-    X509 *x;
+/* What a certificate is to say. */
+struct wanted {
+    char cn[40];
+    uint64_t days;
+    const char *purpose;
+    const char *names; /* subjectAltName; NULL: none */
+};
 
-    snprintf(cn, sizeof cn, NAME_PREFIX "%u", server);
-    x = new_cert(cluster, cn, now_s, PKI_CERT_DAYS, key);
+static int issue(X509 *ca, EVP_PKEY *ca_key, EVP_PKEY *key,
+                 const uint8_t cluster[PKI_CLUSTER_ID],
+                 const struct wanted *want, uint64_t now_s, struct buf *cert,
+                 struct err *err)
+{
+    X509 *x = new_cert(cluster, want->cn, now_s, want->days, key);
+
     CHECK(X509_set_issuer_name(x, X509_get_subject_name(ca)) == 1);
     add_extension(x, ca, NID_basic_constraints, "critical,CA:FALSE");
     add_extension(x, ca, NID_key_usage, "critical,digitalSignature");
-    add_extension(x, ca, NID_ext_key_usage, "serverAuth,clientAuth");
+    add_extension(x, ca, NID_ext_key_usage, want->purpose);
     add_extension(x, ca, NID_subject_key_identifier, "hash");
     add_extension(x, ca, NID_authority_key_identifier, "keyid:always");
+    if (want->names != NULL) {
+        add_extension(x, ca, NID_subject_alt_name, want->names);
+    }
     if (X509_sign(x, ca_key, EVP_sha256()) <= 0) {
         X509_free(x);
         return failed(err, "signing a certificate");
@@ -311,9 +320,10 @@ static int issue(X509 *ca, EVP_PKEY *ca_key, EVP_PKEY *key,
     return 0;
 }
 
-int pki_issue(const struct buf *ca_key, const struct buf *ca_cert,
-              const void *request, size_t request_len, uint32_t server,
-              uint64_t now_s, struct buf *cert, struct err *err)
+static int issue_to(const struct buf *ca_key, const struct buf *ca_cert,
+                    const void *request, size_t request_len,
+                    const struct wanted *want, uint64_t now_s, struct buf *cert,
+                    struct err *err)
 {
     EVP_PKEY *key = request_key(request, request_len, err);
     EVP_PKEY *ck = NULL;
@@ -321,7 +331,6 @@ int pki_issue(const struct buf *ca_key, const struct buf *ca_cert,
     struct pki_cert info;
     int rc = ERR_BAD_INPUT;
 
-    CHECK(server > 0);
     if (key == NULL) {
         return rc;
     }
@@ -330,16 +339,94 @@ int pki_issue(const struct buf *ca_key, const struct buf *ca_cert,
         pki_cert_read(ca_cert->data, ca_cert->len, &info, err) == 0) {
         ca = read_cert(ca_cert->data, ca_cert->len, err);
     }
-    if (ca != NULL &&
-        (info.server != 0 || X509_check_private_key(ca, ck) != 1)) {
+    if (ca != NULL && (!info.ca || X509_check_private_key(ca, ck) != 1)) {
         ERR_clear_error();
         err_set(err, rc, "the key is not that of the CA's certificate");
     } else if (ca != NULL) {
-        rc = issue(ca, ck, key, info.cluster, server, now_s, cert, err);
+        rc = issue(ca, ck, key, info.cluster, want, now_s, cert, err);
     }
     X509_free(ca);
     EVP_PKEY_free(ck);
     EVP_PKEY_free(key);
+    return rc;
+}
+
+int pki_issue(const struct buf *ca_key, const struct buf *ca_cert,
+              const void *request, size_t request_len, uint32_t server,
+              uint64_t now_s, struct buf *cert, struct err *err)
+{
+    struct wanted want = {.days = PKI_CERT_DAYS,
+                          .purpose = "serverAuth,clientAuth"};
+
+    CHECK(server > 0);
+    snprintf(want.cn, sizeof want.cn, NAME_PREFIX "%u", server);
+    return issue_to(ca_key, ca_cert, request, request_len, &want, now_s, cert,
+                    err);
+}
+
+int pki_issue_device(const struct buf *ca_key, const struct buf *ca_cert,
+                     const void *request, size_t request_len, uint64_t number,
+                     uint64_t now_s, struct buf *cert, struct err *err)
+{
+    struct wanted want = {.days = PKI_DEVICE_DAYS, .purpose = "clientAuth"};
+
+    CHECK(number > 0);
+    snprintf(want.cn, sizeof want.cn, DEVICE_PREFIX "%llu",
+             (unsigned long long)number);
+    return issue_to(ca_key, ca_cert, request, request_len, &want, now_s, cert,
+                    err);
+}
+
+static bool is_address(const char *name)
+{
+    ASN1_OCTET_STRING *ip = a2i_IPADDRESS(name);
+
+    ASN1_OCTET_STRING_free(ip);
+    ERR_clear_error();
+    return ip != NULL;
+}
+
+bool pki_name_ok(const char *name)
+{
+    const char *rest = text_starts(name, "*.") ? name + 2 : name;
+    size_t len = strlen(rest);
+
+    return is_address(name) ||
+           (len > 0 && len <= DNS_NAME_MAX && rest[0] != '.' &&
+            rest[0] != '-' && strstr(rest, "..") == NULL &&
+            strspn(rest,
+                   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                   "0123456789-._") == len);
+}
+
+int pki_issue_https(const struct buf *ca_key, const struct buf *ca_cert,
+                    const void *request, size_t request_len,
+                    const char *const *names, size_t count, uint64_t now_s,
+                    struct buf *cert, struct err *err)
+{
+    struct wanted want = {
+        .cn = HTTPS_NAME, .days = PKI_CERT_DAYS, .purpose = "serverAuth"};
+    struct buf text = {0};
+    int rc;
+
+    if (count == 0 || count > PKI_NAMES_MAX) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "an https certificate is of 1 to %d "
+                       "names",
+                       PKI_NAMES_MAX);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!pki_name_ok(names[i])) {
+            buf_free(&text);
+            return err_set(err, ERR_BAD_INPUT, "neither an address nor a name");
+        }
+        buf_printf(&text, "%s%s:%s", i > 0 ? "," : "",
+                   is_address(names[i]) ? "IP" : "DNS", names[i]);
+    }
+    want.names = (const char *)text.data;
+    rc = issue_to(ca_key, ca_cert, request, request_len, &want, now_s, cert,
+                  err);
+    buf_free(&text);
     return rc;
 }
 
@@ -370,144 +457,175 @@ static bool read_time(const ASN1_TIME *t, uint64_t *out)
     return at >= 0;
 }
 
+/* What its common name says that it is. */
+static bool read_kind(const char *cn, struct pki_cert *out)
+{
+    uint64_t id;
+
+    if (strcmp(cn, "ca") == 0) {
+        out->ca = true;
+    } else if (strcmp(cn, HTTPS_NAME) == 0) {
+        out->https = true;
+    } else if (text_starts(cn, NAME_PREFIX)) {
+        if (!text_u64(cn + strlen(NAME_PREFIX), &id) || id == 0 ||
+            id > UINT32_MAX) {
+            return false;
+        }
+        out->server = (uint32_t)id;
+    } else if (!text_starts(cn, DEVICE_PREFIX) ||
+               !text_u64(cn + strlen(DEVICE_PREFIX), &out->device) ||
+               out->device == 0) {
+        return false;
+    }
+    return true;
+}
+
+/* Are its purposes those of its kind? */
+static bool has_purpose(X509 *x, const struct pki_cert *c)
+{
+    uint32_t both = XKU_SSL_SERVER | XKU_SSL_CLIENT;
+    uint32_t want = c->ca       ? UINT32_MAX /* not limited to some */
+                    : c->https  ? XKU_SSL_SERVER
+                    : c->device ? XKU_SSL_CLIENT
+                                : both;
+
+    return X509_check_ca(x) == c->ca && X509_get_extended_key_usage(x) == want;
+}
+
 static bool read_subject(X509 *x, struct pki_cert *out)
 {
     X509_NAME *name = X509_get_subject_name(x);
     char o[80], cn[80];
-    uint64_t id;
 
-    if (X509_NAME_entry_count(name) != 2 ||
-        !one_name(name, NID_organizationName, o, sizeof o) ||
-        !one_name(name, NID_commonName, cn, sizeof cn) ||
-        strlen(o) != 2 * PKI_CLUSTER_ID ||
-        !text_unhex(o, strlen(o), out->cluster, PKI_CLUSTER_ID)) {
-        return false;
+    return X509_NAME_entry_count(name) == 2 &&
+           one_name(name, NID_organizationName, o, sizeof o) &&
+           one_name(name, NID_commonName, cn, sizeof cn) &&
+           strlen(o) == 2 * PKI_CLUSTER_ID &&
+           text_unhex(o, strlen(o), out->cluster, PKI_CLUSTER_ID) &&
+           read_kind(cn, out) && has_purpose(x, out);
+}
+
+static bool digest_key(EVP_PKEY *key, uint8_t out[PKI_FINGERPRINT])
+{
+    unsigned char *der = NULL;
+    int len = i2d_PUBKEY(key, &der);
+    bool ok = len > 0 &&
+              EVP_Digest(der, (size_t)len, out, NULL, EVP_sha256(), NULL) == 1;
+
+    OPENSSL_free(der);
+    return ok;
+}
+
+static int read_all(X509 *x, struct pki_cert *out, struct err *err)
+{
+    unsigned n = sizeof out->fingerprint;
+    int rc = 0;
+
+    memset(out, 0, sizeof *out);
+    if (!read_subject(x, out)) {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "certificate: its subject and purpose are not those of a "
+                     "cluster's server, device or CA");
+    } else if (!is_p256(X509_get0_pubkey(x))) {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "certificate: its key is not of " CURVE);
+    } else if (!read_time(X509_get0_notBefore(x), &out->not_before_s) ||
+               !read_time(X509_get0_notAfter(x), &out->not_after_s) ||
+               X509_digest(x, EVP_sha256(), out->fingerprint, &n) != 1 ||
+               !digest_key(X509_get0_pubkey(x), out->key)) {
+        rc = err_set(err, ERR_BAD_INPUT, "certificate: no validity");
     }
-    if (strcmp(cn, "ca") == 0) {
-        out->server = 0;
-        return X509_check_ca(x) == 1;
-    }
-    if (!text_starts(cn, NAME_PREFIX) ||
-        !text_u64(cn + strlen(NAME_PREFIX), &id) || id == 0 ||
-        id > UINT32_MAX) {
-        return false;
-    }
-    out->server = (uint32_t)id;
-    return X509_check_ca(x) == 0;
+    ERR_clear_error();
+    return rc;
 }
 
 int pki_cert_read(const void *pem, size_t len, struct pki_cert *out,
                   struct err *err)
 {
     X509 *x = read_cert(pem, len, err);
-    unsigned n = sizeof out->fingerprint;
-    int rc = 0;
+    int rc;
 
     if (x == NULL) {
         return ERR_BAD_INPUT;
     }
-    memset(out, 0, sizeof *out);
-    if (!read_subject(x, out)) {
-        rc = err_set(err, ERR_BAD_INPUT,
-                     "certificate: its subject is not that of a cluster's "
-                     "server or CA");
-    } else if (!is_p256(X509_get0_pubkey(x))) {
-        rc = err_set(err, ERR_BAD_INPUT,
-                     "certificate: its key is not of " CURVE);
-    } else if (!read_time(X509_get0_notBefore(x), &out->not_before_s) ||
-               !read_time(X509_get0_notAfter(x), &out->not_after_s) ||
-               X509_digest(x, EVP_sha256(), out->fingerprint, &n) != 1) {
-        rc = err_set(err, ERR_BAD_INPUT, "certificate: no validity");
-    }
-    ERR_clear_error();
+    rc = read_all(x, out, err);
     X509_free(x);
     return rc;
 }
 
-/* ---- tokens ---- */
-
-static const char url_alphabet[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/* RFC 4648, section 5, without padding. */
-static char *put_url(char *out, const uint8_t *p, size_t len)
+int pki_key_fingerprint(const void *pem, size_t len,
+                        uint8_t out[PKI_FINGERPRINT], struct err *err)
 {
-    uint32_t bits = 0;
-    unsigned have = 0;
+    static const char begin[] = "-----BEGIN CERTIFICATE-----";
+    EVP_PKEY *key;
+    bool ok;
 
-    for (size_t i = 0; i < len; i++) {
-        bits = bits << 8 | p[i];
-        for (have += 8; have >= 6; have -= 6) {
-            *out++ = url_alphabet[bits >> (have - 6) & 63];
-        }
+    if (len > strlen(begin) && memcmp(pem, begin, strlen(begin)) == 0) {
+        X509 *x = read_cert(pem, len, err);
+        key = x != NULL ? X509_get_pubkey(x) : NULL;
+        X509_free(x);
+    } else {
+        key = request_key(pem, len, err);
     }
-    if (have > 0) {
-        *out++ = url_alphabet[bits << (6 - have) & 63];
+    if (key == NULL) {
+        return ERR_BAD_INPUT;
     }
-    return out;
+    ok = digest_key(key, out);
+    EVP_PKEY_free(key);
+    return ok ? 0 : failed(err, "public key");
 }
 
-/* Exactly @len bytes from exactly the text that put_url makes of them. */
-static bool get_url(const char *text, size_t text_len, uint8_t *out, size_t len)
-{
-    uint32_t bits = 0;
-    unsigned have = 0;
-    size_t n = 0;
+/* ---- verifying ---- */
 
-    for (size_t i = 0; i < text_len; i++) {
-        const char *at = text[i] != '\0' ? strchr(url_alphabet, text[i]) : NULL;
-        if (at == NULL) {
-            return false;
-        }
-        bits = bits << 6 | (uint32_t)(at - url_alphabet);
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            if (n == len) {
-                return false;
-            }
-            out[n++] = (uint8_t)(bits >> have);
-        }
+static int verify(X509 *ca, X509 *x, uint64_t now_s, struct err *err)
+{
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    X509_VERIFY_PARAM *param;
+    int rc = 0;
+
+    CHECK(store != NULL && ctx != NULL);
+    CHECK(X509_STORE_add_cert(store, ca) == 1);
+    CHECK(X509_STORE_CTX_init(ctx, store, x, NULL) == 1);
+    param = X509_STORE_CTX_get0_param(ctx);
+    CHECK(X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_CLIENT) == 1);
+    X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
+    if (X509_verify_cert(ctx) != 1) {
+        rc = err_set(
+            err, ERR_DENIED, "the certificate: %s",
+            X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
     }
-    return n == len && (bits & ((1u << have) - 1)) == 0;
+    X509_STORE_CTX_free(ctx);
+    X509_STORE_free(store);
+    ERR_clear_error();
+    return rc;
 }
 
-void pki_token_new(const uint8_t ca[PKI_FINGERPRINT], struct pki_token *out)
+int pki_device_verify(const struct buf *ca_cert, const void *der, size_t len,
+                      uint64_t now_s, struct pki_cert *out, struct err *err)
 {
-    memcpy(out->ca, ca, sizeof out->ca);
-    rng_bytes(out->secret, sizeof out->secret);
-}
+    const unsigned char *at = der;
+    X509 *x = len <= PKI_PEM_MAX ? d2i_X509(NULL, &at, (long)len) : NULL;
+    X509 *ca = read_cert(ca_cert->data, ca_cert->len, err);
+    struct pki_cert info, by;
+    int rc = ERR_DENIED;
 
-void pki_token_format(const struct pki_token *t, char out[PKI_TOKEN_TEXT])
-{
-    char *at = out + sprintf(out, TOKEN_PREFIX);
-
-    at = put_url(at, t->ca, sizeof t->ca);
-    *at++ = '.';
-    at = put_url(at, t->secret, sizeof t->secret);
-    *at = '\0';
-}
-
-int pki_token_parse(const char *text, struct pki_token *out, struct err *err)
-{
-    const char *ca = text + strlen(TOKEN_PREFIX);
-    const char *secret = ca + CA_TEXT + 1;
-
-    if (!text_starts(text, TOKEN_PREFIX)) {
-        return err_set(err, ERR_BAD_INPUT,
-                       "a join token begins with " TOKEN_PREFIX);
+    ERR_clear_error();
+    if (x == NULL || ca == NULL) {
+        err_set(err, rc, "the certificate: not readable");
+    } else if (read_all(x, &info, err) != 0 || info.device == 0 ||
+               read_all(ca, &by, err) != 0 ||
+               memcmp(info.cluster, by.cluster, sizeof by.cluster) != 0) {
+        err_set(err, rc,
+                "the certificate is not that of a device of this "
+                "cluster");
+    } else {
+        rc = verify(ca, x, now_s, err);
     }
-    if (strlen(text) != strlen(TOKEN_PREFIX) + CA_TEXT + 1 + SECRET_TEXT) {
-        return err_set(err, ERR_BAD_INPUT,
-                       "a join token has %d characters, this has %zu",
-                       (int)strlen(TOKEN_PREFIX) + CA_TEXT + 1 + SECRET_TEXT,
-                       strlen(text));
+    if (rc == 0) {
+        *out = info;
     }
-    if (ca[CA_TEXT] != '.' || !get_url(ca, CA_TEXT, out->ca, sizeof out->ca) ||
-        !get_url(secret, SECRET_TEXT, out->secret, sizeof out->secret)) {
-        mem_wipe(out, sizeof *out);
-        return err_set(err, ERR_BAD_INPUT,
-                       "a join token is base64url in two parts");
-    }
-    return 0;
+    X509_free(x);
+    X509_free(ca);
+    return rc;
 }

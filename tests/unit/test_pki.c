@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -200,6 +202,187 @@ static void a_damaged_token_is_refused_and_not_repeated(void **state)
     assert_int_equal(pki_token_parse("gwj2.", &got, &err), ERR_BAD_INPUT);
 }
 
+static int issue_device(struct world *w, uint64_t number, struct err *err)
+{
+    buf_free(&w->cert);
+    return pki_issue_device(&w->ca_key, &w->ca_cert, w->request.data,
+                            w->request.len, number, NOW, &w->cert, err);
+}
+
+static int issue_https(struct world *w, const char *name, struct err *err)
+{
+    const char *names[] = {"localhost", name};
+
+    buf_free(&w->cert);
+    return pki_issue_https(&w->ca_key, &w->ca_cert, w->request.data,
+                           w->request.len, names, 2, NOW, &w->cert, err);
+}
+
+/* As it comes by TLS. */
+static size_t der_of(const struct buf *pem, unsigned char **out)
+{
+    BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
+    X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    int len = i2d_X509(x, out);
+
+    assert_true(len > 0);
+    X509_free(x);
+    BIO_free(bio);
+    return (size_t)len;
+}
+
+static int verify(const struct world *ca, const struct buf *pem, uint64_t now_s,
+                  struct pki_cert *c, struct err *err)
+{
+    unsigned char *der = NULL;
+    size_t len = der_of(pem, &der);
+    int rc = pki_device_verify(&ca->ca_cert, der, len, now_s, c, err);
+
+    OPENSSL_free(der);
+    return rc;
+}
+
+static void each_kind_says_what_it_is(void **state)
+{
+    struct world w;
+    struct pki_cert c;
+
+    (void)state;
+    make(&w);
+    assert_int_equal(pki_cert_read(w.ca_cert.data, w.ca_cert.len, &c, NULL), 0);
+    assert_true(c.ca && !c.https && c.device == 0);
+    assert_int_equal(issue(&w, 3, NULL), 0);
+    assert_int_equal(pki_cert_read(w.cert.data, w.cert.len, &c, NULL), 0);
+    assert_true(!c.ca && !c.https && c.device == 0 && c.server == 3);
+    assert_int_equal(issue_device(&w, UINT64_MAX, NULL), 0);
+    assert_int_equal(pki_cert_read(w.cert.data, w.cert.len, &c, NULL), 0);
+    assert_true(!c.ca && !c.https && c.device == UINT64_MAX && c.server == 0);
+    assert_int_equal(c.not_after_s, NOW + PKI_DEVICE_DAYS * (uint64_t)DAY);
+    assert_int_equal(issue_https(&w, "::1", NULL), 0);
+    assert_int_equal(pki_cert_read(w.cert.data, w.cert.len, &c, NULL), 0);
+    assert_true(!c.ca && c.https && c.device == 0 && c.server == 0);
+    drop(&w);
+}
+
+static void only_a_device_of_the_cluster_passes_for_one(void **state)
+{
+    struct world w, other;
+    struct pki_cert c = {.device = 77};
+    struct err err;
+
+    (void)state;
+    make(&w);
+    make(&other);
+    assert_int_equal(issue(&w, 5, NULL), 0);
+    assert_int_equal(verify(&w, &w.cert, NOW, &c, &err), ERR_DENIED);
+    assert_int_equal(issue_https(&w, "a.example", NULL), 0);
+    assert_int_equal(verify(&w, &w.cert, NOW, &c, &err), ERR_DENIED);
+    assert_int_equal(verify(&w, &w.ca_cert, NOW, &c, &err), ERR_DENIED);
+    assert_int_equal(issue_device(&other, 5, NULL), 0); /* the same id */
+    assert_int_equal(verify(&w, &other.cert, NOW, &c, &err), ERR_DENIED);
+    assert_int_equal(issue_device(&w, 5, NULL), 0);
+    assert_int_equal(verify(&w, &w.cert, NOW - 601, &c, &err), ERR_DENIED);
+    assert_non_null(strstr(err.text, "not yet valid"));
+    assert_int_equal(verify(&w, &w.cert, NOW + 366 * DAY, &c, &err),
+                     ERR_DENIED);
+    assert_non_null(strstr(err.text, "expired"));
+    assert_int_equal(pki_device_verify(&w.ca_cert, "no", 2, NOW, &c, &err),
+                     ERR_DENIED);
+    assert_int_equal(c.device, 77);
+    assert_int_equal(verify(&w, &w.cert, NOW, &c, &err), 0);
+    assert_int_equal(c.device, 5);
+    drop(&w);
+    drop(&other);
+}
+
+static void a_key_has_one_fingerprint_everywhere(void **state)
+{
+    struct world w, other;
+    struct pki_cert c;
+    uint8_t a[PKI_FINGERPRINT], b[PKI_FINGERPRINT];
+
+    (void)state;
+    make(&w);
+    make(&other);
+    assert_int_equal(issue_device(&w, 9, NULL), 0);
+    assert_int_equal(
+        pki_key_fingerprint(w.request.data, w.request.len, a, NULL), 0);
+    assert_int_equal(pki_key_fingerprint(w.cert.data, w.cert.len, b, NULL), 0);
+    assert_memory_equal(a, b, sizeof a);
+    assert_int_equal(pki_cert_read(w.cert.data, w.cert.len, &c, NULL), 0);
+    assert_memory_equal(a, c.key, sizeof a);
+    assert_int_equal(
+        pki_key_fingerprint(other.request.data, other.request.len, b, NULL), 0);
+    assert_memory_not_equal(a, b, sizeof a);
+    assert_int_equal(pki_key_fingerprint(w.key.data, w.key.len, b, NULL),
+                     ERR_BAD_INPUT);
+    drop(&w);
+    drop(&other);
+}
+
+static void an_https_certificate_holds_addresses_and_names(void **state)
+{
+    static const char *const bad[] = {
+        "",   "a b", "a,DNS:evil", "-a",  "a..b",    "*.",
+        ".a", "a*b", "1::2::3",    "a/b", "email:x", "\xc3\xa4"};
+    static const char *const names[] = {"localhost", "127.0.0.1", "::1",
+                                        "*.s3.example.org", "2001:db8::7"};
+    struct world w;
+    struct err err;
+    BIO *bio;
+    X509 *x;
+
+    (void)state;
+    make(&w);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(pki_name_ok(bad[i]));
+        assert_int_equal(issue_https(&w, bad[i], &err), ERR_BAD_INPUT);
+    }
+    assert_int_equal(
+        pki_issue_https(&w.ca_key, &w.ca_cert, w.request.data, w.request.len,
+                        names, 0, NOW, &w.cert, &err),
+        ERR_BAD_INPUT);
+    assert_int_equal(
+        pki_issue_https(&w.ca_key, &w.ca_cert, w.request.data, w.request.len,
+                        names, 5, NOW, &w.cert, &err),
+        0);
+    bio = BIO_new_mem_buf(w.cert.data, (int)w.cert.len);
+    x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    assert_int_equal(X509_check_host(x, "localhost", 0, 0, NULL), 1);
+    assert_int_equal(X509_check_host(x, "b.s3.example.org", 0, 0, NULL), 1);
+    assert_int_equal(X509_check_host(x, "other.example.org", 0, 0, NULL), 0);
+    assert_int_equal(X509_check_ip_asc(x, "127.0.0.1", 0), 1);
+    assert_int_equal(X509_check_ip_asc(x, "2001:db8::7", 0), 1);
+    assert_int_equal(X509_check_ip_asc(x, "127.0.0.2", 0), 0);
+    X509_free(x);
+    BIO_free(bio);
+    drop(&w);
+}
+
+static void an_enrolment_code_is_no_token(void **state)
+{
+    uint8_t ca[PKI_FINGERPRINT] = {3}, secret[PKI_TOKEN_SECRET];
+    struct pki_token t, got;
+    char text[PKI_TOKEN_TEXT], alone[PKI_SECRET_TEXT];
+    struct err err;
+
+    (void)state;
+    pki_token_new(ca, &t);
+    pki_code_format(&t, text);
+    assert_int_equal(pki_code_parse(text, &got, NULL), 0);
+    assert_memory_equal(&got, &t, sizeof t);
+    assert_int_equal(pki_token_parse(text, &got, &err), ERR_BAD_INPUT);
+    pki_token_format(&t, text);
+    assert_int_equal(pki_code_parse(text, &got, &err), ERR_BAD_INPUT);
+    assert_non_null(strstr(err.text, "gwe1."));
+    pki_secret_format(t.secret, alone);
+    assert_string_equal(alone, text + strlen(text) - 22);
+    assert_true(pki_secret_parse(alone, secret));
+    assert_memory_equal(secret, t.secret, sizeof secret);
+    alone[21] = '\0';
+    assert_false(pki_secret_parse(alone, secret));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +392,11 @@ int main(void)
         cmocka_unit_test(what_is_not_one_certificate_is_refused),
         cmocka_unit_test(a_token_comes_back_as_it_was),
         cmocka_unit_test(a_damaged_token_is_refused_and_not_repeated),
+        cmocka_unit_test(each_kind_says_what_it_is),
+        cmocka_unit_test(only_a_device_of_the_cluster_passes_for_one),
+        cmocka_unit_test(a_key_has_one_fingerprint_everywhere),
+        cmocka_unit_test(an_https_certificate_holds_addresses_and_names),
+        cmocka_unit_test(an_enrolment_code_is_no_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

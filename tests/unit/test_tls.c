@@ -334,6 +334,52 @@ static void parts_that_do_not_belong_together_make_no_context(void **state)
     ca_free(&other);
 }
 
+/* With a certificate of another kind of the same CA. */
+static struct tls_context *other_kind(const struct ca *ca, bool device)
+{
+    const char *names[] = {"localhost"};
+    struct buf key = {0}, request = {0}, cert = {0};
+    struct tls_context *c = NULL;
+
+    assert_int_equal(pki_request_new(&key, &request, NULL), 0);
+    assert_int_equal(
+        device ? pki_issue_device(&ca->key, &ca->cert, request.data,
+                                  request.len, 2, now_s(), &cert, NULL)
+               : pki_issue_https(&ca->key, &ca->cert, request.data, request.len,
+                                 names, 1, now_s(), &cert, NULL),
+        0);
+    assert_int_equal(tls_context_new(&ca->cert, &cert, &key, &c, NULL), 0);
+    buf_wipe(&key);
+    buf_free(&request);
+    buf_free(&cert);
+    return c;
+}
+
+static void neither_device_nor_https_port_passes_for_a_server(void **state)
+{
+    struct ca ca;
+    struct tls_context *server, *other;
+    struct pair p;
+
+    (void)state;
+    ca_make(&ca, 1);
+    server = server_of(&ca, 1, now_s());
+    for (int device = 0; device < 2; device++) {
+        other = other_kind(&ca, device);
+        shake(&p, other, server); /* as a client of the cluster port */
+        assert_int_equal(p.rc_b, ERR_DENIED);
+        assert_false(tls_ready(p.b));
+        part(&p);
+        shake(&p, server, other); /* as the other end of a server's call */
+        assert_int_equal(p.rc_a, ERR_DENIED);
+        assert_false(tls_ready(p.a));
+        part(&p);
+        tls_context_free(other);
+    }
+    tls_context_free(server);
+    ca_free(&ca);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +387,7 @@ int main(void)
         cmocka_unit_test(bytes_arrive_as_they_were_sent),
         cmocka_unit_test(another_cluster_is_refused),
         cmocka_unit_test(what_is_not_valid_now_is_refused),
+        cmocka_unit_test(neither_device_nor_https_port_passes_for_a_server),
         cmocka_unit_test(a_stranger_trusts_the_pinned_ca_alone),
         cmocka_unit_test(what_is_no_tls_is_refused),
         cmocka_unit_test(parts_that_do_not_belong_together_make_no_context),
