@@ -84,6 +84,8 @@ int identity_load(const char *data, struct identity *out, struct err *err)
         (rc = load(out, "server.key", &out->key, err)) != 0 ||
         (rc = load(out, "server.csr", &out->request, err)) != 0 ||
         (rc = load(out, "server.crt", &out->cert, err)) != 0 ||
+        (rc = load(out, "https.key", &out->https_key, err)) != 0 ||
+        (rc = load(out, "https.crt", &out->https_cert, err)) != 0 ||
         (rc = read_cert(out, err)) != 0) {
         identity_free(out);
         return rc;
@@ -99,6 +101,8 @@ void identity_free(struct identity *id)
     buf_wipe(&id->key);
     buf_free(&id->request);
     buf_free(&id->cert);
+    buf_wipe(&id->https_key);
+    buf_free(&id->https_cert);
     memset(id, 0, sizeof *id);
 }
 
@@ -118,6 +122,53 @@ int identity_request(struct identity *id, struct err *err)
     return save(id, "server.csr", &id->request, err);
 }
 
+/* The key first: where there is a certificate, its key is there. */
+static int make_ca(struct identity *id, const uint8_t cluster[PKI_CLUSTER_ID],
+                   uint64_t now_s, struct err *err)
+{
+    struct buf key = {0}, cert = {0};
+    int rc = fs_mkdirs(id->dir, err);
+
+    if (rc == 0) {
+        rc = pki_ca_new(cluster, now_s, &key, &cert, err);
+    }
+    if (rc == 0) {
+        rc = save(id, "ca.key", &key, err);
+    }
+    if (rc == 0) {
+        rc = save(id, "ca.crt", &cert, err);
+    }
+    if (rc == 0) {
+        buf_wipe(&id->ca_key);
+        buf_append(&id->ca_key, key.data, key.len);
+        buf_append(&id->ca_cert, cert.data, cert.len);
+    }
+    buf_wipe(&key);
+    buf_free(&cert);
+    return rc;
+}
+
+int identity_ca(struct identity *id, const uint8_t cluster[PKI_CLUSTER_ID],
+                uint64_t now_s, struct err *err)
+{
+    struct pki_cert ca;
+    struct err why;
+
+    if (id->ca_cert.len == 0) {
+        return make_ca(id, cluster, now_s, err);
+    }
+    if (id->ca_key.len == 0) {
+        return corrupt(id, "ca.key", "missing, but there is a ca.crt", err);
+    }
+    if (pki_cert_read(id->ca_cert.data, id->ca_cert.len, &ca, &why) != 0) {
+        return corrupt(id, "ca.crt", why.text, err);
+    }
+    if (!ca.ca || memcmp(ca.cluster, cluster, sizeof ca.cluster) != 0) {
+        return corrupt(id, "ca.crt", "is of another cluster", err);
+    }
+    return 0;
+}
+
 int identity_found(struct identity *id, const uint8_t cluster[PKI_CLUSTER_ID],
                    uint64_t now_s, struct err *err)
 {
@@ -126,9 +177,11 @@ int identity_found(struct identity *id, const uint8_t cluster[PKI_CLUSTER_ID],
 
     CHECK(id->server == 0);
     if (rc == 0) {
-        rc = pki_ca_new(cluster, now_s, &ca_key, &ca_cert, err);
+        rc = identity_ca(id, cluster, now_s, err);
     }
     if (rc == 0) {
+        buf_append(&ca_key, id->ca_key.data, id->ca_key.len);
+        buf_append(&ca_cert, id->ca_cert.data, id->ca_cert.len);
         rc = pki_issue(&ca_key, &ca_cert, id->request.data, id->request.len, 1,
                        now_s, &cert, err);
     }
@@ -203,4 +256,50 @@ int identity_tls(const struct identity *id, struct tls_context **out,
                  struct err *err)
 {
     return tls_context_new(&id->ca_cert, &id->cert, &id->key, out, err);
+}
+
+int identity_https_request(struct identity *id, struct buf *request,
+                           struct err *err)
+{
+    int rc;
+
+    if (id->https_key.len > 0) {
+        rc = pki_request_again(&id->https_key, request, err);
+        return rc == 0 ? 0 : corrupt(id, "https.key", "is no key", err);
+    }
+    rc = fs_mkdirs(id->dir, err);
+    if (rc == 0) {
+        rc = pki_request_new(&id->https_key, request, err);
+    }
+    if (rc == 0) {
+        rc = save(id, "https.key", &id->https_key, err);
+    }
+    if (rc != 0) {
+        buf_wipe(&id->https_key);
+    }
+    return rc;
+}
+
+int identity_https_accept(struct identity *id, const struct buf *cert,
+                          struct err *err)
+{
+    struct tls_context *fits = NULL;
+    struct pki_cert info;
+    int rc = pki_cert_read(cert->data, cert->len, &info, err);
+
+    if (rc == 0 && !info.https) {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "the certificate is not that of an https port");
+    }
+    if (rc == 0) {
+        rc = tls_context_new(&id->ca_cert, cert, &id->https_key, &fits, err);
+    }
+    if (rc == 0) {
+        tls_context_free(fits);
+        rc = save(id, "https.crt", cert, err);
+    }
+    if (rc == 0) {
+        replace(&id->https_cert, cert);
+    }
+    return rc;
 }

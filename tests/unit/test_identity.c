@@ -281,6 +281,79 @@ static void what_is_damaged_or_missing_is_named(void **state)
     }
 }
 
+static void a_store_alone_keeps_its_ca_when_it_founds_a_cluster(void **state)
+{
+    static const uint8_t other[PKI_CLUSTER_ID] = {9};
+    char *dir = temp_dir_new();
+    struct identity id, again_id;
+    struct pki_cert before, after;
+    struct err err;
+
+    (void)state;
+    must_load(dir, &id);
+    assert_int_equal(identity_ca(&id, cluster, now_s(), NULL), 0);
+    assert_int_equal(
+        pki_cert_read(id.ca_cert.data, id.ca_cert.len, &before, NULL), 0);
+    identity_free(&id);
+    must_load(dir, &id); /* another start, still alone */
+    assert_int_equal(id.server, 0);
+    assert_int_equal(identity_ca(&id, other, now_s(), &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "another cluster"));
+    assert_int_equal(identity_found(&id, cluster, now_s(), NULL), 0);
+    must_load(dir, &again_id);
+    assert_int_equal(again_id.server, 1);
+    assert_int_equal(pki_cert_read(again_id.ca_cert.data, again_id.ca_cert.len,
+                                   &after, NULL),
+                     0);
+    assert_memory_equal(before.fingerprint, after.fingerprint,
+                        sizeof before.fingerprint);
+    buf_wipe(&again_id.ca_key);
+    assert_int_equal(identity_ca(&again_id, cluster, now_s(), &err),
+                     ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "ca.key"));
+    identity_free(&again_id);
+    identity_free(&id);
+    temp_dir_free(dir);
+}
+
+static void an_https_port_keeps_its_key(void **state)
+{
+    static const char *const names[] = {"localhost", "127.0.0.1"};
+    char *dir = temp_dir_new();
+    struct identity id;
+    struct buf one = {0}, two = {0}, cert = {0}, device = {0};
+    uint8_t a[PKI_FINGERPRINT], b[PKI_FINGERPRINT];
+
+    (void)state;
+    must_load(dir, &id);
+    assert_int_equal(identity_ca(&id, cluster, now_s(), NULL), 0);
+    assert_int_equal(identity_https_request(&id, &one, NULL), 0);
+    identity_free(&id);
+    must_load(dir, &id);
+    assert_int_equal(identity_https_request(&id, &two, NULL), 0);
+    assert_int_equal(pki_key_fingerprint(one.data, one.len, a, NULL), 0);
+    assert_int_equal(pki_key_fingerprint(two.data, two.len, b, NULL), 0);
+    assert_memory_equal(a, b, sizeof a);
+    assert_int_equal(pki_issue_device(&id.ca_key, &id.ca_cert, two.data,
+                                      two.len, 4, now_s(), &device, NULL),
+                     0);
+    assert_int_equal(identity_https_accept(&id, &device, NULL), ERR_BAD_INPUT);
+    assert_int_equal(id.https_cert.len, 0);
+    assert_int_equal(pki_issue_https(&id.ca_key, &id.ca_cert, two.data, two.len,
+                                     names, 2, now_s(), &cert, NULL),
+                     0);
+    assert_int_equal(identity_https_accept(&id, &cert, NULL), 0);
+    identity_free(&id);
+    must_load(dir, &id);
+    assert_int_equal(id.https_cert.len, cert.len);
+    identity_free(&id);
+    buf_free(&one);
+    buf_free(&two);
+    buf_free(&cert);
+    buf_free(&device);
+    temp_dir_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +363,8 @@ int main(void)
         cmocka_unit_test(a_renewal_cut_off_anywhere_leaves_a_pair_that_works),
         cmocka_unit_test(a_certificate_of_another_is_not_taken),
         cmocka_unit_test(what_is_damaged_or_missing_is_named),
+        cmocka_unit_test(a_store_alone_keeps_its_ca_when_it_founds_a_cluster),
+        cmocka_unit_test(an_https_port_keeps_its_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
