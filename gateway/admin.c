@@ -14,6 +14,41 @@
 #include "object/drives.h"
 #include "object/object_store.h"
 
+bool admin_is_ready(struct request *r)
+{
+    bool ready = atomic_load(&r->gateway->ready);
+
+    if (!ready) {
+        reply_error(r, S3_ServiceUnavailable, "the server is starting");
+    }
+    return ready;
+}
+
+bool admin_propose(struct request *r, const char *what)
+{
+    struct err err = {{0}};
+    int rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+
+    buf_clear(&r->command);
+    switch (rc) {
+        case 0:
+            return true;
+        case ERR_EXISTS:
+            reply_error(r, S3_PreconditionFailed, "%s: is there already", what);
+            break;
+        case ERR_NOT_FOUND:
+            reply_error(r, S3_NotFound, "%s: there is none", what);
+            break;
+        case ERR_PRECONDITION:
+            reply_error(r, S3_PreconditionFailed, "%s: still owns buckets",
+                        what);
+            break;
+        default:
+            reply_err(r, rc, &err);
+    }
+    return false;
+}
+
 void admin_live(struct request *r)
 {
     reply(r, 200);
@@ -122,8 +157,7 @@ void admin_status(struct request *r)
         meta_registry_local(g->meta, &registry, NULL) != 0) {
         meta_registry_free(&registry);
     }
-    reply(r, 200);
-    reply_header(r, "Content-Type", "application/json");
+    reply_json(r);
     buf_printf(b, "{\"version\":\"%s\",", GODWIT_VERSION);
     put_json_u64(b, "uptime_s", (clock_mono_ms() - g->start_ms) / 1000, false);
     put_json_bool(b, "ready", ready && !cluster_removed(g->cluster), false);

@@ -17,9 +17,11 @@ static bool get_bucket(struct request *r, struct meta_bucket *out)
     struct err err = {{0}};
     int rc;
 
-    if (name == NULL || !atomic_load(&r->gateway->ready)) {
-        reply_error(r, S3_InvalidArgument,
-                    name == NULL ? "which bucket?" : "the server is starting");
+    if (!admin_is_ready(r)) {
+        return false;
+    }
+    if (name == NULL) {
+        reply_error(r, S3_InvalidArgument, "which bucket?");
         return false;
     }
     rc = meta_bucket_get(r->gateway->meta, name, out, &err);
@@ -80,8 +82,7 @@ static void reply_bucket(struct request *r, const struct meta_bucket *bucket)
     struct bucket_rule rule;
 
     bucket_rule_of(r->gateway, bucket, &rule);
-    reply(r, 200);
-    reply_header(r, "Content-Type", "application/json");
+    reply_json(r);
     buf_char(b, '{');
     put_json_member(b, "bucket", bucket->name, false);
     put_json_u64(b, "created_ms", bucket->created_ms, false);

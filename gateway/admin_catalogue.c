@@ -39,8 +39,7 @@ void admin_catalogue(struct request *r)
         reply_error(r, S3_MethodNotAllowed, NULL);
         return;
     }
-    if (!atomic_load(&g->ready)) {
-        reply_error(r, S3_ServiceUnavailable, "the server is starting");
+    if (!admin_is_ready(r)) {
         return;
     }
     rc = meta_backup_now(g->meta, g->cluster_id, &b, &err);

@@ -220,12 +220,6 @@ static bool in_cluster(struct request *r)
     return true;
 }
 
-static void reply_json(struct request *r)
-{
-    reply(r, 200);
-    reply_header(r, "Content-Type", "application/json");
-}
-
 static void reply_done(struct request *r, int rc, const struct err *err)
 {
     if (rc != 0) {

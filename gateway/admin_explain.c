@@ -153,8 +153,7 @@ void admin_explain(struct request *r)
         reply_error(r, S3_InvalidArgument, "explain wants a bucket and a key");
         return;
     }
-    if (!atomic_load(&g->ready)) {
-        reply_error(r, S3_ServiceUnavailable, "the server is starting");
+    if (!admin_is_ready(r)) {
         return;
     }
     rc = meta_object_get(g->meta, bucket, key, true, &o, &err);
@@ -183,6 +182,5 @@ void admin_explain(struct request *r)
         reply_err(r, rc, &err);
         return;
     }
-    reply(r, 200);
-    reply_header(r, "Content-Type", "application/json");
+    reply_json(r);
 }

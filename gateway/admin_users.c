@@ -16,53 +16,6 @@
 #include "policy/iam.h"
 #include "policy/json_tree.h"
 
-static bool is_ready(struct request *r)
-{
-    if (!atomic_load(&r->gateway->ready)) {
-        reply_error(r, S3_ServiceUnavailable, "the server is starting");
-        return false;
-    }
-    return true;
-}
-
-static void reply_json(struct request *r)
-{
-    reply(r, 200);
-    reply_header(r, "Content-Type", "application/json");
-}
-
-static void refuse(struct request *r, int rc, const struct err *err,
-                   const char *what)
-{
-    switch (rc) {
-        case ERR_EXISTS:
-            reply_error(r, S3_PreconditionFailed, "%s: is there already", what);
-            break;
-        case ERR_NOT_FOUND:
-            reply_error(r, S3_NotFound, "%s: there is none", what);
-            break;
-        case ERR_PRECONDITION:
-            reply_error(r, S3_PreconditionFailed, "%s: still owns buckets",
-                        what);
-            break;
-        default:
-            reply_err(r, rc, err);
-    }
-}
-
-/* Propose r->command; false: a reply was made. */
-static bool propose(struct request *r, const char *what)
-{
-    struct err err = {{0}};
-    int rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
-
-    buf_clear(&r->command);
-    if (rc != 0) {
-        refuse(r, rc, &err, what);
-    }
-    return rc == 0;
-}
-
 /* ---- showing ---- */
 
 static void user_json(struct buf *b, const struct meta_user *u)
@@ -85,7 +38,7 @@ void admin_users(struct request *r)
     struct err err = {{0}};
     int rc;
 
-    if (!is_ready(r)) {
+    if (!admin_is_ready(r)) {
         return;
     }
     rc = meta_users(r->gateway->meta, &users, &count, &err);
@@ -115,7 +68,7 @@ void admin_keys(struct request *r)
     struct err err = {{0}};
     int rc;
 
-    if (!is_ready(r)) {
+    if (!admin_is_ready(r)) {
         return;
     }
     if (user == NULL) {
@@ -237,7 +190,7 @@ static bool read_asked(struct request *r, struct asked *a)
     struct err err = {{0}};
 
     *a = (struct asked){NULL, "", "", "", "", false};
-    if (!is_ready(r)) {
+    if (!admin_is_ready(r)) {
         return false;
     }
     if (json_tree_read(r->document.data, r->document.len, &a->tree, &err) !=
@@ -276,7 +229,7 @@ static void add_key(struct request *r, const struct asked *a)
         secret = secret_key;
     }
     command_key_put(&r->command, a->name, access, secret, r->time_ms);
-    if (propose(r, a->name)) {
+    if (admin_propose(r, a->name)) {
         char id[65];
         access_canonical_id(a->name, id);
         reply_json(r);
@@ -318,7 +271,7 @@ void admin_user_put(struct request *r)
     if (read_asked(r, &a) && (update || key_is_free(r, a.access_key))) {
         command_user_put(&r->command, a.name, !update, a.policy,
                          strlen(a.policy), r->time_ms);
-        if (propose(r, a.name)) {
+        if (admin_propose(r, a.name)) {
             if (update) {
                 reply_json(r);
                 buf_str(&r->reply_body, "{}\n");
@@ -351,7 +304,7 @@ void admin_user_remove(struct request *r)
         return;
     }
     command_user_remove(&r->command, name);
-    if (propose(r, name)) {
+    if (admin_propose(r, name)) {
         reply_json(r);
         buf_str(&r->reply_body, "{}\n");
     }
@@ -366,7 +319,7 @@ void admin_key_remove(struct request *r)
         return;
     }
     command_key_remove(&r->command, key);
-    if (propose(r, key)) {
+    if (admin_propose(r, key)) {
         reply_json(r);
         buf_str(&r->reply_body, "{}\n");
     }

@@ -76,8 +76,14 @@ struct gateway {
 
 /* ---- admin.c ---- */
 
-/* Gauges of memory, drives and repair, read when /-/metrics is. */
-/* admin_metrics.c: what Prometheus is told beside counts of requests. */
+/* False: the server is starting, and a reply was made. */
+bool admin_is_ready(struct request *r);
+/* Propose r->command, about @what; false: a reply was made. */
+bool admin_propose(struct request *r, const char *what);
+
+/* ---- admin_metrics.c ---- */
+
+/* What Prometheus is told beside counts of requests: memory, drives, repair. */
 void admin_register_metrics(struct gateway *g);
 
 /* ---- admin_bucket.c ---- */

@@ -257,6 +257,10 @@ static bool parse_admin(struct request *r)
         {"GET", "/-/keys", S3_OP_AdminKeys},
         {"POST", "/-/keys", S3_OP_AdminKeyPut},
         {"DELETE", "/-/keys", S3_OP_AdminKeyRemove},
+        {"GET", "/-/devices", S3_OP_AdminDevices},
+        {"POST", "/-/devices", S3_OP_AdminDevicePut},
+        {"DELETE", "/-/devices", S3_OP_AdminDeviceRemove},
+        {"POST", "/-/devices/revoke", S3_OP_AdminDeviceRevoke},
     };
     const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
     bool known = false;

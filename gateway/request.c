@@ -90,6 +90,12 @@ void reply_header(struct request *r, const char *name, const char *fmt, ...)
     buf_append(&r->reply_headers, "", 1);
 }
 
+void reply_json(struct request *r)
+{
+    reply(r, 200);
+    reply_header(r, "Content-Type", "application/json");
+}
+
 static void begin_xml(struct request *r)
 {
     reply_header(r, "Content-Type", "application/xml");

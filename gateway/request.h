@@ -146,6 +146,8 @@ bool request_upload_id(struct request *r, uint8_t out[META_UPLOAD_ID]);
 void reply(struct request *r, int status);
 void reply_header(struct request *r, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* 200, with JSON to come in r->reply_body. */
+void reply_json(struct request *r);
 /* Begin an XML body in r->reply_body and return it: declaration and open root
  * element with S3's namespace. */
 struct buf *reply_xml(struct request *r, int status, const char *root);

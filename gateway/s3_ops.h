@@ -27,6 +27,13 @@
     X(AdminKeyPut, XML, admin_key_put)          \
     X(AdminKeyRemove, NONE, admin_key_remove)
 
+/* Devices: admin_devices.c. */
+#define ADMIN_DEVICE_OPS(X)                         \
+    X(AdminDevices, NONE, admin_devices)            \
+    X(AdminDevicePut, XML, admin_device_put)        \
+    X(AdminDeviceRevoke, NONE, admin_device_revoke) \
+    X(AdminDeviceRemove, NONE, admin_device_remove)
+
 /* Of who may what with a bucket: s3_policy.c. */
 #define S3_POLICY_OPS(X)                                        \
     X(GetBucketPolicy, FAST, s3_get_bucket_policy)              \
@@ -111,7 +118,8 @@
     X(AdminDrive, NONE, admin_drive)                        \
     X(AdminBucket, NONE, admin_bucket)                      \
     X(AdminBucketSet, NONE, admin_bucket_set)               \
-    ADMIN_USER_OPS(X)
+    ADMIN_USER_OPS(X)                                       \
+    ADMIN_DEVICE_OPS(X)
 
 enum s3_op {
     S3_OP_NONE,

@@ -147,8 +147,7 @@ void s3_get_bucket_policy(struct request *r)
         if (c->value == NULL) {
             reply_error(r, S3_NoSuchBucketPolicy, NULL);
         } else {
-            reply(r, 200);
-            reply_header(r, "Content-Type", "application/json");
+            reply_json(r);
             buf_append(&r->reply_body, c->value, c->len);
         }
     }
