@@ -1,26 +1,20 @@
 #include "gateway/s3_form_policy.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/text.h"
 #include "gateway/s3_form.h"
-
-/* ---- JSON, as much as a policy has of it ---- */
+#include "policy/json_tree.h"
 
 struct reader {
-    const char *p, *end;
     const char *bucket;
     const struct s3_form_field *fields;
     size_t count;
     bool covered[S3_FORM_FIELDS_MAX];
-    bool has_conditions;
-    char *expiration;
     struct s3_form_limits limits;
     struct err *err;
 };
@@ -36,127 +30,9 @@ static enum s3_error not_json(struct reader *r)
     return invalid(r, "Invalid JSON.");
 }
 
-static char peek(struct reader *r)
+static bool is_scalar(const struct json_node *n)
 {
-    while (r->p < r->end && strchr(" \t\r\n", *r->p) != NULL) {
-        r->p++;
-    }
-    return r->p < r->end ? *r->p : '\0';
-}
-
-static bool take(struct reader *r, char c)
-{
-    if (peek(r) != c || r->p == r->end) {
-        return false;
-    }
-    r->p++;
-    return true;
-}
-
-static bool take_hex(struct reader *r, uint32_t *out)
-{
-    uint8_t raw[2];
-
-    if (r->end - r->p < 4 || !text_unhex(r->p, 4, raw, 2)) {
-        return false;
-    }
-    r->p += 4;
-    *out = (uint32_t)raw[0] << 8 | raw[1];
-    return true;
-}
-
-static void put_utf8(struct buf *b, uint32_t c)
-{
-    if (c < 0x80) {
-        buf_char(b, (char)c);
-    } else if (c < 0x800) {
-        buf_char(b, (char)(0xc0 | c >> 6));
-        buf_char(b, (char)(0x80 | (c & 0x3f)));
-    } else if (c < 0x10000) {
-        buf_char(b, (char)(0xe0 | c >> 12));
-        buf_char(b, (char)(0x80 | (c >> 6 & 0x3f)));
-        buf_char(b, (char)(0x80 | (c & 0x3f)));
-    } else {
-        buf_char(b, (char)(0xf0 | c >> 18));
-        buf_char(b, (char)(0x80 | (c >> 12 & 0x3f)));
-        buf_char(b, (char)(0x80 | (c >> 6 & 0x3f)));
-        buf_char(b, (char)(0x80 | (c & 0x3f)));
-    }
-}
-
-/* Behind a backslash. */
-static bool take_escape(struct reader *r, struct buf *out)
-{
-    static const char from[] = "\"\\/bfnrt$";
-    static const char to[] = "\"\\/\b\f\n\r\t$"; /* \$ is of AWS's policies */
-    uint32_t c, low;
-    const char *at;
-
-    if (r->p == r->end) {
-        return false;
-    }
-    at = *r->p != '\0' ? strchr(from, *r->p) : NULL;
-    if (at != NULL) {
-        r->p++;
-        buf_char(out, to[at - from]);
-        return true;
-    }
-    if (*r->p++ != 'u' || !take_hex(r, &c) || c == 0) {
-        return false;
-    }
-    if (c >= 0xd800 && c < 0xdc00) {
-        if (r->end - r->p < 6 || r->p[0] != '\\' || r->p[1] != 'u') {
-            return false;
-        }
-        r->p += 2;
-        if (!take_hex(r, &low) || low < 0xdc00 || low > 0xdfff) {
-            return false;
-        }
-        c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-    } else if (c >= 0xdc00 && c <= 0xdfff) {
-        return false;
-    }
-    put_utf8(out, c);
-    return true;
-}
-
-/* A string (free()), or a number as its text; NULL: neither. */
-static char *take_scalar(struct reader *r)
-{
-    struct buf b = {0};
-    size_t len;
-
-    buf_str(&b, "");
-    if (!take(r, '"')) {
-        while (r->p < r->end && strchr("0123456789", *r->p) != NULL &&
-               *r->p != '\0') {
-            buf_char(&b, *r->p++);
-        }
-        if (b.len == 0) {
-            goto bad;
-        }
-        return (char *)buf_take(&b, &len);
-    }
-    while (r->p < r->end && *r->p != '"') {
-        char c = *r->p++;
-        if ((unsigned char)c < 0x20) {
-            goto bad;
-        }
-        if (c != '\\') {
-            buf_char(&b, c);
-        } else if (!take_escape(r, &b)) {
-            goto bad;
-        }
-    }
-    if (r->p == r->end) {
-        goto bad;
-    }
-    r->p++;
-    return (char *)buf_take(&b, &len);
-
-bad:
-    buf_free(&b);
-    return NULL;
+    return n->kind == JSON_STRING || n->kind == JSON_NUMBER;
 }
 
 /* ---- conditions ---- */
@@ -210,7 +86,7 @@ static enum s3_error judge_range(struct reader *r, const char *from,
     return S3_OK;
 }
 
-static enum s3_error judge_triple(struct reader *r, char *const t[3])
+static enum s3_error judge_triple(struct reader *r, const char *const t[3])
 {
     if (strcasecmp(t[0], "content-length-range") == 0) {
         return judge_range(r, t[1], t[2]);
@@ -227,109 +103,50 @@ static enum s3_error judge_triple(struct reader *r, char *const t[3])
     return invalid(r, "Invalid Condition: unknown operation");
 }
 
-static enum s3_error read_triple(struct reader *r)
+static enum s3_error read_triple(struct reader *r, const struct json_node *n)
 {
-    char *t[3] = {NULL, NULL, NULL};
-    enum s3_error e = S3_OK;
+    const struct json_node *item = n->first;
+    const char *t[3];
 
-    for (size_t i = 0; i < 3 && e == S3_OK; i++) {
-        if (i > 0 && !take(r, ',')) {
-            e = not_json(r);
-        } else {
-            t[i] = take_scalar(r);
-            e = t[i] != NULL ? S3_OK : not_json(r);
+    if (n->count != 3) {
+        return not_json(r);
+    }
+    for (size_t i = 0; i < 3; i++, item = item->next) {
+        if (!is_scalar(item)) {
+            return not_json(r);
         }
+        t[i] = item->text;
     }
-    if (e == S3_OK) {
-        e = take(r, ']') ? judge_triple(r, t) : not_json(r);
-    }
-    for (size_t i = 0; i < 3; i++) {
-        free(t[i]);
-    }
-    return e;
+    return judge_triple(r, t);
 }
 
 /* {"name": "value", ...}: each must be equal. */
-static enum s3_error read_pairs(struct reader *r)
+static enum s3_error read_pairs(struct reader *r, const struct json_node *n)
 {
+    const struct json_node *m = n->first;
     enum s3_error e = S3_OK;
 
-    if (take(r, '}')) {
-        return S3_OK;
-    }
-    do {
-        char *name = take_scalar(r);
-        char *value = name != NULL && take(r, ':') ? take_scalar(r) : NULL;
-        e = value != NULL ? judge(r, "eq", name, value) : not_json(r);
-        free(name);
-        free(value);
-    } while (e == S3_OK && take(r, ','));
-    return e != S3_OK || take(r, '}') ? e : not_json(r);
-}
-
-static enum s3_error read_conditions(struct reader *r)
-{
-    enum s3_error e = S3_OK;
-
-    r->has_conditions = true;
-    if (!take(r, '[')) {
-        return not_json(r);
-    }
-    if (take(r, ']')) {
-        return S3_OK;
-    }
-    do {
-        if (take(r, '[')) {
-            e = read_triple(r);
-        } else {
-            e = take(r, '{') ? read_pairs(r) : not_json(r);
-        }
-    } while (e == S3_OK && take(r, ','));
-    return e != S3_OK || take(r, ']') ? e : not_json(r);
-}
-
-/* ---- the document ---- */
-
-static enum s3_error read_member(struct reader *r, const char *name)
-{
-    if (!take(r, ':')) {
-        return not_json(r);
-    }
-    if (strcmp(name, "conditions") == 0) {
-        return read_conditions(r);
-    }
-    if (strcmp(name, "expiration") == 0) {
-        free(r->expiration);
-        r->expiration = take_scalar(r);
-        return r->expiration != NULL ? S3_OK : not_json(r);
-    }
-    err_set(r->err, ERR_BAD_INPUT, "Invalid Policy: Unexpected: '%.64s'.",
-            name);
-    return S3_InvalidPolicyDocument;
-}
-
-static enum s3_error read_document(struct reader *r)
-{
-    enum s3_error e = S3_OK;
-
-    if (!take(r, '{')) {
-        return not_json(r);
-    }
-    if (!take(r, '}')) {
-        do {
-            char *name = take_scalar(r);
-            e = name != NULL ? read_member(r, name) : not_json(r);
-            free(name);
-        } while (e == S3_OK && take(r, ','));
-        if (e == S3_OK && !take(r, '}')) {
-            e = not_json(r);
-        }
-    }
-    if (e == S3_OK && (peek(r) != '\0' || r->p != r->end)) {
-        e = not_json(r);
+    for (; m != NULL && e == S3_OK; m = m->next) {
+        e = is_scalar(m) ? judge(r, "eq", m->name, m->text) : not_json(r);
     }
     return e;
 }
+
+static enum s3_error read_conditions(struct reader *r,
+                                     const struct json_node *list)
+{
+    const struct json_node *n = list->first;
+    enum s3_error e = list->kind == JSON_ARRAY ? S3_OK : not_json(r);
+
+    for (; n != NULL && e == S3_OK; n = n->next) {
+        e = n->kind == JSON_ARRAY    ? read_triple(r, n)
+            : n->kind == JSON_OBJECT ? read_pairs(r, n)
+                                     : not_json(r);
+    }
+    return e;
+}
+
+/* ---- the document ---- */
 
 static bool needs_condition(const char *name)
 {
@@ -338,17 +155,13 @@ static bool needs_condition(const char *name)
            strncasecmp(name, "x-ignore-", 9) != 0;
 }
 
-static enum s3_error judge_document(struct reader *r, uint64_t now_ms)
+static enum s3_error judge_expiration(struct reader *r,
+                                      const struct json_node *n,
+                                      uint64_t now_ms)
 {
     uint64_t expires_ms;
 
-    if (r->expiration == NULL) {
-        return invalid(r, "Policy missing expiration.");
-    }
-    if (!r->has_conditions) {
-        return invalid(r, "Policy missing conditions.");
-    }
-    if (!text_parse_iso8601(r->expiration, &expires_ms)) {
+    if (!text_parse_iso8601(n->text, &expires_ms)) {
         return invalid(r, "Invalid 'expiration' value.");
     }
     if (expires_ms <= now_ms) {
@@ -356,15 +169,59 @@ static enum s3_error judge_document(struct reader *r, uint64_t now_ms)
                 "Invalid according to Policy: Policy expired.");
         return S3_AccessDenied;
     }
-    for (size_t i = 0; i < r->count; i++) {
+    return S3_OK;
+}
+
+static enum s3_error judge_document(struct reader *r,
+                                    const struct json_node *root,
+                                    uint64_t now_ms)
+{
+    const struct json_node *conditions = json_tree_member(root, "conditions");
+    const struct json_node *expiration = json_tree_member(root, "expiration");
+    enum s3_error e = root->kind == JSON_OBJECT ? S3_OK : not_json(r);
+
+    for (const struct json_node *m = root->first; m != NULL && e == S3_OK;
+         m = m->next) {
+        if (m == conditions) {
+            e = read_conditions(r, m);
+        } else if (m != expiration) {
+            err_set(r->err, ERR_BAD_INPUT,
+                    "Invalid Policy: Unexpected: '%.64s'.", m->name);
+            e = S3_InvalidPolicyDocument;
+        }
+    }
+    if (e == S3_OK && expiration == NULL) {
+        e = invalid(r, "Policy missing expiration.");
+    }
+    if (e == S3_OK && conditions == NULL) {
+        e = invalid(r, "Policy missing conditions.");
+    }
+    if (e == S3_OK) {
+        e = judge_expiration(r, expiration, now_ms);
+    }
+    for (size_t i = 0; i < r->count && e == S3_OK; i++) {
         if (!r->covered[i] && needs_condition(r->fields[i].name)) {
             err_set(r->err, ERR_DENIED,
                     "Invalid according to Policy: Extra input fields: %.64s",
                     r->fields[i].name);
-            return S3_AccessDenied;
+            e = S3_AccessDenied;
         }
     }
-    return S3_OK;
+    return e;
+}
+
+/* AWS's policies may have \$ in a string, which is no JSON: without it. */
+static void plain_json(const char *json, size_t len, struct buf *out)
+{
+    for (size_t i = 0; i < len; i++) {
+        bool escape = json[i] == '\\' && i + 1 < len;
+        if (escape && json[i + 1] == '$') {
+            i++;
+        } else if (escape) {
+            buf_char(out, json[i++]);
+        }
+        buf_char(out, json[i]);
+    }
 }
 
 enum s3_error s3_form_policy(const char *json, size_t len, const char *bucket,
@@ -372,19 +229,23 @@ enum s3_error s3_form_policy(const char *json, size_t len, const char *bucket,
                              uint64_t now_ms, struct s3_form_limits *out,
                              struct err *err)
 {
-    struct reader r = {.p = json,
-                       .end = json + len,
-                       .bucket = bucket,
+    struct reader r = {.bucket = bucket,
                        .fields = fields,
                        .count = count,
                        .limits = {0, UINT64_MAX},
                        .err = err};
-    enum s3_error e = text_utf8(json, len) ? read_document(&r) : not_json(&r);
+    struct json_tree *tree = NULL;
+    struct buf plain = {0};
+    enum s3_error e;
 
-    if (e == S3_OK) {
-        e = judge_document(&r, now_ms);
+    plain_json(json, len, &plain);
+    if (json_tree_read(plain.data, plain.len, &tree, NULL) != 0) {
+        e = not_json(&r);
+    } else {
+        e = judge_document(&r, json_tree_root(tree), now_ms);
     }
-    free(r.expiration);
+    json_tree_free(tree);
+    buf_free(&plain);
     if (e == S3_OK) {
         *out = r.limits;
     }
