@@ -15,8 +15,20 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/lifecycle.h"
 #include "gateway/recode.h"
+#include "meta/meta.h"
 
 #define STOP_GRACE_MS 10000
+
+bool gateway_leads(const struct gateway *g)
+{
+    struct meta_stats stats;
+
+    if (g->cluster == NULL) {
+        return true;
+    }
+    meta_stats(g->meta, &stats);
+    return stats.leader;
+}
 
 struct gateway *gateway_new(const struct server_options *options)
 {

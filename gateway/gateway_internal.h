@@ -179,6 +179,8 @@ void janitor_tell_time(struct gateway *g);
 struct gateway *gateway_new(const struct server_options *options);
 void gateway_free(struct gateway *g);
 int gateway_check_options(const struct server_options *o, struct err *err);
+/* Does this server do what one of the cluster does for all? */
+bool gateway_leads(const struct gateway *g);
 
 /* ---- control.c ---- */
 

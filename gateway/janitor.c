@@ -206,17 +206,6 @@ static void settle(struct janitor *j, bool anyway)
     }
 }
 
-static bool leads(const struct janitor *j)
-{
-    struct meta_stats stats;
-
-    if (j->gateway->cluster == NULL) {
-        return true;
-    }
-    meta_stats(j->gateway->meta, &stats);
-    return stats.leader;
-}
-
 #define TOLD_AGAIN_MS 1000
 
 struct telling {
@@ -283,7 +272,7 @@ static void round_of(struct janitor *j)
 {
     const struct server_options *o = j->gateway->options;
     uint64_t now = clock_mono_ms();
-    bool leader = leads(j);
+    bool leader = gateway_leads(j->gateway);
 
     if (now >= j->clock_at_ms) {
         tell_time(j, now);

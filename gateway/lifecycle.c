@@ -244,17 +244,6 @@ static bool asked_to_stop(void *arg)
     return stop;
 }
 
-static bool leads(const struct lifecycle *l)
-{
-    struct meta_stats stats;
-
-    if (l->gateway->cluster == NULL) {
-        return true;
-    }
-    meta_stats(l->gateway->meta, &stats);
-    return stats.leader;
-}
-
 /* Learn the rules of one bucket, and go by them. */
 static void see_bucket(struct lifecycle *l, const char *name, bool leader)
 {
@@ -290,7 +279,7 @@ static void see_bucket(struct lifecycle *l, const char *name, bool leader)
 static void walk_all(struct lifecycle *l)
 {
     char last[META_BUCKET_MAX + 1] = "";
-    bool leader = leads(l);
+    bool leader = gateway_leads(l->gateway);
     size_t count = BUCKETS_PAGE;
 
     while (count == BUCKETS_PAGE && !asked_to_stop(l)) {

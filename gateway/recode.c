@@ -370,17 +370,6 @@ static int recode_object(struct recode *r, const char *bucket, const char *key,
 
 /* ---- one bucket ---- */
 
-static bool leads(const struct gateway *g)
-{
-    struct meta_stats stats;
-
-    if (g->cluster == NULL) {
-        return true;
-    }
-    meta_stats(g->meta, &stats);
-    return stats.leader;
-}
-
 /* Walk the keys of a bucket; @fn gives whether to go on. */
 static int walk(struct recode *r, const char *bucket,
                 bool (*fn)(struct recode *r, const struct meta_list_entry *e,
@@ -456,7 +445,7 @@ static bool recode_one(struct recode *r, const struct meta_list_entry *e,
     bucket_rules_get(r->gateway, p->bucket, &now);
     /* What cannot be written now need not be tried with each object. */
     if (r->stuck || !ec_policy_same(now.policy, p->rule->policy) ||
-        now.compress != p->rule->compress || !leads(r->gateway)) {
+        now.compress != p->rule->compress || !gateway_leads(r->gateway)) {
         p->whole = false;
         return false;
     }
@@ -571,7 +560,7 @@ static void *recode_main(void *arg)
     struct recode *r = arg;
 
     while (goes_on(r)) {
-        if (clock_mono_ms() >= r->rest_until_ms && leads(r->gateway)) {
+        if (clock_mono_ms() >= r->rest_until_ms && gateway_leads(r->gateway)) {
             round_of(r);
         }
         rest(r, ROUND_MS);
