@@ -16,7 +16,7 @@ comma := ,
 VARIANT := $(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 B ?= build$(VARIANT)
 
-FOLDERS := base policy crypto net erasure node object meta cluster client gateway cli edge-agent
+FOLDERS := base policy crypto fleet net erasure node object meta cluster client gateway cli edge-agent
 VERSION := 0.1.0
 
 CFLAGS ?= -O2 -g
@@ -40,6 +40,7 @@ LIBS_crypto_mbed := -lmbedtls -lmbedx509 -lmbedcrypto
 MAY_base :=
 MAY_policy := base
 MAY_crypto := base
+MAY_fleet := base crypto
 MAY_erasure := base
 MAY_net := base crypto
 MAY_node := base crypto net erasure
@@ -47,7 +48,7 @@ MAY_object := base crypto net erasure node
 MAY_meta := base crypto net
 MAY_cluster := base crypto net erasure node object meta
 MAY_client := base crypto
-MAY_gateway := base crypto net erasure object meta cluster policy
+MAY_gateway := base crypto fleet net erasure object meta cluster policy
 MAY_cli := base crypto net erasure node object meta cluster client gateway policy
 MAY_edge-agent := base crypto fleet
 
@@ -55,6 +56,7 @@ MAY_edge-agent := base crypto fleet
 LINK_base := base
 LINK_policy := policy base
 LINK_crypto := crypto base
+LINK_fleet := fleet crypto base
 LINK_erasure := erasure base
 LINK_net := net crypto base
 LINK_node := node net erasure crypto base
@@ -62,9 +64,9 @@ LINK_object := object node net erasure crypto base
 LINK_meta := meta net crypto base
 LINK_cluster := cluster meta object node net erasure crypto base
 LINK_client := client crypto base
-LINK_gateway := gateway cluster meta object node net erasure crypto policy base
-LINK_cli := cli gateway client cluster meta object node net erasure crypto policy base
-LINK_edge-agent := edge-agent $(if $(wildcard fleet/*.c),fleet) crypto_mbed base
+LINK_gateway := gateway fleet cluster meta object node net erasure crypto policy base
+LINK_cli := cli gateway fleet client cluster meta object node net erasure crypto policy base
+LINK_edge-agent := edge-agent fleet crypto_mbed base
 link_archives = $(foreach f,$(LINK_$(1)),$(B)/lib$(f).a)
 link_libs = $(foreach f,$(LINK_$(1)),$(LIBS_$(f)))
 
