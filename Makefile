@@ -49,7 +49,7 @@ MAY_meta := base crypto net
 MAY_cluster := base crypto net erasure node object meta
 MAY_client := base crypto
 MAY_gateway := base crypto fleet net erasure object meta cluster policy
-MAY_cli := base crypto net erasure node object meta cluster client gateway policy
+MAY_cli := base crypto fleet net erasure node object meta cluster client gateway policy
 MAY_edge-agent := base crypto fleet
 
 # What a folder needs at link time: itself and, in turn, what those need.
