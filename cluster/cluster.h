@@ -130,6 +130,18 @@ struct cluster_progress {
 };
 void cluster_progress(struct cluster *c, struct cluster_progress *out);
 
+/* ---- certificates by the cluster's CA (crypto/pki.h) ----
+ * Made here or, without the CA's key, by another server; may wait for it. After
+ * cluster_start. Errors of pki_issue_*; ERR_UNAVAILABLE: nobody who could is
+ * heard. */
+
+int cluster_issue_https(struct cluster *c, const struct buf *request,
+                        const char *const *names, size_t count,
+                        struct buf *cert, struct err *err);
+int cluster_issue_device(struct cluster *c, const void *request,
+                         size_t request_len, uint64_t number, struct buf *cert,
+                         struct err *err);
+
 /* ---- tokens, for the command line and the admin API ---- */
 
 /* A token good for @uses joins until @expires_ms; its text, free() and wipe.

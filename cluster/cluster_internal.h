@@ -160,8 +160,17 @@ void cluster_answer_renewal(struct cluster *c, struct net_request *r);
 
 void cluster_answer_flight(struct cluster *c, struct net_request *r);
 
+/* ---- issue.c ---- */
+
+#define CLUSTER_ISSUE 5 /* NET_CLUSTER: a certificate for a port or a device \
+                         */
+
+void cluster_answer_issue(struct cluster *c, struct net_request *r);
+
 _Static_assert(CLUSTER_FLIGHT != CLUSTER_REPLAN &&
-                   CLUSTER_FLIGHT != CLUSTER_RENEW,
+                   CLUSTER_FLIGHT != CLUSTER_RENEW &&
+                   CLUSTER_ISSUE != CLUSTER_FLIGHT &&
+                   CLUSTER_ISSUE != CLUSTER_REPLAN,
                "requests of one service");
 
 /* ---- keeper.c ---- */

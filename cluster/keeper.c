@@ -62,6 +62,8 @@ static void on_request(void *arg, struct net_request *r)
         cluster_answer_renewal(c, r);
     } else if (r->type == CLUSTER_FLIGHT) {
         cluster_answer_flight(c, r);
+    } else if (r->type == CLUSTER_ISSUE) {
+        cluster_answer_issue(c, r);
     } else {
         net_reply(c->net, r, ERR_UNSUPPORTED, "no such request", NULL, 0, NULL,
                   0, NULL, NULL);
