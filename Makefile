@@ -32,7 +32,7 @@ LIBS_erasure := -lisal
 LIBS_object := -lzstd
 LIBS_meta := -lsqlite3 -lraft
 LIBS_client := -lssl -lcrypto -lexpat
-LIBS_gateway := -lmicrohttpd -lexpat
+LIBS_gateway := -lmicrohttpd -lgnutls -lexpat
 LIBS_crypto_mbed := -lmbedtls -lmbedx509 -lmbedcrypto
 
 # Who may include whom: tests/layers.sh reads these lines. A unit test of a

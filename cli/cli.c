@@ -223,6 +223,7 @@ int cli_open_admin(const struct cli_options *o, const char *data,
     }
     if (rc == 0) {
         options.endpoint = either(o->endpoint, keys.endpoint);
+        options.ca_file = either(options.ca_file, keys.ca_file);
         options.region = keys.region;
         options.access_key = keys.access_key;
         options.secret_key = keys.secret_key;

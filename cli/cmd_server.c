@@ -39,6 +39,9 @@ static void say_how_to_use(const struct gateway *g,
     const char *endpoint = gateway_endpoint(g);
 
     printf("Godwit serves S3 on %s\n", endpoint);
+    if (gateway_ca_file(g) != NULL) {
+        printf("CA to trust: %s (curl --cacert)\n", gateway_ca_file(g));
+    }
     if (getenv("GODWIT_ACCESS_KEY_ID") == NULL) {
         printf("Credentials: %s/credentials%s\n\n", o->data,
                gateway_made_credentials(g) ? " (made now)" : "");
@@ -48,6 +51,10 @@ static void say_how_to_use(const struct gateway *g,
             o->data, o->region);
     } else {
         printf("Credentials: from the environment\n\n");
+    }
+    if (gateway_ca_file(g) != NULL) {
+        printf("  export AWS_CA_BUNDLE=%s GODWIT_CA_BUNDLE=%s\n",
+               gateway_ca_file(g), gateway_ca_file(g));
     }
     printf(
         "  aws --endpoint-url %s s3 mb s3://photos\n"

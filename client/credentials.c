@@ -18,6 +18,7 @@ void credentials_free(struct credentials *c)
     free(c->secret_key);
     free(c->region);
     free(c->endpoint);
+    free(c->ca_file);
     free(c->source);
     memset(c, 0, sizeof *c);
 }
@@ -83,6 +84,8 @@ static void take_pair(struct credentials *c, const char *line, size_t len,
         set_value(&c->region, value, value_len);
     } else if (is_key(line, key_len, "endpoint_url")) {
         set_value(&c->endpoint, value, value_len);
+    } else if (is_key(line, key_len, "ca_bundle")) {
+        set_value(&c->ca_file, value, value_len);
     }
 }
 

@@ -31,6 +31,7 @@ struct credentials {
     char *region;   /* of the section; NULL: it names none */
     char *endpoint; /* endpoint_url likewise */
     char *source;   /* where they were found, for people */
+    char *ca_file;  /* ca_bundle likewise */
 };
 
 void credentials_free(struct credentials *c); /* wipes */

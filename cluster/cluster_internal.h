@@ -162,8 +162,9 @@ void cluster_answer_flight(struct cluster *c, struct net_request *r);
 
 /* ---- issue.c ---- */
 
-#define CLUSTER_ISSUE 5 /* NET_CLUSTER: a certificate for a port or a device \
-                         */
+#define CLUSTER_ISSUE                                      \
+    5 /* NET_CLUSTER: a certificate for a port or a device \
+       */
 
 void cluster_answer_issue(struct cluster *c, struct net_request *r);
 

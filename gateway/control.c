@@ -38,6 +38,9 @@ int control_write(struct gateway *g, struct err *err)
                "region = %s\n"
                "endpoint_url = %s\n",
                g->control_secret, g->region, g->endpoint);
+    if (gateway_ca_file(g) != NULL) {
+        buf_printf(&text, "ca_bundle = %s\n", gateway_ca_file(g));
+    }
     rc = fs_write(path, text.data, text.len, 0600, err);
     buf_wipe(&text);
     mem_wipe(secret, sizeof secret);

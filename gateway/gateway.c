@@ -15,6 +15,7 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/lifecycle.h"
 #include "gateway/recode.h"
+#include "gateway/tls_auto.h"
 #include "meta/meta.h"
 
 #define STOP_GRACE_MS 10000
@@ -63,6 +64,11 @@ void gateway_free(struct gateway *g)
     free(g);
 }
 
+static bool is_auto(const struct server_options *o)
+{
+    return o->tls != NULL && strcmp(o->tls, "auto") == 0;
+}
+
 int gateway_check_options(const struct server_options *o, struct err *err)
 {
     if (o->data == NULL || o->data[0] == '\0') {
@@ -71,6 +77,18 @@ int gateway_check_options(const struct server_options *o, struct err *err)
     if ((o->tls_cert != NULL) != (o->tls_key != NULL)) {
         return err_set(err, ERR_BAD_INPUT,
                        "tls-cert and tls-key: give both or none");
+    }
+    if (!is_auto(o) && o->tls != NULL && strcmp(o->tls, "off") != 0) {
+        return err_set(err, ERR_BAD_INPUT, "tls: %s is not off or auto",
+                       o->tls);
+    }
+    if (is_auto(o) && o->tls_cert != NULL) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "tls: auto makes a certificate of its own: give "
+                       "tls-cert and tls-key, or this");
+    }
+    if (!is_auto(o) && o->tls_name.count > 0) {
+        return err_set(err, ERR_BAD_INPUT, "tls-name: is for --tls auto");
     }
     if (o->segment_bytes != 0 && o->segment_bytes < (uint64_t)1 << 20) {
         return err_set(err, ERR_BAD_INPUT,
@@ -87,6 +105,11 @@ int gateway_check_options(const struct server_options *o, struct err *err)
                        o->join != NULL ? "join" : "token");
     }
     return 0;
+}
+
+bool gateway_is_https(const struct gateway *g)
+{
+    return g->tls != NULL || g->options->tls_cert != NULL;
 }
 
 /* Those that came with a join, unless the environment says others. */
@@ -112,8 +135,11 @@ static int load_credentials(struct gateway *g, struct err *err)
 
 static int start_http(struct gateway *g, struct err *err)
 {
-    int rc;
+    int rc = 0;
 
+    if (is_auto(g->options) && (rc = tls_auto_open(g, &g->tls, err)) != 0) {
+        return rc;
+    }
     g->keys = sigv4_keys_new();
     admin_register_metrics(g);
     g->lifecycle = lifecycle_new(g);
@@ -121,7 +147,7 @@ static int start_http(struct gateway *g, struct err *err)
     if (rc != 0) {
         return rc;
     }
-    g->endpoint = mem_printf("%s://%s", g->options->tls_cert ? "https" : "http",
+    g->endpoint = mem_printf("%s://%s", gateway_is_https(g) ? "https" : "http",
                              http_address(g->http));
     return 0;
 }
@@ -181,6 +207,7 @@ int gateway_start(const struct server_options *options, struct gateway **out,
         if (g->http != NULL) {
             http_stop(g->http, 0);
         }
+        tls_auto_free(g->tls);
         sigv4_keys_free(g->keys);
         store_close(g);
         gateway_free(g);
@@ -192,6 +219,9 @@ int gateway_start(const struct server_options *options, struct gateway **out,
         pthread_setname_np(g->opener, "opener");
     } else {
         open_for_requests(g);
+    }
+    if (g->tls != NULL) {
+        tls_auto_start(g->tls);
     }
     *out = g;
     return 0;
@@ -205,6 +235,8 @@ void gateway_stop(struct gateway *g)
     if (g->cluster != NULL) {
         stop_opener(g);
     }
+    tls_auto_stop(g->tls);
+    tls_auto_free(g->tls);
     lifecycle_stop(g->lifecycle);
     recode_stop(g->recode);
     janitor_stop(g->janitor);
@@ -217,6 +249,11 @@ void gateway_stop(struct gateway *g)
 const char *gateway_endpoint(const struct gateway *g)
 {
     return g->endpoint;
+}
+
+const char *gateway_ca_file(const struct gateway *g)
+{
+    return g->tls != NULL ? tls_auto_ca_file(g->tls) : NULL;
 }
 
 bool gateway_made_credentials(const struct gateway *g)

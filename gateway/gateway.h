@@ -54,6 +54,8 @@ struct server_options {
     char *roles;
     uint64_t repair_after_ms;
     uint64_t repair_rate_mib;
+    char *tls;
+    struct config_list tls_name;
 };
 
 extern const struct config_row server_table[];
@@ -67,6 +69,9 @@ void gateway_stop(struct gateway *g);
 
 /* "http://127.0.0.1:9000"; borrowed. */
 const char *gateway_endpoint(const struct gateway *g);
+/* The CA's certificate that clients are to trust, a file; NULL: they need none,
+ * or another. Borrowed. */
+const char *gateway_ca_file(const struct gateway *g);
 /* True when the first start made root credentials in DATA/credentials. */
 bool gateway_made_credentials(const struct gateway *g);
 

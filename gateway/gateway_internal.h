@@ -30,6 +30,7 @@ struct pool;
 struct recode;
 struct request;
 struct sigv4_keys;
+struct tls_auto;
 struct workers;
 
 struct gateway {
@@ -69,6 +70,7 @@ struct gateway {
     struct lifecycle *lifecycle;
     struct recode *recode;
     struct http *http;
+    struct tls_auto *tls;  /* NULL: not --tls auto */
     atomic_uint streams;   /* replies from drives: sets window sizes */
     atomic_ullong told_ms; /* of janitor.c: when the catalogue last was */
     atomic_uint uploads;   /* OBJECT bodies being received: sets chunk sizes */
@@ -178,6 +180,8 @@ void janitor_tell_time(struct gateway *g);
 
 struct gateway *gateway_new(const struct server_options *options);
 void gateway_free(struct gateway *g);
+/* Is S3 served by TLS? */
+bool gateway_is_https(const struct gateway *g);
 int gateway_check_options(const struct server_options *o, struct err *err);
 /* Does this server do what one of the cluster does for all? */
 bool gateway_leads(const struct gateway *g);

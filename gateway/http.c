@@ -35,6 +35,7 @@
 #include "gateway/s3_access.h"
 #include "gateway/s3_cors.h"
 #include "gateway/s3_upload.h"
+#include "gateway/tls_auto.h"
 
 #define LOOPS_MAX 64
 /* Zeroed by MHD at each request; 1,000 query parameters must fit, so that they
@@ -44,6 +45,7 @@
 #define DRAIN_EARLY_MAX ((uint64_t)64 << 10)
 #define TICK_MS 1000
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define OPTIONS_TLS 4
 #define SEND_NOTHING 1
 #define PEM_MAX ((size_t)1 << 20)
 
@@ -690,6 +692,30 @@ static void on_mhd_log(void *cls, const char *fmt, va_list ap)
     }
 }
 
+/* What makes it https: at most OPTIONS_TLS. */
+static void tls_options(const struct http *h, struct MHD_OptionItem *out)
+{
+    struct gateway *g = h->gateway;
+
+    if (g->tls != NULL) {
+        *out++ = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK, 0,
+                                         tls_auto_callback()};
+        /* Asks who connects for a certificate, which need not come. */
+        *out++ = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0,
+                                         tls_auto_ca(g->tls)->data};
+    } else if (h->cert.len > 0) {
+        *out++ =
+            (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, h->cert.data};
+        *out++ =
+            (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, h->key.data};
+    }
+    if (gateway_is_https(g)) {
+        *out++ = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
+                                         TLS_PRIORITIES};
+    }
+    *out = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+}
+
 static int loop_start(struct http *h, const struct sockaddr *address,
                       struct http_loop **out, struct err *err)
 {
@@ -699,14 +725,10 @@ static int loop_start(struct http *h, const struct sockaddr *address,
     unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_USE_ERROR_LOG |
                      MHD_ALLOW_SUSPEND_RESUME |
                      (address->sa_family == AF_INET6 ? MHD_USE_IPv6 : 0) |
-                     (h->cert.len > 0 ? MHD_USE_TLS : 0);
-    struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, h->cert.data},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, h->key.data},
-        {MHD_OPTION_HTTPS_PRIORITIES, 0, TLS_PRIORITIES},
-        {MHD_OPTION_END, 0, NULL}};
-    struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+                     (gateway_is_https(h->gateway) ? MHD_USE_TLS : 0);
+    struct MHD_OptionItem tls[OPTIONS_TLS];
 
+    tls_options(h, tls);
     l->http = h;
     list_init(&l->requests);
     list_init(&l->connections);
@@ -725,11 +747,11 @@ static int loop_start(struct http *h, const struct sockaddr *address,
         (unsigned)o->connections_per_ip, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_URI_LOG_CALLBACK, on_uri, l, MHD_OPTION_NOTIFY_COMPLETED,
         on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
-        MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_ARRAY,
-        h->cert.len > 0 ? tls : none, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_ARRAY, tls,
+        MHD_OPTION_END);
     if (l->daemon == NULL) {
         free(l);
-        if (errno == 0) {
+        if (errno == 0 && o->tls_cert != NULL) {
             return err_set(err, ERR_BAD_INPUT,
                            "tls-cert %s, tls-key %s: not a certificate and "
                            "its key in PEM",

@@ -364,7 +364,7 @@ static bool is_private(const struct request *r)
         r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr *a = info != NULL ? info->client_addr : NULL;
 
-    if (r->gateway->options->tls_cert != NULL) {
+    if (gateway_is_https(r->gateway)) {
         return true;
     }
     if (a != NULL && a->sa_family == AF_INET) {

@@ -62,6 +62,12 @@ const struct config_row server_table[] = {
         "Region that signatures must name."),
     ROW("domain", STRING, domain, "", 0, 0, "NAME",
         "Serve virtual-host style too: BUCKET.NAME."),
+    ROW("tls", STRING, tls, "off", 0, 0, "off|auto",
+        "auto: serve https only, with a certificate that the cluster's own CA "
+        "makes and renews; clients trust DIR/identity/ca.crt."),
+    ROW("tls-name", LIST, tls_name, NULL, 0, 0, "NAME",
+        "One more name or address that the certificate of --tls auto is for; "
+        "repeat for each."),
     ROW("tls-cert", STRING, tls_cert, NULL, 0, 0, "FILE",
         "Certificate chain (PEM); with --tls-key serves https only."),
     ROW("tls-key", STRING, tls_key, NULL, 0, 0, "FILE",

@@ -175,7 +175,7 @@ static void context_of(struct context *c, const struct request *r,
     add(c, "aws:epochtime", c->texts[1]);
     add(c, "aws:sourceip", r->peer[0] != '\0' ? r->peer : NULL);
     add(c, "aws:securetransport",
-        r->gateway->options->tls_cert != NULL ? "true" : "false");
+        gateway_is_https(r->gateway) ? "true" : "false");
     add(c, "aws:useragent", request_header(r, "user-agent"));
     add(c, "aws:referer", request_header(r, "referer"));
     add_user(c, r->user);

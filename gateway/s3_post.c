@@ -261,8 +261,7 @@ static char *location_of(const struct request *r)
                    strncmp(r->path + 1, r->bucket, len) == 0;
     struct buf b = {0};
 
-    buf_printf(&b, "%s://%s/",
-               r->gateway->options->tls_cert != NULL ? "https" : "http",
+    buf_printf(&b, "%s://%s/", gateway_is_https(r->gateway) ? "https" : "http",
                host != NULL ? host : "");
     if (in_path) {
         buf_printf(&b, "%s/", r->bucket);

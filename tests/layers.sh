@@ -36,6 +36,7 @@ judge() {
         house("^sqlite3\\.h$", "meta")
         house("^raft(\\.h$|/)", "meta")
         house("^microhttpd\\.h$", "gateway")
+        house("^gnutls/", "gateway")
         house("^expat(_external)?\\.h$", "gateway client")
         house("^openssl/", "crypto client test")
         house("^isa-l(\\.h$|/)|^(erasure_code|crc|crc64|raid|igzip_lib|gf_vect_mul|mem_routines)\\.h$",

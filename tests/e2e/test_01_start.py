@@ -41,6 +41,11 @@ def test_bad_flags_are_refused_with_the_flag_and_the_reason(tmp):
         (["--data", tmp, "--gc-interval", "soon"], "soon"),
         (["--data", tmp, "--listen", "nowhere"], "nowhere"),
         (["--data", tmp, "--tls-cert", tmp + "/no.pem"], "tls"),
+        (["--data", tmp, "--tls", "on"], "off or auto"),
+        (["--data", tmp, "--tls", "auto", "--tls-cert", tmp + "/no.pem",
+          "--tls-key", tmp + "/no.pem"], "auto"),
+        (["--data", tmp, "--tls-name", "a.example"], "--tls auto"),
+        (["--data", tmp, "--tls", "auto", "--tls-name", "a b"], "a b"),
         ([], "data"),
     ]
     for arguments, word in cases:
