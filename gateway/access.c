@@ -15,6 +15,7 @@
 #include "crypto/digest.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/s3_tree.h"
+#include "meta/meta_device.h"
 #include "meta/meta_user.h"
 
 /* Each name has one place; another name that has it too is read again. */
@@ -30,7 +31,7 @@ struct place {
 struct access {
     struct access_user *root;
     pthread_mutex_t mutex; /* guards the places */
-    struct place users[PLACES], buckets[PLACES];
+    struct place users[PLACES], devices[PLACES], buckets[PLACES];
 };
 
 static struct place *place_of(struct place *places, const char *name)
@@ -150,6 +151,9 @@ void access_free(struct access *a)
         if (a->users[i].it != NULL) {
             user_drop(a->users[i].it);
         }
+        if (a->devices[i].it != NULL) {
+            user_drop(a->devices[i].it);
+        }
         if (a->buckets[i].it != NULL) {
             bucket_drop(a->buckets[i].it);
         }
@@ -183,9 +187,9 @@ static struct access_user *user_new(const char *name, const char *secret_key,
     snprintf(digits, sizeof digits, "%.10s", u->canonical_id);
     snprintf(u->account, sizeof u->account, "%012llu",
              strtoull(digits, NULL, 16) % 1000000000000ull);
-    snprintf(u->arn, sizeof u->arn, "arn:aws:iam::%s:user/%.64s", u->account,
+    snprintf(u->arn, sizeof u->arn, "arn:aws:iam::%s:user/%.80s", u->account,
              name);
-    snprintf(u->short_arn, sizeof u->short_arn, "arn:aws:iam:::user/%.64s",
+    snprintf(u->short_arn, sizeof u->short_arn, "arn:aws:iam:::user/%.80s",
              name);
     return u;
 }
@@ -241,6 +245,58 @@ int access_user(struct gateway *g, const char *access_key,
         rc = look_up(g, a->users, access_key, user_read, user_drop,
                      ERR_NOT_FOUND, &it, err);
     }
+    *out = rc == 0 ? LIST_OF(it, struct access_user, counted) : NULL;
+    return rc;
+}
+
+/* ---- devices ---- */
+
+static int device_read(struct gateway *g, const char *number,
+                       struct counted **out, struct err *err)
+{
+    struct meta_device row = {.policy = NULL};
+    char name[sizeof "device/" + META_DEVICE_MAX];
+    struct access_user *u;
+    int rc = meta_device_local(g->meta, strtoull(number, NULL, 10), &row, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (row.state != META_DEVICE_ENROLLED) {
+        meta_device_free(&row);
+        return err_set(err, ERR_NOT_FOUND, "the device was revoked");
+    }
+    snprintf(name, sizeof name, "device/%s", row.name);
+    u = user_new(name, "", false);
+    u->device = row.number;
+    memcpy(u->key, row.fingerprint, sizeof u->key);
+    rc = iam_read(IAM_IDENTITY, NULL, row.policy, row.policy_len, &u->policy,
+                  err);
+    if (rc != 0) {
+        log_errf(LOG_ERROR, "policy of a device", "%s: %s", name, err->text);
+        access_user_free(u);
+        rc = ERR_NOT_FOUND;
+    } else {
+        *out = &u->counted;
+    }
+    meta_device_free(&row);
+    return rc;
+}
+
+int access_device(struct gateway *g, uint64_t number, struct access_user **out,
+                  struct err *err)
+{
+    struct counted *it = NULL;
+    char name[24];
+    int rc;
+
+    *out = NULL;
+    if (!atomic_load(&g->ready)) {
+        return err_set(err, ERR_UNAVAILABLE, "the server is starting");
+    }
+    snprintf(name, sizeof name, "%llu", (unsigned long long)number);
+    rc = look_up(g, g->access->devices, name, device_read, user_drop,
+                 ERR_NOT_FOUND, &it, err);
     *out = rc == 0 ? LIST_OF(it, struct access_user, counted) : NULL;
     return rc;
 }

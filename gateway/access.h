@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "meta/command.h"
 #include "policy/iam.h"
@@ -34,8 +35,10 @@ struct access_user {
     char canonical_id[65];
     char account[13]; /* 12 digits */
     char arn[128];
-    char short_arn[128];       /* without the account, as some write it */
-    struct iam_policy *policy; /* NULL: none of its own */
+    char short_arn[128];           /* without the account, as some write it */
+    struct iam_policy *policy;     /* NULL: none of its own */
+    uint64_t device;               /* its number; 0: no device */
+    uint8_t key[META_FINGERPRINT]; /* a device's: its public key */
 };
 
 /* What BlockPublicAcls and so on are called, as a set. */
@@ -65,6 +68,10 @@ void access_set_root(struct access *a, const char *access_key,
  * cannot be read. Others: it cannot be told. */
 int access_user(struct gateway *g, const char *access_key,
                 struct access_user **out, struct err *err);
+/* Device @number, called "device/NAME". ERR_NOT_FOUND: it is not enrolled, or
+ * it was revoked, or its policy cannot be read. Others: it cannot be told. */
+int access_device(struct gateway *g, uint64_t number, struct access_user **out,
+                  struct err *err);
 void access_user_free(struct access_user *u); /* NULL is nothing */
 /* ERR_NO_BUCKET: this copy has none of that name. Others: it cannot be told. */
 int access_bucket(struct gateway *g, const char *bucket,

@@ -29,6 +29,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "gateway/access.h"
+#include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/http_internal.h"
 #include "gateway/request.h"
@@ -572,6 +573,7 @@ static void on_connection(void *cls, struct MHD_Connection *c,
         struct http_connection *conn = *socket_context;
         forget_request(conn);
         list_remove(&conn->node);
+        edge_peer_free(conn->peer);
         free(conn);
         *socket_context = NULL;
         metric_set(connections,

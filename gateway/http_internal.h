@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 
+struct edge_peer;
 struct MHD_Connection;
 struct MHD_Daemon;
 struct http;
@@ -23,6 +24,8 @@ struct http_connection {
     struct request *request; /* NULL between requests */
     uint64_t since_us;       /* accepted, or the last request ended */
     struct list_node node;
+    bool looked;            /* for a certificate that was shown: */
+    struct edge_peer *peer; /* NULL: none was */
 };
 
 struct http_loop {

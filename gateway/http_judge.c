@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/cluster.h"
+#include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_access.h"
@@ -261,6 +262,8 @@ static bool parse_admin(struct request *r)
         {"POST", "/-/devices", S3_OP_AdminDevicePut},
         {"DELETE", "/-/devices", S3_OP_AdminDeviceRemove},
         {"POST", "/-/devices/revoke", S3_OP_AdminDeviceRevoke},
+        {"POST", EDGE_PATH "v1/enroll", S3_OP_EdgeEnroll},
+        {"POST", EDGE_PATH "v1/renew", S3_OP_EdgeRenew},
     };
     const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
     bool known = false;
@@ -276,6 +279,9 @@ static bool parse_admin(struct request *r)
     if (r->op == S3_OP_NONE) {
         reply_error(r, known ? S3_MethodNotAllowed : S3_NotFound, NULL);
         return false;
+    }
+    if (text_starts(r->path, EDGE_PATH)) {
+        return edge_judge(r);
     }
     return r->op == S3_OP_Live || r->op == S3_OP_Ready ||
            r->op == S3_OP_Metrics || (s3_authenticate(r) && s3_authorize(r));

@@ -179,7 +179,7 @@ static void context_of(struct context *c, const struct request *r,
     add(c, "aws:useragent", request_header(r, "user-agent"));
     add(c, "aws:referer", request_header(r, "referer"));
     add_user(c, r->user);
-    if (r->user != NULL) {
+    if (r->user != NULL && r->user->device == 0) {
         add(c, "s3:signatureversion", "AWS4-HMAC-SHA256");
         add(c, "s3:authtype",
             r->op == S3_OP_PostObject ? "POST"

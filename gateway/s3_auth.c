@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "crypto/digest.h"
 #include "gateway/access.h"
+#include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
@@ -87,7 +88,7 @@ bool s3_authenticate(struct request *r)
     status = sigv4_parse(&s, &r->auth, &err);
     if (status == SIGV4_ANONYMOUS && strncmp(r->path, "/-/", 3) != 0) {
         r->auth.payload = SIGV4_PAYLOAD_UNSIGNED;
-        return true; /* who may be served is for s3_authorize */
+        return edge_authenticate(r); /* who may be served is for s3_authorize */
     }
     if (status != SIGV4_OK) {
         return refuse(r, status, &err);

@@ -34,6 +34,11 @@
     X(AdminDeviceRevoke, NONE, admin_device_revoke) \
     X(AdminDeviceRemove, NONE, admin_device_remove)
 
+/* Devices themselves: edge_enroll.c. */
+#define EDGE_OPS(X)                 \
+    X(EdgeEnroll, XML, edge_enroll) \
+    X(EdgeRenew, XML, edge_renew)
+
 /* Of who may what with a bucket: s3_policy.c. */
 #define S3_POLICY_OPS(X)                                        \
     X(GetBucketPolicy, FAST, s3_get_bucket_policy)              \
@@ -119,7 +124,8 @@
     X(AdminBucket, NONE, admin_bucket)                      \
     X(AdminBucketSet, NONE, admin_bucket_set)               \
     ADMIN_USER_OPS(X)                                       \
-    ADMIN_DEVICE_OPS(X)
+    ADMIN_DEVICE_OPS(X)                                     \
+    EDGE_OPS(X)
 
 enum s3_op {
     S3_OP_NONE,

@@ -96,6 +96,54 @@ int meta_device_local(struct meta *m, uint64_t number, struct meta_device *out,
     return rc;
 }
 
+int meta_device_by_key(struct meta *m,
+                       const uint8_t fingerprint[META_FINGERPRINT],
+                       struct meta_device *out, struct err *err)
+{
+    struct meta_db *db;
+    sqlite3_stmt *s, *row;
+    int rc = meta_read_begin(m, &db, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    s = meta_db_stmt(db, STMT_DEVICE_BY_KEY);
+    bind_bytes(s, 1, fingerprint, META_FINGERPRINT);
+    if (meta_read_step(db, s, &rc, err) == 1) {
+        row = meta_db_stmt(db, STMT_DEVICE_GET);
+        bind_text(row, 1, sqlite3_column_text(s, 0),
+                  (size_t)sqlite3_column_bytes(s, 0));
+        rc = only_row(db, STMT_DEVICE_GET, row, out, err);
+    } else if (rc == 0) {
+        rc = err_set(err, ERR_NOT_FOUND, "there is no such device");
+    }
+    meta_db_done(db, STMT_DEVICE_BY_KEY);
+    meta_read_end(m, db);
+    return rc;
+}
+
+int meta_device_code(struct meta *m, const uint8_t code_hash[META_CODE_HASH],
+                     uint64_t *expires_ms, struct err *err)
+{
+    struct meta_db *db;
+    sqlite3_stmt *s;
+    int rc = meta_read_begin(m, &db, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    s = meta_db_stmt(db, STMT_DEVICE_BY_CODE);
+    bind_bytes(s, 1, code_hash, META_CODE_HASH);
+    if (meta_read_step(db, s, &rc, err) == 1) {
+        *expires_ms = column_u64(s, 2);
+    } else if (rc == 0) {
+        rc = err_set(err, ERR_NOT_FOUND, "there is no such code");
+    }
+    meta_db_done(db, STMT_DEVICE_BY_CODE);
+    meta_read_end(m, db);
+    return rc;
+}
+
 int meta_devices(struct meta *m, const char *after, size_t max,
                  struct meta_device **out, size_t *count, struct err *err)
 {

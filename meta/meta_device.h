@@ -44,6 +44,14 @@ int meta_device_get(struct meta *m, const char *name, struct meta_device *out,
 int meta_device_local(struct meta *m, uint64_t number, struct meta_device *out,
                       struct err *err);
 void meta_device_free(struct meta_device *d);
+/* The one that has this public key. ERR_NOT_FOUND. */
+int meta_device_by_key(struct meta *m,
+                       const uint8_t fingerprint[META_FINGERPRINT],
+                       struct meta_device *out, struct err *err);
+/* When the code with this hash ends that a device waits for. ERR_NOT_FOUND: no
+ * one does, or it was used. */
+int meta_device_code(struct meta *m, const uint8_t code_hash[META_CODE_HASH],
+                     uint64_t *expires_ms, struct err *err);
 /* Up to @max after the name @after ("": from the first), in order of their
  * names; free each, then the array. */
 int meta_devices(struct meta *m, const char *after, size_t max,
