@@ -143,11 +143,7 @@ static int framing(struct http_head *h, bool newer, int *status,
     const char *coding = http_field(h, "Transfer-Encoding");
     const char *length = http_field(h, "Content-Length");
     const char *connection = http_field(h, "Connection");
-    const char *expect = http_field(h, "Expect");
 
-    if (times(h, "Host") > 1 || (newer && times(h, "Host") == 0)) {
-        return bad(status, 400, err, "there must be one Host");
-    }
     if (times(h, "Content-Length") > 1 || times(h, "Transfer-Encoding") > 1 ||
         (length != NULL && coding != NULL)) {
         return bad(status, 400, err, "the body has more than one length");
@@ -164,24 +160,37 @@ static int framing(struct http_head *h, bool newer, int *status,
     if (h->content_length > HTTP_BODY_MAX) {
         return bad(status, 413, err, "the body is too long");
     }
-    if (expect != NULL && strcasecmp(expect, "100-continue") != 0) {
-        return bad(status, 417, err, "Expect other than 100-continue");
-    }
     h->has_length = length != NULL;
     h->chunked = coding != NULL;
-    h->expect_continue = expect != NULL && newer;
     h->keep_alive =
         newer ? connection == NULL || strcasecmp(connection, "close") != 0
               : connection != NULL && strcasecmp(connection, "keep-alive") == 0;
     return 0;
 }
 
-int http_head_parse(char *text, size_t len, struct http_head *out, int *status,
-                    struct err *err)
+/* What only requests have. */
+static int request_fields(struct http_head *h, bool newer, int *status,
+                          struct err *err)
 {
-    struct http_head *h = out;
+    const char *expect = http_field(h, "Expect");
+
+    if (times(h, "Host") > 1 || (newer && times(h, "Host") == 0)) {
+        return bad(status, 400, err, "there must be one Host");
+    }
+    if (expect != NULL && strcasecmp(expect, "100-continue") != 0) {
+        return bad(status, 417, err, "Expect other than 100-continue");
+    }
+    h->expect_continue = expect != NULL && newer;
+    return 0;
+}
+
+typedef int (*first_line)(char *line, struct http_head *h, bool *newer,
+                          int *status, struct err *err);
+
+static int parse(char *text, size_t len, first_line read_first,
+                 struct http_head *h, bool *newer, int *status, struct err *err)
+{
     char *end = text + len;
-    bool newer = true;
     bool first = true;
     int code = 0;
 
@@ -199,15 +208,65 @@ int http_head_parse(char *text, size_t len, struct http_head *out, int *status,
             break; /* the empty line */
         }
         *cr = '\0';
-        code = first ? request_line(line, h, &newer, status, err)
+        code = first ? read_first(line, h, newer, status, err)
                      : header_line(line, h, status, err);
         first = false;
         line = cr + 2;
     }
     if (code == 0 && first) {
-        return bad(status, 400, err, "there is no request line");
+        return bad(status, 400, err, "there is no first line");
     }
-    return code == 0 ? framing(h, newer, status, err) : code;
+    return code;
+}
+
+int http_head_parse(char *text, size_t len, struct http_head *out, int *status,
+                    struct err *err)
+{
+    bool newer = true;
+    int code = parse(text, len, request_line, out, &newer, status, err);
+
+    if (code == 0) {
+        code = framing(out, newer, status, err);
+    }
+    return code == 0 ? request_fields(out, newer, status, err) : code;
+}
+
+/* "HTTP/1.1 200 OK"; the reason may be missing, and is not looked at. */
+static int status_line(char *line, struct http_head *h, bool *newer,
+                       int *status, struct err *err)
+{
+    uint64_t n = 0;
+
+    (void)h;
+    if (strncmp(line, "HTTP/1.1 ", 9) != 0 &&
+        strncmp(line, "HTTP/1.0 ", 9) != 0) {
+        return bad(status, 0, err, "the answer is no HTTP/1.1");
+    }
+    if (strlen(line) < 12 || !text_u64_n(line + 9, 3, &n) || n < 100 ||
+        n > 599 || (line[12] != ' ' && line[12] != '\0') ||
+        !is_clean(line, true)) {
+        return bad(status, 0, err, "the answer has no status");
+    }
+    *newer = line[7] == '1';
+    *status = (int)n;
+    return 0;
+}
+
+int http_reply_parse(char *text, size_t len, struct http_head *out, int *status,
+                     struct err *err)
+{
+    bool newer = true;
+    int unused = 0;
+    int told = 0;
+    int code = parse(text, len, status_line, out, &newer, &told, err);
+
+    if (code == 0) {
+        code = framing(out, newer, &unused, err);
+    }
+    if (code == 0) {
+        *status = told;
+    }
+    return code;
 }
 
 /* ---- chunks ---- */

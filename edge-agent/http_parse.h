@@ -1,4 +1,4 @@
-/* http_parse.h: the head of an HTTP/1.1 request, and chunked bodies, strictly.
+/* http_parse.h: heads of HTTP/1.1, and chunked bodies, strictly.
  *
  * What two readers could read in two ways is refused: bare LF, folded lines,
  * blanks before a colon, two lengths, a length beside Transfer-Encoding, chunk
@@ -46,6 +46,10 @@ size_t http_head_end(const char *p, size_t len);
  * answer is *@status, and no other request can be told from what follows. */
 int http_head_parse(char *text, size_t len, struct http_head *out, int *status,
                     struct err *err);
+/* The same for an answer: its status in *@status; @out has no method and no
+ * path. ERR_BAD_INPUT. */
+int http_reply_parse(char *text, size_t len, struct http_head *out, int *status,
+                     struct err *err);
 /* The field's value; NULL when there is none. */
 const char *http_field(const struct http_head *h, const char *name);
 
