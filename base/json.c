@@ -1,4 +1,4 @@
-#include "cli/json.h"
+#include "base/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -255,4 +255,22 @@ const char *json_item(const char *json, const char *path, size_t i)
 
     free(item);
     return value;
+}
+
+void json_put_text(struct buf *out, const char *s)
+{
+    buf_char(out, '"');
+    for (; *s != '\0'; s++) {
+        if (*s == '\n') {
+            buf_str(out, "\\n");
+        } else if ((unsigned char)*s < ' ') {
+            buf_printf(out, "\\u%04x", (unsigned char)*s);
+        } else {
+            if (*s == '"' || *s == '\\') {
+                buf_char(out, '\\');
+            }
+            buf_char(out, *s);
+        }
+    }
+    buf_char(out, '"');
 }

@@ -1,17 +1,20 @@
-/* json.h: find values in a JSON document by their path.
+/* json.h: find values in a JSON document by their path; write strings.
  *
- * For the small documents of the admin interface. A path is names and indexes
- * with dots between: "drives.0.path". Nothing is built: each look-up scans.
+ * For small documents: of the admin interface, of devices. A path is names and
+ * indexes with dots between: "drives.0.path". Nothing is built: each look-up
+ * scans.
  *
  * Source: RFC 8259.
  * Threads: any.
  */
-#ifndef GODWIT_CLI_JSON_H
-#define GODWIT_CLI_JSON_H
+#ifndef GODWIT_BASE_JSON_H
+#define GODWIT_BASE_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct buf;
 
 #define JSON_DEPTH_MAX 32
 
@@ -29,5 +32,8 @@ bool json_true(const char *json, const char *path);
 size_t json_count(const char *json, const char *path);
 /* The @i-th of them, as json_find. */
 const char *json_item(const char *json, const char *path, size_t i);
+
+/* Append @s as a string, in quotes, escaped. */
+void json_put_text(struct buf *out, const char *s);
 
 #endif

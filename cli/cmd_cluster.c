@@ -6,8 +6,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "cli/cli.h"
-#include "cli/json.h"
 
 #define POLL_MS 500
 #define SAY_MS 5000  /* when there is no terminal */

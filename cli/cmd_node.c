@@ -5,8 +5,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "cli/cli.h"
-#include "cli/json.h"
 
 struct options {
     struct cli_options common;

@@ -6,9 +6,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "cli/json.h"
 #include "gateway/admin_json.h"
 
 #define POLICY_MAX ((size_t)20 << 10)

@@ -59,6 +59,23 @@ const struct config_row agent_table[] = {
      "Bucket of what names none: watched files, and put without a key."},
     {"prefix", CONFIG_STRING, AT(prefix), "", 0, 0, "TEXT",
      "What the keys of watched files, and of put without a key, begin with."},
+    {"gateway", CONFIG_STRING, AT(gateway), NULL, 0, 0, "URL",
+     "enroll: https://HOST[:PORT] of the cluster. run: deliver there instead "
+     "of "
+     "where the device was enrolled."},
+    {"code", CONFIG_STRING, AT(code), NULL, 0, 0, "gwe1...",
+     "enroll: the code that the cluster's operator gave for this device."},
+    {"insecure", CONFIG_BOOL, AT(insecure), NULL, 0, 0, NULL,
+     "Allow a gateway without TLS on another machine. For tests only."},
+    {"newest-first", CONFIG_BOOL, AT(newest_first), NULL, 0, 0, NULL,
+     "Deliver the newest first within a class, not the oldest."},
+    {"rate", CONFIG_SIZE, AT(rate), NULL, 0, 0, "SIZE",
+     "Most bytes a second to deliver with; 0: no bound."},
+    {"hours", CONFIG_STRING, AT(hours), NULL, 0, 0, "FROM-TO",
+     "Deliver in these hours of the day alone (UTC): 22-6. Class 9 goes "
+     "always."},
+    {"answer-timeout", CONFIG_DURATION, AT(answer_timeout), "60s", 100, 3600000,
+     "TIME", "For a whole answer of the gateway."},
     {"config", CONFIG_STRING, AT(config), NULL, 0, 0, "FILE",
      "Read settings from a file of \"key = value\" lines; flags win."},
     {"log-level", CONFIG_STRING, AT(log_level), "info", 0, 0, "LEVEL",

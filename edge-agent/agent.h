@@ -4,7 +4,8 @@
  * intake; before the loop waits, all that came is made durable by one write and
  * acknowledged. docs/EDGE.md tells the whole.
  *
- * DATA: lock (while an agent runs), socket, spool/.
+ * DATA: lock (while an agent runs), socket, spool/, and when it is enrolled,
+ * identity/ (edge-agent/identity.h) and sync.json.
  */
 #ifndef GODWIT_EDGE_AGENT_H
 #define GODWIT_EDGE_AGENT_H
@@ -30,6 +31,13 @@ struct agent_config {
     char *token_file;
     char *bucket;
     char *prefix;
+    char *gateway;
+    char *code;
+    bool insecure;
+    bool newest_first;
+    uint64_t rate;
+    char *hours;
+    uint64_t answer_timeout;
     char *config;
     char *log_level;
 };

@@ -354,15 +354,16 @@ int edge_tls_handshake(struct edge_tls *s, enum edge_tls_want *want,
                        struct err *err)
 {
     int mbed = mbedtls_ssl_handshake(&s->ssl);
+    uint32_t result;
 
     if (waits(mbed, want)) {
         return 0;
     }
-    if (mbed == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED) {
-        return err_set(err, ERR_DENIED, "the server is not the gateway: %s",
-                       why_refused(s->flags));
-    }
-    if (mbed == 0 && !s->trust->anybody && s->flags != 0) {
+    result = mbedtls_ssl_get_verify_result(&s->ssl);
+    s->flags |= result != UINT32_MAX ? result : 0;
+    if (mbed == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED ||
+        mbed == MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE ||
+        (mbed == 0 && !s->trust->anybody && s->flags != 0)) {
         return err_set(err, ERR_DENIED, "the server is not the gateway: %s",
                        why_refused(s->flags));
     }

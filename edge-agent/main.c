@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "edge-agent/agent.h"
 #include "edge-agent/ask.h"
+#include "edge-agent/enroll.h"
 #include "edge-agent/spool.h"
 
 #define OK 0
@@ -106,6 +107,26 @@ static int cmd_run(const struct agent_config *c, char **args, int count,
     (void)args;
     (void)count;
     return agent_run(c, err);
+}
+
+static int cmd_enroll(const struct agent_config *c, char **args, int count,
+                      struct err *err)
+{
+    struct buf name = {0};
+    int code;
+
+    (void)args;
+    (void)count;
+    if (c->gateway == NULL || c->code == NULL) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "usage: godwit-edge enroll --gateway URL --code CODE");
+    }
+    code = enroll(c->data, c->gateway, c->code, c->insecure, &name, err);
+    if (code == 0) {
+        printf("enrolled as %s\n", (char *)name.data);
+    }
+    buf_free(&name);
+    return code;
 }
 
 static int cmd_put(const struct agent_config *c, char **args, int count,
@@ -302,6 +323,8 @@ static int cmd_verify(const struct agent_config *c, char **args, int count,
 
 static const struct command commands[] = {
     {"run", "", "take objects and keep them safe", 0, 0, cmd_run},
+    {"enroll", "", "become a device of a cluster (--gateway, --code)", 0, 0,
+     cmd_enroll},
     {"put", "FILE [BUCKET/KEY]", "put a file; done when it is safe", 1, 2,
      cmd_put},
     {"get", "BUCKET/KEY [FILE]", "read back what is buffered (--local-read)", 1,

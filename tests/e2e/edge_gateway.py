@@ -1,0 +1,206 @@
+"""A fake gateway for agents, written from the contract alone: a CA, TLS with
+client certificates, enrolment, batches, reports, uploads in parts. It keeps
+what it stored and how often, and can be told to misbehave."""
+import base64
+import datetime
+import hashlib
+import http.server
+import ipaddress
+import json
+import secrets
+import socket
+import ssl
+import threading
+import time
+import urllib.parse
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+DAY = datetime.timedelta(days=1)
+
+
+def url64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def pem(thing):
+    return thing.public_bytes(serialization.Encoding.PEM)
+
+
+def key_pem(key):
+    return key.private_bytes(serialization.Encoding.PEM,
+                             serialization.PrivateFormat.PKCS8,
+                             serialization.NoEncryption())
+
+
+class Ca:
+    """A cluster's CA and what it issues."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.cert = self.build("CA", self.key.public_key(), ca=True)
+        self.path = str(folder / f"ca-{secrets.token_hex(4)}.pem")
+        with open(self.path, "wb") as f:
+            f.write(pem(self.cert))
+        self.pin = self.cert.fingerprint(hashes.SHA256())
+
+    def build(self, name, public, ca=False, purpose=None, names=(), days=365,
+              start=None):
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA")])
+        start = start or datetime.datetime.utcnow() - DAY
+        b = (x509.CertificateBuilder().subject_name(subject)
+             .issuer_name(issuer).public_key(public)
+             .serial_number(x509.random_serial_number())
+             .not_valid_before(start).not_valid_after(start + days * DAY)
+             .add_extension(x509.BasicConstraints(ca, None), True))
+        if purpose:
+            b = b.add_extension(x509.ExtendedKeyUsage([purpose]), False)
+        if names:
+            b = b.add_extension(x509.SubjectAlternativeName([
+                x509.IPAddress(ipaddress.ip_address(n)) if n[0].isdigit()
+                else x509.DNSName(n) for n in names]), False)
+        return b.sign(self.key, hashes.SHA256())
+
+    def server(self, names=("127.0.0.1", "localhost"), **more):
+        """Path of a file with key, certificate and CA."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        more.setdefault("purpose", ExtendedKeyUsageOID.SERVER_AUTH)
+        cert = self.build("https", key.public_key(), names=names, **more)
+        path = str(self.folder / f"server-{secrets.token_hex(4)}.pem")
+        with open(path, "wb") as f:
+            f.write(key_pem(key) + pem(cert) + pem(self.cert))
+        return path
+
+    def device(self, request, number, days=365):
+        csr = x509.load_pem_x509_csr(request.encode())
+        assert csr.is_signature_valid
+        return pem(self.build(f"device-{number}", csr.public_key(), days=days,
+                              purpose=ExtendedKeyUsageOID.CLIENT_AUTH))
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def log_message(self, *args):
+        pass
+
+    def body(self):
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def answer(self, status, body=b"", **fields):
+        self.send_response(status)
+        for name, value in fields.items():
+            self.send_header(name.replace("_", "-"), value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(
+            (timestamp or time.time()) + self.server.gateway.ahead)
+
+    def device(self):
+        """The device's number by its certificate; None."""
+        der = self.connection.getpeercert(True)
+        if not der:
+            return None
+        cert = x509.load_der_x509_certificate(der)
+        name = cert.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0]
+        return int(name.value.removeprefix("device-"))
+
+    def serve(self):
+        gateway = self.server.gateway
+        body = self.body()
+        path = urllib.parse.urlsplit(self.path)
+        gateway.requests.append((self.command, self.path))
+        if gateway.fault:
+            fault = gateway.fault(self, path.path)
+            if fault:
+                fault(self, body)
+                return
+        if path.path == "/-/edge/v1/enroll":
+            gateway.enroll(self, json.loads(body))
+            return
+        number = self.device()
+        if number is None:
+            self.answer(403, b'{"error":"a device has a certificate"}')
+        elif number in gateway.revoked:
+            self.answer(403, b'{"error":"the device was revoked"}')
+        else:
+            gateway.route(self, number, path, body)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = serve
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def handle_error(self, request, client_address):
+        pass  # cut connections are what is tested
+
+
+class Gateway:
+    def __init__(self, folder, ca=None, port=0, server_pem=None):
+        self.ca = ca or Ca(folder)
+        self.codes = {}
+        self.numbers = 0
+        self.revoked = set()
+        self.requests = []
+        self.reports = []
+        self.settings = {"bucket": "inbox", "prefix": "", "recipients": []}
+        self.fault = None
+        self.ahead = 0
+        self.cert_days = 365
+        self.lock = threading.RLock()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(server_pem or self.ca.server())
+        context.load_verify_locations(self.ca.path)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        self.context = context
+        self.start(port)
+
+    def start(self, port=0):
+        self.server = Server(("127.0.0.1", port), Handler,
+                             bind_and_activate=False)
+        self.server.gateway = self
+        self.server.server_bind()
+        self.server.server_activate()
+        self.server.socket = self.context.wrap_socket(
+            self.server.socket, server_side=True,
+            do_handshake_on_connect=False)
+        self.port = self.server.server_address[1]
+        self.url = f"https://127.0.0.1:{self.port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,),
+                         daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def code(self):
+        secret = secrets.token_bytes(16)
+        self.codes[url64(secret)] = True
+        return f"gwe1.{url64(self.ca.pin)}.{url64(secret)}"
+
+    def enroll(self, handler, ask):
+        if not self.codes.pop(ask["code"], None):
+            handler.answer(403, b'{"error":"the code is unknown or used"}')
+            return
+        self.numbers += 1
+        handler.answer(200, json.dumps({
+            "device": f"dev{self.numbers}", "number": self.numbers,
+            "certificate": self.ca.device(ask["request"], self.numbers,
+                                          self.cert_days).decode(),
+            "ca": pem(self.ca.cert).decode(),
+            "settings": self.settings}).encode())
+
+    def route(self, handler, number, path, body):
+        handler.answer(404, b'{"error":"no such path"}')
