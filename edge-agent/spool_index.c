@@ -211,6 +211,16 @@ struct index_entry *spool_index_after(struct spool_index *x, uint64_t id)
     return NULL;
 }
 
+struct index_entry *spool_index_before(struct spool_index *x, uint64_t id)
+{
+    for (uint32_t p = place_of(x, id); p != x->first; p--) {
+        if (entry_at(x, p - 1)->live) {
+            return entry_at(x, p - 1);
+        }
+    }
+    return NULL;
+}
+
 struct index_entry *spool_index_find(struct spool_index *x, uint32_t hash,
                                      uint64_t below)
 {

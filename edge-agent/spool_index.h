@@ -39,6 +39,8 @@ void spool_index_add(struct spool_index *x, const struct index_entry *e);
 /* Borrowed until the next add or remove; NULL when there is none. */
 struct index_entry *spool_index_get(struct spool_index *x, uint64_t id);
 struct index_entry *spool_index_after(struct spool_index *x, uint64_t id);
+/* The next one down. */
+struct index_entry *spool_index_before(struct spool_index *x, uint64_t id);
 /* The newest of @hash with an id below @below. */
 struct index_entry *spool_index_find(struct spool_index *x, uint32_t hash,
                                      uint64_t below);
