@@ -5,9 +5,9 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "cli/json.h"
 #include "gateway/admin_json.h"
 
 #define PAGE_TEXT "1000"
