@@ -255,7 +255,7 @@ static int device_read(struct gateway *g, const char *number,
                        struct counted **out, struct err *err)
 {
     struct meta_device row = {.policy = NULL};
-    char name[sizeof "device/" + META_DEVICE_MAX];
+    char name[sizeof ACCESS_DEVICE_PREFIX + META_DEVICE_MAX];
     struct access_user *u;
     int rc = meta_device_local(g->meta, strtoull(number, NULL, 10), &row, err);
 
@@ -266,7 +266,7 @@ static int device_read(struct gateway *g, const char *number,
         meta_device_free(&row);
         return err_set(err, ERR_NOT_FOUND, "the device was revoked");
     }
-    snprintf(name, sizeof name, "device/%s", row.name);
+    snprintf(name, sizeof name, ACCESS_DEVICE_PREFIX "%s", row.name);
     u = user_new(name, "", false);
     u->device = row.number;
     memcpy(u->key, row.fingerprint, sizeof u->key);

@@ -21,6 +21,8 @@ struct access;
 struct err;
 struct gateway;
 
+#define ACCESS_DEVICE_PREFIX "device/" /* of a device's name as a user */
+
 /* What is given to several, and freed with the last. */
 struct counted {
     atomic_uint refs;

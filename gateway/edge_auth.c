@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "crypto/pki.h"
+#include "fleet/batch.h"
 #include "gateway/access.h"
 #include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
@@ -146,10 +147,7 @@ bool edge_authenticate(struct request *r)
 bool edge_judge(struct request *r)
 {
     bool enrols = r->op == S3_OP_EdgeEnroll;
-    size_t max = s3_operation(r->op)->body == S3_BODY_XML &&
-                         text_starts(r->path, EDGE_PATH "v1/batch")
-                     ? EDGE_BATCH_MAX
-                     : EDGE_DOCUMENT_MAX;
+    size_t max = r->op == S3_OP_EdgeBatch ? BATCH_BYTES_MAX : EDGE_DOCUMENT_MAX;
 
     r->auth.payload = SIGV4_PAYLOAD_UNSIGNED;
     if (r->gateway->tls == NULL) {

@@ -22,9 +22,7 @@ struct edge_peer; /* what a connection showed */
 struct request;
 
 #define EDGE_PATH "/-/edge/"
-#define EDGE_DOCUMENT_MAX ((size_t)64 << 10) /* a body below EDGE_PATH, but: \
-                                              */
-#define EDGE_BATCH_MAX ((size_t)2 << 20)     /* of a batch */
+#define EDGE_DOCUMENT_MAX ((size_t)64 << 10) /* any body but a batch */
 
 /* Fill r->user when the connection showed a device's certificate. Without any
  * r->user stays NULL, which is true, too. False: a reply was made. */

@@ -264,6 +264,9 @@ static bool parse_admin(struct request *r)
         {"POST", "/-/devices/revoke", S3_OP_AdminDeviceRevoke},
         {"POST", EDGE_PATH "v1/enroll", S3_OP_EdgeEnroll},
         {"POST", EDGE_PATH "v1/renew", S3_OP_EdgeRenew},
+        {"POST", EDGE_PATH "v1/batch", S3_OP_EdgeBatch},
+        {"POST", EDGE_PATH "v1/report", S3_OP_EdgeReport},
+        {"GET", EDGE_PATH "v1/settings", S3_OP_EdgeSettings},
     };
     const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
     bool known = false;

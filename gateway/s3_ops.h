@@ -34,10 +34,13 @@
     X(AdminDeviceRevoke, NONE, admin_device_revoke) \
     X(AdminDeviceRemove, NONE, admin_device_remove)
 
-/* Devices themselves: edge_enroll.c. */
+/* Devices themselves: edge_enroll.c, edge_batch.c, edge_fleet.c. */
 #define EDGE_OPS(X)                 \
     X(EdgeEnroll, XML, edge_enroll) \
-    X(EdgeRenew, XML, edge_renew)
+    X(EdgeRenew, XML, edge_renew)   \
+    X(EdgeBatch, XML, edge_batch)   \
+    X(EdgeReport, XML, edge_report) \
+    X(EdgeSettings, NONE, edge_settings)
 
 /* Of who may what with a bucket: s3_policy.c. */
 #define S3_POLICY_OPS(X)                                        \

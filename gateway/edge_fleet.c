@@ -1,0 +1,81 @@
+/* What devices say of themselves and are told: POST /-/edge/v1/report and GET
+ * /-/edge/v1/settings.
+ */
+#include "base/err.h"
+#include "gateway/access.h"
+#include "gateway/edge_auth.h"
+#include "gateway/gateway_internal.h"
+#include "gateway/request.h"
+#include "meta/meta_device.h"
+#include "policy/json_tree.h"
+
+static bool is_ready(struct request *r)
+{
+    bool ready = atomic_load(&r->gateway->ready);
+
+    if (!ready) {
+        edge_error(r, 503, "the server is starting");
+    }
+    return ready;
+}
+
+/* False: a reply was made. */
+static bool judge_report(struct request *r)
+{
+    struct json_tree *tree = NULL;
+    struct err err = {{0}};
+    bool is_object = false;
+
+    if (r->document.len > META_DEVICE_REPORT_MAX) {
+        edge_error(r, 413, "a report has at most %d bytes",
+                   META_DEVICE_REPORT_MAX);
+        return false;
+    }
+    if (json_tree_read(r->document.data, r->document.len, &tree, &err) == 0) {
+        is_object = json_tree_root(tree)->kind == JSON_OBJECT;
+        json_tree_free(tree);
+    }
+    if (!is_object) {
+        edge_error(r, 400, "report: %s",
+                   err.text[0] != '\0' ? err.text : "not an object");
+    }
+    return is_object;
+}
+
+void edge_report(struct request *r)
+{
+    struct err err = {{0}};
+    int rc;
+
+    if (!is_ready(r) || !judge_report(r)) {
+        return;
+    }
+    command_device_report(&r->command, r->user->device, r->document.data,
+                          r->document.len, r->time_ms);
+    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    buf_clear(&r->command);
+    if (rc == 0) {
+        reply(r, 204);
+    } else if (rc == ERR_DENIED) {
+        edge_error(r, 403, "the device is not enrolled, or was revoked");
+    } else {
+        edge_error(r, 503, "%s", err.text);
+    }
+}
+
+void edge_settings(struct request *r)
+{
+    struct meta_device d = {.policy = NULL};
+    struct err err = {{0}};
+
+    if (!is_ready(r)) {
+        return;
+    }
+    if (meta_device_local(r->gateway->meta, r->user->device, &d, &err) != 0) {
+        edge_error(r, 503, "%s", err.text);
+        return;
+    }
+    reply_json(r);
+    buf_append(&r->reply_body, d.settings, d.settings_len);
+    meta_device_free(&d);
+}
