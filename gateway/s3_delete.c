@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_access.h"
@@ -22,9 +23,14 @@
 
 static void deleted(struct request *r)
 {
-    if (r->proposal.status != 0) {
-        reply_err(r, r->proposal.status, &r->proposal.err);
-    } else {
+    int status = r->proposal.status;
+
+    if (edge_is_repeat(r, status)) {
+        reply(r, 204);
+        edge_reply_repeated(r);
+    } else if (status != 0 && !edge_reply_refused(r, status)) {
+        reply_err(r, status, &r->proposal.err);
+    } else if (status == 0) {
         reply(r, 204);
         s3_version_reply_deleted(r, r->proposal.version);
     }
@@ -37,7 +43,8 @@ void s3_delete_object(struct request *r)
     struct s3_put_conditions held = {NULL, NULL};
     struct meta_condition condition = {NULL, NULL};
 
-    if (!s3_version_param(r, &more.version) || !s3_bypass(r, &more.bypass)) {
+    if (!s3_version_param(r, &more.version) || !s3_bypass(r, &more.bypass) ||
+        !edge_delivery(r, &more)) {
         request_done(r);
         return;
     }
@@ -56,7 +63,8 @@ void s3_delete_object(struct request *r)
     condition.if_match = held.if_match;
     command_object_delete(&r->command, r->bucket, r->key, &condition,
                           r->time_ms);
-    if (more.version != META_VERSION_CURRENT || more.bypass) {
+    if (more.version != META_VERSION_CURRENT || more.bypass ||
+        more.device != 0) {
         command_add_more(&r->command, 0, &more);
     }
     s3_put_conditions_free(&held);

@@ -128,7 +128,7 @@ void s3_more_add(struct request *r, const struct s3_more *m)
     const struct command_more *c = &m->more;
 
     if (c->version != META_VERSION_CURRENT || c->tags != NULL ||
-        c->lock != META_LOCK_NONE || c->hold) {
+        c->lock != META_LOCK_NONE || c->hold || c->device != 0) {
         command_add_more(&r->command, 0, c);
     }
 }

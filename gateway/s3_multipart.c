@@ -21,6 +21,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "gateway/access.h"
+#include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/lifecycle.h"
 #include "gateway/request.h"
@@ -31,6 +33,7 @@
 #include "gateway/s3_more.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
+#include "meta/meta_device.h"
 
 #define PAGE_MAX 1000
 #define OBJECT_MAX ((uint64_t)5 << 40) /* AWS: 5 TiB */
@@ -266,7 +269,15 @@ struct completion {
     struct s3_compose object;
     bool told_kind;               /* the upload was created with its kind */
     char value[S3_COMPOSE_VALUE]; /* the object's checksum; "" for none */
+    struct command_more more;     /* of a device's delivery */
 };
+
+/* A device's parts are as small as its memory wants. */
+static uint64_t part_min(const struct request *r)
+{
+    return r->user != NULL && r->user->device != 0 ? 1
+                                                   : r->gateway->part_min_bytes;
+}
 
 static void completion_free(struct completion *c)
 {
@@ -304,7 +315,7 @@ static bool take_part(struct completion *c, const struct meta_part *p)
         reply_error(r, S3_InvalidPart, NULL);
         return false;
     }
-    if (!last && p->size_bytes < r->gateway->part_min_bytes) {
+    if (!last && p->size_bytes < part_min(r)) {
         reply_error(r, S3_EntityTooSmall, NULL);
         return false;
     }
@@ -389,12 +400,52 @@ static void reply_again(struct completion *c, const struct err *gone)
     meta_object_free(&o);
 }
 
+/* It came before, by another upload or by this one; one that is still there is
+ * not needed. */
+static void reply_delivered(struct completion *c)
+{
+    struct request *r = c->request;
+    char etag[META_ETAG_MAX + 1] = "";
+
+    buf_clear(&r->command);
+    command_upload_abort(&r->command, r->bucket, r->key, c->id, r->time_ms);
+    meta_propose_wait(r->gateway->meta, &r->command, NULL, NULL);
+    wanted_etag(c, etag);
+    reply_completed(r, META_VERSION_NULL, etag, DIGEST_MD5, NULL, NULL);
+    edge_reply_repeated(r);
+}
+
+/* Was it delivered? Asked first: the upload that did it is gone. True: a reply
+ * was made. */
+static bool answer_delivered(struct completion *c)
+{
+    struct request *r = c->request;
+    struct err err = {{0}};
+    bool yes = false;
+    int rc;
+
+    if (c->more.device == 0) {
+        return false;
+    }
+    rc = meta_delivered(r->gateway->meta, c->more.device, c->more.sequence,
+                        &yes, &err);
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+    } else if (yes) {
+        xml_read_complete(r->document.data, r->document.len, &c->wanted, NULL);
+        reply_delivered(c);
+    }
+    return rc != 0 || yes;
+}
+
 /* What was asked of the upload failed with @rc. */
 static void reply_failed(struct completion *c, int rc, const struct err *err)
 {
-    if (rc == ERR_NO_UPLOAD) {
+    if (edge_is_repeat(c->request, rc)) {
+        reply_delivered(c);
+    } else if (rc == ERR_NO_UPLOAD) {
         reply_again(c, err);
-    } else {
+    } else if (!edge_reply_refused(c->request, rc)) {
         reply_err(c->request, rc, err);
     }
 }
@@ -532,9 +583,11 @@ static void propose_object(struct completion *c,
         s3_attrs_add(&attrs, TYPE, type);
     }
     command_upload_complete(&r->command, r->bucket, r->key, c->id,
-                            c->wanted.parts, c->wanted.count,
-                            r->gateway->part_min_bytes, condition, etag,
-                            attrs.data, attrs.len, r->time_ms);
+                            c->wanted.parts, c->wanted.count, part_min(r),
+                            condition, etag, attrs.data, attrs.len, r->time_ms);
+    if (c->more.device != 0) {
+        command_add_more(&r->command, 0, &c->more);
+    }
     rc = meta_propose_wait(r->gateway->meta, &r->command, &r->proposal, &err);
     if (rc == 0) {
         reply_completed(r, r->proposal.version, etag, c->object.kind, value,
@@ -574,13 +627,14 @@ void s3_complete_upload(struct request *r)
     struct s3_put_conditions held = {NULL, NULL};
     struct meta_condition condition = {NULL, NULL};
 
-    if (!request_upload_id(r, c.id) || !s3_put_conditions(r, &held)) {
+    if (!request_upload_id(r, c.id) || !edge_delivery(r, &c.more) ||
+        !s3_put_conditions(r, &held)) {
         return;
     }
     condition.if_match = held.if_match;
     condition.if_none_match = held.if_none_match;
     s3_compose_init(&c.object);
-    if (read_wanted(&c)) {
+    if (!answer_delivered(&c) && read_wanted(&c)) {
         told_check(&c);
         if (merge(&c) && end_check(&c) && judge_claims(&c)) {
             propose_object(&c, &condition);

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/lifecycle.h"
 #include "gateway/request.h"
@@ -28,18 +29,22 @@ static void reply_expiry(struct request *r)
 
 static void reply_stored(struct request *r)
 {
+    bool repeated =
+        r->op != S3_OP_UploadPart && edge_is_repeat(r, r->proposal.status);
     enum digest_kind kind;
     char value[64];
 
-    if (r->proposal.status != 0) {
+    if (r->proposal.status != 0 && !repeated) {
         /* Unknown: the catalogue may yet name the shards, so they stay; if it
          * does not, they are orphans. */
         s3_upload_close(r->upload, r->proposal.status == ERR_UNKNOWN);
-        reply_err(r, r->proposal.status, &r->proposal.err);
+        if (!edge_reply_refused(r, r->proposal.status)) {
+            reply_err(r, r->proposal.status, &r->proposal.err);
+        }
         request_done(r);
         return;
     }
-    s3_upload_close(r->upload, true);
+    s3_upload_close(r->upload, !repeated); /* what came again is not needed */
     if (s3_upload_form(r->upload) != NULL) {
         s3_post_reply(r, s3_upload_form(r->upload), s3_upload_etag(r->upload));
     } else {
@@ -49,8 +54,12 @@ static void reply_stored(struct request *r)
     if (s3_upload_sse(r->upload) != NULL) {
         s3_sse_reply(r, s3_upload_sse(r->upload));
     }
-    s3_version_reply_made(r, r->proposal.version);
-    if (r->op != S3_OP_UploadPart) {
+    if (repeated) {
+        edge_reply_repeated(r);
+    } else {
+        s3_version_reply_made(r, r->proposal.version);
+    }
+    if (r->op != S3_OP_UploadPart && !repeated) {
         reply_expiry(r);
     }
     if (s3_upload_checksum(r->upload, &kind, value)) {
@@ -77,7 +86,8 @@ void s3_put_object(struct request *r)
     }
     condition.if_match = held.if_match;
     condition.if_none_match = held.if_none_match;
-    if (!s3_attrs_from(r, &attrs) || !s3_more_from(r, &more)) {
+    if (!s3_attrs_from(r, &attrs) || !s3_more_from(r, &more) ||
+        !edge_delivery(r, &more.more)) {
         request_done(r);
         goto out;
     }
