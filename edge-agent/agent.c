@@ -12,12 +12,16 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "edge-agent/http.h"
+#include "edge-agent/identity.h"
 #include "edge-agent/intake.h"
 #include "edge-agent/local_s3.h"
+#include "edge-agent/sync.h"
 #include "edge-agent/watch.h"
 
 #define TOKEN_MAX 256
@@ -90,6 +94,11 @@ struct agent {
     struct local_s3 *s3;
     struct http_server *http;
     struct watch *watch;
+    struct sync *sync; /* NULL: not enrolled */
+    struct identity id;
+    struct identity_settings settings;
+    struct agent_config c; /* as given, and by the settings; borrows */
+    char *below;           /* "BUCKET/PREFIX" */
     struct loop_fd signals;
     char *token;
     int lock;
@@ -166,7 +175,7 @@ static int intake_options(const struct agent_config *c,
                       c->recipient.count > INTAKE_RECIPIENTS_MAX)) {
         code = err_set(err, ERR_BAD_INPUT,
                        "--recipient: give 1 to %d keys to seal to (godwit "
-                       "identity makes one)",
+                       "identity makes one), or enrol the device",
                        INTAKE_RECIPIENTS_MAX);
     }
     for (size_t i = 0; code == 0 && i < c->recipient.count; i++) {
@@ -213,6 +222,9 @@ static void before_wait(void *arg, int *timeout_ms)
 
     if (intake_commit(a->intake)) {
         *timeout_ms = 0;
+        if (a->sync != NULL) {
+            sync_kick(a->sync);
+        }
     }
 }
 
@@ -301,6 +313,13 @@ static void on_status(void *arg, struct buf *out)
     const struct agent *a = arg;
     struct watch_status st;
 
+    if (a->sync != NULL) {
+        sync_status(a->sync, out);
+        buf_str(out, ",\"below\":");
+        json_put_text(out, a->below);
+    } else {
+        buf_str(out, ",\"link\":\"off\"");
+    }
     watch_status(a->watch, &st);
     buf_printf(out,
                ",\"watch_taken\":%llu,\"watch_refused\":%llu,"
@@ -321,12 +340,90 @@ static int watch_all(struct agent *a, const struct agent_config *c,
     return code;
 }
 
-static int start(struct agent *a, const struct agent_config *c, struct err *err)
+static void on_flush(void *arg, void (*done)(void *, int, const char *),
+                     void *done_arg)
+{
+    struct agent *a = arg;
+
+    sync_flush(a->sync, done, done_arg);
+}
+
+static void on_forget(void *arg, void *done_arg)
+{
+    struct agent *a = arg;
+
+    sync_forget(a->sync, done_arg);
+}
+
+/* What the cluster says counts where nothing was given. A device may put only
+ * below its bucket and prefix, so those count in any case. */
+static int use_settings(struct agent *a, struct err *err)
+{
+    struct agent_config *c = &a->c;
+    const struct identity_settings *s = &a->settings;
+    int code = identity_load(c->data, &a->id, err);
+
+    if (code == ERR_NOT_FOUND) {
+        return 0;
+    }
+    if (code == 0) {
+        code = identity_settings_read(&a->id.settings, &a->settings, err);
+    }
+    if (code != 0) {
+        return code;
+    }
+    c->bucket = s->bucket;
+    a->below =
+        mem_printf("%s/%s", s->bucket, s->prefix != NULL ? s->prefix : "");
+    if (*c->prefix == '\0' && s->prefix != NULL) {
+        c->prefix = s->prefix;
+    } else if (s->prefix != NULL && !text_starts(c->prefix, s->prefix)) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "--prefix %s: the cluster lets this device put below "
+                       "%s alone",
+                       c->prefix, a->below);
+    }
+    if (c->recipient.count == 0) {
+        c->recipient = s->recipients;
+    }
+    if (s->cipher != NULL && strcmp(c->cipher, "auto") == 0) {
+        c->cipher = s->cipher;
+    }
+    if (s->when_full != NULL && strcmp(c->when_full, "refuse") == 0) {
+        c->when_full = s->when_full;
+    }
+    return 0;
+}
+
+static int start_sync(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = &a->c;
+    struct sync_options o = {
+        .data = c->data,
+        .gateway = c->gateway,
+        .insecure = c->insecure,
+        .newest_first = c->newest_first,
+        .rate = c->rate,
+        .answer_ms = c->answer_timeout,
+    };
+    int code = sync_hours_parse(c->hours, &o.hours, err);
+
+    if (code == 0 && a->below != NULL) {
+        code = sync_new(a->loop, a->intake, &a->id, &o, &a->sync, err);
+    }
+    return code;
+}
+
+static int start(struct agent *a, const struct agent_config *given,
+                 struct err *err)
 {
     struct local_s3_options options = {.status = on_status, .arg = a};
+    const struct agent_config *c = &a->c;
     struct http_handler handler;
-    char *lock = agent_path(c->data, "lock");
-    int code = fs_mkdirs(c->data, err);
+    char *lock = agent_path(given->data, "lock");
+    int code = fs_mkdirs(given->data, err);
+
+    a->c = *given;
 
     if (code == 0) {
         code = fs_lock(lock, &a->lock, err);
@@ -336,13 +433,25 @@ static int start(struct agent *a, const struct agent_config *c, struct err *err)
         code = read_token(c->token_file, &a->token, err);
     }
     if (code == 0) {
+        code = use_settings(a, err);
+    }
+    if (code == 0) {
         code = open_spool(a, c, err);
     }
     if (code != 0) {
         return code;
     }
     a->loop = loop_new();
+    code = start_sync(a, err);
+    if (code != 0) {
+        return code;
+    }
     options.token = a->token;
+    options.below = a->below;
+    if (a->sync != NULL) {
+        options.flush = on_flush;
+        options.forget = on_forget;
+    }
     a->s3 = local_s3_new(a->intake, &options);
     local_s3_handler(a->s3, &handler);
     a->http = http_server_new(a->loop, &handler);
@@ -358,6 +467,10 @@ static void stop(struct agent *a)
     http_server_free(a->http);
     local_s3_free(a->s3);
     watch_free(a->watch);
+    sync_free(a->sync);
+    identity_free(&a->id);
+    identity_settings_free(&a->settings);
+    free(a->below);
     if (a->signals.fd >= 0) {
         loop_remove_fd(a->loop, &a->signals);
         close(a->signals.fd);

@@ -33,6 +33,7 @@ struct request {
     struct intake_put *put;
     struct intake_read *read;
     uint8_t md5[PRIM_MD5];
+    bool flushing;
     bool has_want;
     uint8_t want[PRIM_MD5]; /* Content-MD5 */
 };
@@ -71,6 +72,7 @@ static void answer_err(struct request *r, int code, const char *why)
         {ERR_DENIED, 403, "AccessDenied"},
         {ERR_BAD_INPUT, 400, "InvalidArgument"},
         {ERR_UNSUPPORTED, 501, "NotImplemented"},
+        {ERR_UNAVAILABLE, 503, "ServiceUnavailable"},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -450,6 +452,31 @@ void local_s3_status(struct local_s3 *s, struct buf *out)
     buf_str(out, "}\n");
 }
 
+static void on_flushed(void *arg, int code, const char *why)
+{
+    struct request *r = arg;
+
+    r->flushing = false;
+    if (code != 0) {
+        answer_err(r, code, why);
+    } else {
+        http_answer(r->x, 204, "", NULL, 0);
+    }
+}
+
+static void flush(struct request *r)
+{
+    const struct local_s3_options *o = &r->s3->options;
+
+    if (o->flush == NULL) {
+        answer_err(r, ERR_UNAVAILABLE,
+                   "this device delivers nowhere: it is not enrolled");
+        return;
+    }
+    r->flushing = true;
+    o->flush(o->arg, on_flushed, r);
+}
+
 static void own_path(struct request *r)
 {
     const struct http_head *h = &r->x->head;
@@ -473,10 +500,7 @@ static void own_path(struct request *r)
         http_answer(r->x, 200, "", NULL, 0);
     } else if (strcmp(h->method, "POST") == 0 &&
                strcmp(h->path, "/-/flush") == 0) {
-        if (r->s3->options.flush != NULL) {
-            r->s3->options.flush(r->s3->options.arg);
-        }
-        http_answer(r->x, 204, "", NULL, 0);
+        flush(r);
     } else {
         answer_error(r, 404, "NoSuchKey", "no such path of the agent");
     }
@@ -552,6 +576,22 @@ static void route_bucket(struct request *r)
     }
 }
 
+/* What the cluster would refuse is refused before it is taken. */
+static bool may_change(struct request *r)
+{
+    const char *below = r->s3->options.below;
+    size_t len = below != NULL ? strlen(below) : 0;
+
+    if (below == NULL ||
+        (r->name.len > len && memcmp(r->name.data, below, len) == 0)) {
+        return true;
+    }
+    answer_error(r, 403, "AccessDenied",
+                 "this device may put and delete only below what the cluster "
+                 "gave it (godwit-edge status: below)");
+    return false;
+}
+
 static void route_object(struct request *r)
 {
     const struct http_head *h = &r->x->head;
@@ -561,7 +601,9 @@ static void route_object(struct request *r)
         answer_error(r, 501, "NotImplemented",
                      "an agent knows no parameters of objects");
     } else if (strcmp(h->method, "PUT") == 0) {
-        begin_put(r);
+        if (may_change(r)) {
+            begin_put(r);
+        }
     } else if (strcmp(h->method, "DELETE") != 0 &&
                strcmp(h->method, "GET") != 0 &&
                strcmp(h->method, "HEAD") != 0) {
@@ -617,7 +659,9 @@ static void on_end(void *arg, struct http_exchange *x)
     } else if (r->bucket_len == r->name.len) {
         route_bucket(r);
     } else if (strcmp(x->head.method, "DELETE") == 0) {
-        delete_object(r);
+        if (may_change(r)) {
+            delete_object(r);
+        }
     } else {
         get_object(r, strcmp(x->head.method, "HEAD") == 0);
     }
@@ -632,6 +676,9 @@ static void on_done(void *arg, struct http_exchange *x)
         return;
     }
     intake_forget(r->s3->intake, r);
+    if (r->flushing) {
+        r->s3->options.forget(r->s3->options.arg, r);
+    }
     intake_put_abort(r->put);
     intake_read_close(r->read);
     buf_free(&r->name);

@@ -31,8 +31,14 @@ struct local_s3_options {
     /* Append what /-/status shows beside the spool, as JSON members that each
      * begin with a comma. May be NULL. */
     void (*status)(void *arg, struct buf *out);
-    /* Deliver now. May be NULL. */
-    void (*flush)(void *arg);
+    /* Deliver now, and call @done once with 0 or why not, but not before this
+     * returns. NULL: the agent delivers nowhere. */
+    void (*flush)(void *arg,
+                  void (*done)(void *done_arg, int code, const char *why),
+                  void *done_arg);
+    void (*forget)(void *arg, void *done_arg); /* @done will not come */
+    /* Keys below "BUCKET/PREFIX" alone; NULL: all. Kept. */
+    const char *below;
     void *arg;
 };
 

@@ -33,6 +33,7 @@
 struct buf;
 struct err;
 struct spool;
+struct spool_index;
 
 #define SPOOL_PAYLOAD_MAX (96U * 1024) /* of one record; more goes as parts */
 #define SPOOL_BYTES_MIN (4U * SPOOL_SEGMENT)
@@ -137,6 +138,11 @@ int spool_find(struct spool *s, const char *key, size_t len, uint64_t *id,
 bool spool_is_newest(struct spool *s, uint64_t id);
 /* The next id after @id; 0 when there is none. Ids start at 1. */
 uint64_t spool_next(struct spool *s, uint64_t id);
+/* What is held, for who decides what to deliver: look, and change nothing. */
+struct spool_index *spool_held(struct spool *s);
+/* All ids below this one are delivered or given up, and after any power cut
+ * still will be. */
+uint64_t spool_floor(const struct spool *s);
 /* All but the payload. @text (cleared) holds key and metadata. ERR_NOT_FOUND:
  * not held any more. ERR_CORRUPT. */
 int spool_get(struct spool *s, uint64_t id, struct spool_object *out,

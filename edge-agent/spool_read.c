@@ -248,6 +248,16 @@ uint64_t spool_next(struct spool *s, uint64_t id)
     return e != NULL ? e->id : 0;
 }
 
+struct spool_index *spool_held(struct spool *s)
+{
+    return s->index;
+}
+
+uint64_t spool_floor(const struct spool *s)
+{
+    return s->cursor.done + 1;
+}
+
 int spool_segment_of(struct spool *s, uint64_t id, uint64_t *sequence,
                      struct buf *header, struct err *err)
 {

@@ -7,9 +7,10 @@ import hashlib
 import http.server
 import ipaddress
 import json
+import re
 import secrets
-import socket
 import ssl
+import struct
 import threading
 import time
 import urllib.parse
@@ -157,6 +158,10 @@ class Gateway:
         self.reports = []
         self.settings = {"bucket": "inbox", "prefix": "", "recipients": []}
         self.fault = None
+        self.judge = None  # gives a status, or None
+        self.delivered, self.objects, self.order = set(), {}, []
+        self.floors, self.repeats, self.renewals = {}, 0, 0
+        self.batches, self.uploads, self.parts, self.lists = [], {}, 0, 0
         self.ahead = 0
         self.cert_days = 365
         self.lock = threading.RLock()
@@ -202,5 +207,187 @@ class Gateway:
             "ca": pem(self.ca.cert).decode(),
             "settings": self.settings}).encode())
 
+    # ---- what a device may ask ----
+
     def route(self, handler, number, path, body):
-        handler.answer(404, b'{"error":"no such path"}')
+        """One request of an enrolled device."""
+        if path.path == "/-/edge/v1/batch":
+            handler.answer(200, self.batch(number, body))
+        elif path.path == "/-/edge/v1/report":
+            self.reports.append(json.loads(body))
+            handler.answer(204)
+        elif path.path == "/-/edge/v1/settings":
+            handler.answer(200, json.dumps(self.settings).encode())
+        elif path.path == "/-/edge/v1/renew":
+            self.renewals += 1
+            handler.answer(200, json.dumps({
+                "certificate": self.ca.device(
+                    json.loads(body)["request"], number).decode()}).encode())
+        elif path.path.startswith("/-/"):
+            handler.answer(404, b'{"error":"no such path"}')
+        else:
+            self.multipart(handler, number, path, body)
+
+    def store(self, number, sequence, floor, key, body, meta):
+        """True when it was stored; False when it had been before."""
+        with self.lock:
+            assert 0 < floor <= sequence
+            self.floors[number] = max(self.floors.get(number, 0), floor)
+            if sequence < self.floors[number] or \
+                    (number, sequence) in self.delivered:
+                self.repeats += 1
+                return False
+            self.delivered.add((number, sequence))
+            self.objects.setdefault(key, []).append((sequence, body, meta))
+            self.order.append((key, sequence))
+            return True
+
+    def batch(self, number, body):
+        headers, objects, floor = read_batch(body)
+        self.batches.append(len(objects))
+        out = b"GWBA" + struct.pack("<I", len(objects))
+        for o in objects:
+            status = self.judge(o) if self.judge else None
+            if status is None:
+                stored = self.store(number, o["sequence"], floor, o["key"],
+                                    o["envelope"], o["meta"])
+                status = STORED if stored else REPEATED
+            out += struct.pack("<QB", o["sequence"], status)
+        return out + struct.pack("<I", crc32c(out))
+
+    def multipart(self, handler, number, path, body):
+        key = urllib.parse.unquote(path.path[1:])
+        query = urllib.parse.parse_qs(path.query, keep_blank_values=True)
+        upload = query.get("uploadId", [None])[0]
+        etag = '"' + hashlib.md5(body).hexdigest() + '"'
+        if upload is not None and upload not in self.uploads:
+            handler.answer(404, b"<Error><Code>NoSuchUpload</Code></Error>")
+        elif handler.command == "POST" and "uploads" in query:
+            upload = secrets.token_urlsafe(12) + "+/="
+            meta = {k.lower(): v for k, v in handler.headers.items()
+                    if k.lower().startswith("x-amz-meta-")
+                    or k == "Content-Type"}
+            self.uploads[upload] = (key, {}, meta)
+            handler.answer(200, f"<R><UploadId>{upload}</UploadId></R>".encode())
+        elif handler.command == "PUT":
+            number = int(query["partNumber"][0])
+            assert base64.b64decode(handler.headers["Content-MD5"]) == \
+                hashlib.md5(body).digest()
+            self.parts += 1
+            self.uploads[upload][1][number] = body
+            handler.answer(200, ETag=etag)
+        elif handler.command == "GET":
+            after = int(query["part-number-marker"][0])
+            have = sorted(n for n in self.uploads[upload][1] if n > after)
+            page = have[:7]
+            text = "".join(
+                f"<Part><PartNumber>{n}</PartNumber><ETag>&quot;"
+                f"{hashlib.md5(self.uploads[upload][1][n]).hexdigest()}&quot;"
+                f"</ETag><Size>{len(self.uploads[upload][1][n])}</Size></Part>"
+                for n in page)
+            more = "true" if len(have) > len(page) else "false"
+            self.lists += 1
+            handler.answer(
+                200, f"<ListPartsResult>{text}<IsTruncated>{more}</IsTruncated>"
+                "</ListPartsResult>".encode())
+        else:
+            key, parts, meta = self.uploads[upload]
+            listed = re.findall(r"<PartNumber>(\d+)</PartNumber><ETag>(\w+)<",
+                                body.decode())
+            assert [int(n) for n, _ in listed] == sorted(parts)
+            for n, tag in listed:
+                assert hashlib.md5(parts[int(n)]).hexdigest() == tag
+            whole = b"".join(parts[n] for n in sorted(parts))
+            stored = self.store(number, int(handler.headers["x-godwit-sequence"]),
+                                int(handler.headers["x-godwit-floor"]), key,
+                                whole, meta)
+            if stored:
+                handler.answer(200, b"<CompleteMultipartUploadResult>"
+                               b"</CompleteMultipartUploadResult>")
+            else:
+                handler.answer(200, x_godwit_repeated="true")
+
+    def newest(self, key):
+        """Envelope of the newest; None when it is deleted."""
+        return self.objects[key][-1][1]
+
+
+STORED, REPEATED, DENIED, BAD, RETRY = 1, 2, 3, 4, 5
+
+
+def crc_table():
+    for i in range(256):
+        for _ in range(8):
+            i = i >> 1 ^ (0x82F63B78 if i & 1 else 0)
+        yield i
+
+
+TABLE = list(crc_table())
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc ^ 0xFFFFFFFF
+
+
+def read_meta(data):
+    """Content type and pairs, as an agent writes them."""
+    at = 0
+
+    def text():
+        nonlocal at
+        n, = struct.unpack_from("<I", data, at)
+        at += 4
+        if n == 0xFFFFFFFF:
+            return None
+        at += n
+        return data[at - n:at].decode()
+
+    if not data:
+        return {}
+    meta = {"content-type": text()}
+    count, = struct.unpack_from("<H", data, at)
+    at += 2
+    for _ in range(count):
+        name = text()
+        meta["x-amz-meta-" + name.lower()] = text()
+    assert at == len(data)
+    return meta
+
+
+def read_batch(body):
+    magic, version, _, header_count, count, floor = struct.unpack_from(
+        "<4sBBHIQ", body)
+    assert magic == b"GWBR" and version == 1
+    assert struct.unpack("<I", body[-4:])[0] == crc32c(body[:-4])
+    at = 20
+    headers = []
+    for _ in range(header_count):
+        n, = struct.unpack_from("<H", body, at)
+        headers.append(body[at + 2:at + 2 + n])
+        at += 2 + n
+    objects = []
+    for _ in range(count):
+        (sequence, time_ms, kind, flags, seal_flags, _, link, header, key_len,
+         meta_len, size) = struct.unpack_from("<QQBBBBIHHHI", body, at)
+        at += 34
+        key = body[at:at + key_len].decode()
+        at += key_len
+        meta = read_meta(body[at:at + meta_len])
+        at += meta_len
+        data = body[at:at + size]
+        at += size
+        if kind == 3:
+            envelope = None
+        elif flags & 1:
+            envelope = data
+        else:
+            h = headers[header]
+            envelope = struct.pack("<4sBBHI", b"GWSE", 1, seal_flags, len(h),
+                                   link) + h + data
+        objects.append(dict(sequence=sequence, time_ms=time_ms, key=key,
+                            meta=meta, envelope=envelope))
+    assert at == len(body) - 4
+    return headers, objects, floor

@@ -54,11 +54,13 @@ class Agent:
             self.recipient = re.search("age1[a-z0-9]+", out).group()
         self.start()
 
+    def arguments(self):
+        return [EDGE, "run", "--data", self.data, "--recipient",
+                self.recipient, "--listen", "127.0.0.1:0", *self.flags]
+
     def start(self):
         self.log = open(os.path.join(self.folder, "log"), "a+b")
-        self.process = subprocess.Popen(
-            [EDGE, "run", "--data", self.data, "--recipient", self.recipient,
-             "--listen", "127.0.0.1:0", *self.flags], stderr=self.log)
+        self.process = subprocess.Popen(self.arguments(), stderr=self.log)
         for _ in range(600):
             if self.process.poll() is not None:
                 raise RuntimeError("the agent ended: " + self.text())
@@ -435,7 +437,8 @@ def test_commands(make_agent, tmp_path):
     out = a.command("status", "--json")
     assert json.loads(out.stdout)["objects"] == 2
     assert re.search(r"^objects +2$", a.command("status").stdout, re.M)
-    assert a.command("flush").returncode == 0
+    out = a.command("flush")
+    assert out.returncode == 1 and "not enrolled" in out.stderr
     assert a.command("put", "/nowhere").returncode == 1
     out = a.command("verify")
     assert out.returncode == 1 and "stop the agent" in out.stderr

@@ -7,15 +7,22 @@ the device holds stays until it was stored.
 import datetime
 import json
 import os
+import random
+import re
 import stat
 import subprocess
+import time
 
 import pytest
 
 import edge_gateway
+import seal_reference
 import test_18_edge
+import util
 
 EDGE = test_18_edge.EDGE
+KIB = 1024
+MIB = 1 << 20
 
 
 @pytest.fixture
@@ -108,3 +115,129 @@ def test_enrolment_says_what_is_wrong(gateway, tmp_path):
     assert not (data / "identity").exists()
     gateway.fault = None
     assert enroll(data, gateway.url, good).returncode == 0
+
+
+# ---- delivery ----
+
+class Device(test_18_edge.Agent):
+    """An agent that is enrolled: no recipient is given."""
+
+    def __init__(self, folder, gateway, *flags):
+        self.gateway = gateway
+        self.identity = os.path.join(str(folder), "owner.key")
+        out = subprocess.run(
+            [test_18_edge.GODWIT, "identity", "create", "--output",
+             self.identity], check=True, capture_output=True, text=True).stdout
+        gateway.settings["recipients"] = [re.search("age1[a-z0-9]+",
+                                                    out).group()]
+        out = enroll(os.path.join(str(folder), "data"), gateway.url,
+                     gateway.code())
+        assert out.returncode == 0, out.stderr
+        with open(self.identity, encoding="ascii") as f:
+            secret = re.search("AGE-SECRET-KEY-1[A-Z0-9]+", f.read()).group()
+        self.own = seal_reference.bech32_bytes(secret)
+        super().__init__(folder, *flags)
+
+    def arguments(self):
+        return [EDGE, "run", "--data", self.data, "--listen", "127.0.0.1:0",
+                *self.flags]
+
+    def flush(self):
+        out = self.command("flush")
+        assert out.returncode == 0, out.stderr + self.text()
+
+    def wait(self, what, seconds=60):
+        end = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < end, self.text()
+            time.sleep(0.02)
+
+    def open(self, envelope):
+        flags, text = seal_reference.open_envelope(self.own, envelope)
+        assert flags == 0
+        return text
+
+    def holds(self):
+        return self.status()["objects"]
+
+    def proper(self, sent):
+        """All that was sent is at the gateway, once, byte for byte."""
+        assert self.holds() == 0
+        stored = {k: [self.open(v[1]) for v in versions]
+                  for k, versions in self.gateway.objects.items()}
+        assert stored == {k: [body] for k, body in sent.items()}
+
+
+@pytest.fixture
+def make_device(tmp_path, gateway):
+    devices = []
+
+    def make(*flags):
+        devices.append(Device(tmp_path, gateway, *flags))
+        return devices[-1]
+
+    yield make
+    for d in devices:
+        if d.process.poll() is None:
+            d.process.kill()
+            d.process.wait()
+
+
+def fill(device, count, size=300, **fields):
+    sent = {}
+    for i in range(count):
+        key = f"inbox/r/{i:05}"
+        sent[key] = util.blob(size + i % 7, seed=i)
+        device.put(key, sent[key], **fields)
+    return sent
+
+
+def test_what_is_put_arrives(make_device, gateway):
+    d = make_device()
+    sent = fill(d, 300, Content_Type="text/x", x_amz_meta_unit="C")
+    d.flush()
+    d.proper(sent)
+    meta = gateway.objects["inbox/r/00000"][0][2]
+    assert meta == {"content-type": "text/x", "x-amz-meta-unit": "C"}
+    st = d.status()
+    assert st["link"] == "up" and st["last_error"] == ""
+    assert st["delivered_objects"] == 300 and st["refused_objects"] == 0
+    assert st["device"] == "dev1" and st["below"] == "inbox/"
+    d.wait(lambda: gateway.reports and
+           gateway.reports[-1]["delivered"] == 300)
+    assert gateway.reports[-1]["backlog_objects"] == 0
+    # Without a flush, too.
+    d.put("inbox/later", b"later")
+    d.wait(lambda: "inbox/later" in gateway.objects)
+    # And a delete comes after what it deletes.
+    d.put("inbox/gone", b"x")
+    assert d.ask("DELETE", "/inbox/gone")[0] == 204
+    d.flush()
+    assert gateway.newest("inbox/gone") is None
+    assert len(gateway.objects["inbox/gone"]) == 2
+
+
+def test_a_key_keeps_its_order_whatever_the_classes(make_device, gateway):
+    d = make_device()
+    gateway.stop()
+    for i in range(40):
+        d.put("inbox/same", str(i).encode(), x_godwit_class=str(i % 10))
+        d.put(f"inbox/other{i}", b"o", x_godwit_class=str(i % 10))
+    gateway.start(gateway.port)
+    d.flush()
+    bodies = [d.open(v[1]) for v in gateway.objects["inbox/same"]]
+    assert bodies == [str(i).encode() for i in range(40)]
+    others = [k for k, _ in gateway.order if "other" in k]
+    classes = [int(k[11:]) % 10 for k in others]
+    assert classes == sorted(classes, reverse=True)
+
+
+def test_a_put_outside_what_the_cluster_gave_is_refused(make_device, gateway):
+    gateway.settings["prefix"] = "dev1/"
+    d = make_device()
+    assert d.ask("PUT", "/other/key", b"x")[0] == 403
+    assert d.ask("PUT", "/inbox/other", b"x")[0] == 403
+    assert d.ask("DELETE", "/inbox/other")[0] == 403
+    d.put("inbox/dev1/x", b"x")
+    d.flush()
+    assert list(gateway.objects) == ["inbox/dev1/x"]

@@ -1,0 +1,131 @@
+/* sync_internal.h: the inside of a sync, for sync*.c alone. */
+#ifndef GODWIT_EDGE_SYNC_INTERNAL_H
+#define GODWIT_EDGE_SYNC_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/loop.h"
+#include "edge-agent/identity.h"
+#include "edge-agent/intake.h"
+#include "edge-agent/rate.h"
+#include "edge-agent/spool.h"
+#include "edge-agent/sync.h"
+#include "edge-agent/uplink.h"
+
+struct edge_tls_trust;
+
+#define SYNC_BATCH_OBJECTS 1000
+#define SYNC_DENIED_MAX 256 /* denied once */
+#define SYNC_ERROR_MAX 256
+
+enum flight_kind { FLIGHT_NONE, FLIGHT_BATCH, FLIGHT_LARGE, FLIGHT_CARE };
+
+struct flight {
+    struct sync *sync;
+    struct uplink *uplink;
+    enum flight_kind kind;
+    struct buf body; /* of the request */
+    uint64_t *ids;   /* of the batch, as sent */
+    size_t count;
+};
+
+/* What is asked now and then. */
+enum care { CARE_RENEW, CARE_SETTINGS, CARE_REPORT, CARES };
+
+struct large; /* sync_large.c */
+
+struct flush_waiter {
+    struct list_node node;
+    uint64_t through; /* all ids up to this */
+    uint64_t refused; /* by then */
+    sync_done done;
+    void *arg;
+    bool settled;
+    int code;
+    char why[SYNC_ERROR_MAX];
+};
+
+struct sync {
+    struct loop *loop;
+    struct intake *intake;
+    struct spool *spool;
+    char *data;
+    struct identity id;
+    struct uplink_url url;
+    struct edge_tls_trust *trust; /* NULL for http */
+    struct edge_tls_trust *next;  /* once no flight is under way */
+    struct rate rate;
+    struct sync_hours hours;
+    struct sync_plan plan;
+    struct flight flights[SYNC_FLIGHTS];
+    struct large *large; /* NULL: none under way */
+    struct loop_timer wake;
+    struct list_node waiters;
+
+    uint64_t denied[SYNC_DENIED_MAX]; /* ids */
+    size_t denied_count;
+    uint64_t saved_floor;
+    uint64_t saved_ms;
+
+    unsigned failures; /* one after the other */
+    uint64_t pause_until_ms;
+    char error[SYNC_ERROR_MAX]; /* of the last exchange; "" */
+    uint64_t due_ms[CARES];
+    enum care care;
+
+    struct sync_memory memory, stored;
+    bool heard; /* the cluster's time, since the start */
+    uint64_t heard_at_ms, heard_ms;
+    uint64_t memory_saved_ms;
+    uint64_t batches, repeated, bytes_large;
+};
+
+/* The cluster's time, as well as it is known. */
+uint64_t sync_now(const struct sync *s, bool *known);
+/* From an answer's Date. */
+void sync_learn(struct sync *s, const struct http_head *head);
+void sync_remember(struct sync *s, bool now);
+/* @id goes out. */
+void sync_used(struct sync *s, uint64_t id);
+
+/* Send the flight's request; the answer comes to @done, which begins with
+ * sync_landed. */
+void sync_send(struct flight *f, enum flight_kind kind,
+               const struct uplink_request *r, uplink_done done);
+/* The exchange is over: the flight is free. False when there is no answer of
+ * the gateway (@a may be NULL): the failure is noted. */
+bool sync_landed(struct flight *f, int code, const struct uplink_answer *a,
+                 const char *why);
+/* What came means a failure: wait, then try again. */
+void sync_failed(struct sync *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* As "the gateway says: ... (403)". */
+void sync_failed_answer(struct sync *s, const struct uplink_answer *a);
+void sync_succeeded(struct sync *s);
+/* Go on: see what each free flight may do. */
+void sync_pump(struct sync *s);
+
+/* The object is stored, or is given up. */
+void sync_delivered(struct sync *s, uint64_t id);
+void sync_refused(struct sync *s, uint64_t id, const char *why);
+/* It is denied: give it up if that was so before. */
+void sync_denied(struct sync *s, uint64_t id);
+/* It cannot be read here any more. */
+void sync_damaged(struct sync *s, uint64_t id, const struct err *why);
+
+/* sync_batch.c: begin one; false when there is nothing to send, or when the
+ * next one is a large object, which is busy now: *@large is its id. */
+bool sync_batch_start(struct flight *f, uint8_t class_min, uint64_t *large);
+
+/* sync_large.c: one upload at a time, a request after the other. */
+void sync_large_start(struct flight *f, uint64_t id);
+void sync_large_step(struct flight *f);
+bool sync_large_idle(
+    const struct sync *s); /* under way, and waits for a step */
+void sync_large_free(struct sync *s);
+
+/* sync_care.c: begin what is due; false when nothing is. */
+bool sync_care_start(struct flight *f);
+uint64_t sync_care_due(const struct sync *s); /* clock_mono_ms */
+
+#endif
