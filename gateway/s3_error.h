@@ -10,6 +10,7 @@
 #define S3_ERROR_TABLE(X)                                                      \
     X(AccessDenied, 403, "Access Denied")                                      \
     X(AccessForbidden, 403, "Access Forbidden")                                \
+    X(AccessControlListNotSupported, 400, "The bucket does not allow ACLs")    \
     X(AuthorizationHeaderMalformed, 400,                                       \
       "The authorization header that you provided is not valid.")              \
     X(AuthorizationQueryParametersError, 400,                                  \
@@ -23,6 +24,18 @@
       "shared by all users of the system. Please select a different name and " \
       "try again.")                                                            \
     X(MalformedPolicy, 400, "Policy has invalid syntax.")                      \
+    X(MalformedACLError, 400,                                                  \
+      "The XML you provided was not well-formed or did not validate against "  \
+      "our published schema")                                                  \
+    X(MissingSecurityHeader, 400,                                              \
+      "Your request was missing a required header.")                           \
+    X(UnexpectedContent, 400, "This request contains unsupported content.")    \
+    X(UnresolvableGrantByEmailAddress, 400,                                    \
+      "The email address that you provided does not match any account on "     \
+      "record.")                                                               \
+    X(InvalidBucketAclWithObjectOwnership, 400,                                \
+      "Bucket cannot have ACLs set with ObjectOwnership's "                    \
+      "BucketOwnerEnforced setting")                                           \
     X(NoSuchPublicAccessBlockConfiguration, 404,                               \
       "The public access block configuration was not found")                   \
     X(OwnershipControlsNotFoundError, 404,                                     \
