@@ -157,6 +157,7 @@ int apply_objects_delete(struct step *s);
 int apply_object_copy(struct step *s);
 int apply_expire(struct step *s); /* apply_expire.c */
 int apply_object_set(struct step *s);
+int apply_object_attrs(struct step *s);
 int apply_upload_create(struct step *s);
 int apply_part_put(struct step *s);
 int apply_upload_complete(struct step *s);

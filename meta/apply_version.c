@@ -508,7 +508,8 @@ static int judge_set(struct step *s, uint64_t *bucket, struct version_row *v)
     if (rc != 0 || s->status != 0) {
         return rc;
     }
-    if (c->type != COMMAND_OBJECT_TAGS && !bucket_is(s, BUCKET_LOCKED)) {
+    if ((c->type == COMMAND_OBJECT_RETAIN || c->type == COMMAND_OBJECT_HOLD) &&
+        !bucket_is(s, BUCKET_LOCKED)) {
         s->status = ERR_NO_LOCK;
     } else if (!v->there) {
         s->status =
@@ -519,6 +520,15 @@ static int judge_set(struct step *s, uint64_t *bucket, struct version_row *v)
         judge_retention(s, v);
     }
     return 0;
+}
+
+static void tell_version(struct step *s, const struct version_row *v)
+{
+    if ((v->flags & VERSION_IS_NULL) == 0) {
+        s->version = v->seq;
+    } else if (has_history(s)) {
+        s->version = META_VERSION_NULL;
+    }
 }
 
 int apply_object_set(struct step *s)
@@ -551,10 +561,39 @@ int apply_object_set(struct step *s)
     if (c->type == COMMAND_OBJECT_TAGS) {
         bind_bytes(q, 7, c->tags.p, c->tags.len);
     }
-    if ((v.flags & VERSION_IS_NULL) == 0) {
-        s->version = v.seq;
-    } else if (has_history(s)) {
-        s->version = META_VERSION_NULL;
-    }
+    tell_version(s, &v);
     return step_run(s, name, q);
+}
+
+int apply_object_attrs(struct step *s)
+{
+    const struct command *c = s->c;
+    enum meta_statement name;
+    struct version_row v;
+    uint64_t bucket;
+    sqlite3_stmt *q;
+    bool same;
+    int rc = judge_set(s, &bucket, &v);
+
+    if (rc != 0 || s->status != 0) {
+        return rc;
+    }
+    name = v.in_history ? STMT_HISTORY_ATTRS : STMT_VERSION_ATTRS;
+    q = meta_db_stmt(s->db, name);
+    bind_u64(q, 1, bucket);
+    bind_bytes(q, 2, c->key.p, c->key.len);
+    bind_u64(q, 3, v.seq);
+    bind_bytes(q, 4, c->content.p, c->content.len);
+    bind_bytes(q, 5, c->attrs.p, c->attrs.len);
+    rc = step_find(s, q, &same); /* gives a row for what it has changed */
+    meta_db_done(s->db, name);
+    if (rc != 0) {
+        return rc;
+    }
+    if (same) {
+        tell_version(s, &v);
+    } else {
+        s->status = ERR_PRECONDITION;
+    }
+    return 0;
 }

@@ -266,6 +266,22 @@ void command_object_set(struct buf *out, enum command_type type,
     add_more(out, start, more, 0);
 }
 
+void command_object_attrs(struct buf *out, const char *bucket, const char *key,
+                          uint64_t which, const void *read, size_t read_len,
+                          const void *attrs, size_t attrs_len, uint64_t time_ms)
+{
+    struct command_more more = {.version = which};
+    size_t start = out->len;
+
+    command_put_head(out, COMMAND_OBJECT_ATTRS);
+    put_text(out, bucket);
+    put_text(out, key);
+    put_blob(out, read, read_len);
+    put_blob(out, attrs, attrs_len);
+    put_u64(out, time_ms);
+    add_more(out, start, &more, 0);
+}
+
 void command_upload_create(struct buf *out, const char *bucket, const char *key,
                            const uint8_t upload[META_UPLOAD_ID],
                            const void *attrs, size_t attrs_len,
@@ -732,6 +748,12 @@ static void take_fields(struct decoder *d, struct command *c)
             take_name(d, c);
             decode_time(d, c);
             break;
+        case COMMAND_OBJECT_ATTRS:
+            take_name(d, c);
+            c->content = decode_blob(d, "attrs that were read", META_ATTRS_MAX);
+            c->attrs = decode_blob(d, "attrs", META_ATTRS_MAX);
+            decode_time(d, c);
+            break;
         case COMMAND_EXPIRE:
         case COMMAND_OBJECTS_DELETE:
             take_bucket(d, &c->bucket);
@@ -847,6 +869,7 @@ bool command_adds(int type)
         case COMMAND_BODY_RECODE:
         case COMMAND_OBJECT_PUT:
         case COMMAND_OBJECT_TAGS:
+        case COMMAND_OBJECT_ATTRS:
         case COMMAND_OBJECT_COPY:
         case COMMAND_UPLOAD_CREATE:
         case COMMAND_PART_PUT:

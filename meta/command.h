@@ -94,6 +94,7 @@ struct err;
     X(OBJECT_TAGS, 25)    \
     X(OBJECT_RETAIN, 26)  \
     X(OBJECT_HOLD, 27)    \
+    X(OBJECT_ATTRS, 28)   \
     X(USER_PUT, 30)       \
     X(USER_REMOVE, 31)    \
     X(KEY_PUT, 32)        \
@@ -190,7 +191,8 @@ struct meta_content {
 /* What a command may say beside its fields; zeroed: nothing. */
 struct command_more {
     uint64_t version;         /* OBJECT_DELETE, OBJECT_TAGS, OBJECT_RETAIN,
-                                 OBJECT_HOLD; OBJECT_COPY: the source's */
+                                 OBJECT_HOLD, OBJECT_ATTRS; OBJECT_COPY: the
+                                 source's */
     const uint64_t *versions; /* OBJECTS_DELETE: one for each key, or NULL */
     /* Of what a put, a copy or an upload makes; OBJECT_TAGS, OBJECT_RETAIN and
      * OBJECT_HOLD: of what is there. */
@@ -310,6 +312,13 @@ void command_object_copy(struct buf *out, const char *src_bucket,
 void command_object_set(struct buf *out, enum command_type type,
                         const char *bucket, const char *key,
                         const struct command_more *more, uint64_t time_ms);
+/* Let the version @which have other attrs, if it still has those that were
+ * read. ERR_NO_BUCKET, ERR_NO_KEY, ERR_NO_VERSION, ERR_IS_MARKER;
+ * ERR_PRECONDITION: it has others now. */
+void command_object_attrs(struct buf *out, const char *bucket, const char *key,
+                          uint64_t which, const void *read, size_t read_len,
+                          const void *attrs, size_t attrs_len,
+                          uint64_t time_ms);
 /* ERR_NO_BUCKET. */
 void command_upload_create(struct buf *out, const char *bucket, const char *key,
                            const uint8_t upload[META_UPLOAD_ID],
@@ -538,7 +547,8 @@ struct command {
     struct command_bytes etag, attrs, check;
     enum command_content kind;
     uint64_t size_bytes;
-    struct command_bytes content; /* inline bytes, manifest, layout, value */
+    struct command_bytes content; /* inline bytes, manifest, layout, value;
+                                     OBJECT_ATTRS: the attrs that were read */
     uint64_t time_ms;
     uint64_t body;         /* OBJECT_COPY, BODY_RECODE */
     uint64_t part_min;     /* UPLOAD_COMPLETE */

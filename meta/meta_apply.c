@@ -121,6 +121,8 @@ static int apply_command(struct step *s)
         case COMMAND_OBJECT_RETAIN:
         case COMMAND_OBJECT_HOLD:
             return apply_object_set(s);
+        case COMMAND_OBJECT_ATTRS:
+            return apply_object_attrs(s);
         case COMMAND_UPLOAD_CREATE:
             return apply_upload_create(s);
         case COMMAND_PART_PUT:

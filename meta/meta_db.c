@@ -268,6 +268,10 @@ static const char *const sql[STMT_COUNT] = {
         "UPDATE history SET flags = ?4, lock = ?5, retain = ?6,"
         " tags = ifnull(?7, tags)"
         " WHERE bucket = ?1 AND key = ?2 AND seq = ?3",
+    [STMT_HISTORY_ATTRS] =
+        "UPDATE history SET attrs = ?5"
+        " WHERE bucket = ?1 AND key = ?2 AND seq = ?3 AND attrs = ?4"
+        " RETURNING 1",
     [STMT_HISTORY_NAMES] =
         "SELECT h.bucket, b.name, h.key, h.body, h.seq"
         " FROM history h JOIN bucket b ON b.id = h.bucket"
@@ -286,6 +290,10 @@ static const char *const sql[STMT_COUNT] = {
         "UPDATE version SET flags = ?4, lock = ?5, retain = ?6,"
         " tags = ifnull(?7, tags)"
         " WHERE bucket = ?1 AND key = ?2 AND version = 0 AND seq = ?3",
+    [STMT_VERSION_ATTRS] =
+        "UPDATE version SET attrs = ?5"
+        " WHERE bucket = ?1 AND key = ?2 AND version = 0 AND seq = ?3"
+        " AND attrs = ?4 RETURNING 1",
     [STMT_VERSION_GET] = VERSION_GET
     "version"
     " WHERE bucket = ?1 AND key = ?2 AND version = 0",

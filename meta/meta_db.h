@@ -50,10 +50,12 @@ struct err;
     X(HISTORY_GIVE)        \
     X(HISTORY_REMOVE)      \
     X(HISTORY_SET)         \
+    X(HISTORY_ATTRS)       \
     X(HISTORY_NAMES)       \
     X(HISTORY_FROM)        \
     X(HISTORY_OF)          \
     X(VERSION_SET)         \
+    X(VERSION_ATTRS)       \
     X(VERSION_GET)         \
     X(VERSION_PUT)         \
     X(VERSION_REMOVE)      \

@@ -172,6 +172,7 @@ static inline void random_version(struct random_command *r, const char *bucket,
 {
     static const enum command_type types[] = {
         COMMAND_OBJECT_TAGS, COMMAND_OBJECT_RETAIN, COMMAND_OBJECT_HOLD};
+    enum command_type type;
     struct command_more more;
     uint64_t versions[3];
     const char *keys[3] = {key, key, key};
@@ -180,8 +181,14 @@ static inline void random_version(struct random_command *r, const char *bucket,
     random_more(r, &more, &bucket, key);
     switch (random_draw(r, 4)) {
         case 0:
-            command_object_set(out, types[random_draw(r, 3)], bucket, key,
-                               &more, r->time_ms);
+            type = types[random_draw(r, 3)];
+            if (r->time_ms % 4 == 0) {
+                command_object_attrs(out, bucket, key, more.version, "attrs", 5,
+                                     "other", 5 * (r->time_ms / 4 % 2),
+                                     r->time_ms);
+                break;
+            }
+            command_object_set(out, type, bucket, key, &more, r->time_ms);
             break;
         case 1:
             versions[0] = more.version;

@@ -414,6 +414,58 @@ static void tags_are_of_a_version_and_change_without_a_new_one(void **state)
     base_close(&b);
 }
 
+static int set_attrs(struct base *b, uint64_t which, const char *read,
+                     const char *attrs)
+{
+    command_object_attrs(&b->command, "b", "k", which, read, strlen(read),
+                         attrs, strlen(attrs), 9);
+    return go(b);
+}
+
+static void attrs_change_of_a_version_that_is_still_as_it_was_read(void **state)
+{
+    struct base b;
+    uint64_t first;
+
+    (void)state;
+    init(&b);
+    versioning(&b, META_VERSIONING_ENABLED);
+    put(&b, "k", 1);
+    first = b.version;
+    put(&b, "k", 2);
+    assert_int_equal(set_attrs(&b, first, "at", "first"), 0);
+    assert_int_equal(b.version, first);
+    assert_int_equal(
+        number(&b, "SELECT count(*) FROM history WHERE attrs = x'6669727374'"),
+        1);
+    assert_int_equal(
+        number(&b, "SELECT count(*) FROM version WHERE attrs = x'6669727374'"),
+        0);
+    assert_int_equal(set_attrs(&b, META_VERSION_CURRENT, "at", "second"), 0);
+    assert_int_equal(
+        number(&b,
+               "SELECT count(*) FROM version WHERE attrs = x'7365636f6e64'"),
+        1);
+    /* Somebody was quicker. */
+    assert_int_equal(set_attrs(&b, META_VERSION_CURRENT, "at", "late"),
+                     ERR_PRECONDITION);
+    assert_int_equal(set_attrs(&b, first, "firs", "late"), ERR_PRECONDITION);
+    assert_int_equal(
+        number(&b,
+               "SELECT count(*) FROM version WHERE attrs = x'7365636f6e64'"),
+        1);
+    assert_int_equal(set_attrs(&b, META_VERSION_CURRENT, "second", ""), 0);
+    assert_int_equal(set_attrs(&b, META_VERSION_CURRENT, "", "third"), 0);
+    assert_int_equal(set_attrs(&b, 99, "third", "x"), ERR_NO_VERSION);
+    delete_key(&b, "k");
+    assert_int_equal(
+        set_attrs(&b, b.version & ~META_VERSION_MARKER, "third", "x"),
+        ERR_IS_MARKER);
+    assert_int_equal(set_attrs(&b, META_VERSION_CURRENT, "third", "x"),
+                     ERR_NO_KEY);
+    base_close(&b);
+}
+
 static void an_upload_hands_on_what_it_was_created_with(void **state)
 {
     struct base b;
@@ -653,6 +705,8 @@ int main(void)
         cmocka_unit_test(a_copy_of_an_old_version_shares_its_bytes),
         cmocka_unit_test(versioning_is_not_unset),
         cmocka_unit_test(tags_are_of_a_version_and_change_without_a_new_one),
+        cmocka_unit_test(
+            attrs_change_of_a_version_that_is_still_as_it_was_read),
         cmocka_unit_test(an_upload_hands_on_what_it_was_created_with),
         cmocka_unit_test(object_lock_stays_and_keeps_versioning_on),
         cmocka_unit_test(what_needs_object_lock_is_refused_without),

@@ -827,6 +827,10 @@ static void encode_more(int i, struct buf *out)
             more.retain_ms = 1798761600000;
             more.hold = true;
             break;
+        case 6:
+            command_object_attrs(out, "bucket", "key", 9 << 20, "read", 4,
+                                 "attrs", 5, 5);
+            return;
         default:
             more.version = 9 << 20;
             command_object_set(out, sets[i - 3], "bucket", "key", &more, 4);
@@ -841,7 +845,7 @@ static void the_golden_file_of_options_is_written_and_read_the_same(
     struct buf all = {0}, one = {0}, have = {0};
 
     (void)state;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         struct command c;
         buf_clear(&one);
         encode_more(i, &one);
@@ -858,6 +862,31 @@ static void the_golden_file_of_options_is_written_and_read_the_same(
     buf_free(&all);
     buf_free(&one);
     buf_free(&have);
+}
+
+static void attrs_are_set_of_those_that_were_read(void **state)
+{
+    struct buf b = {0};
+    struct command c;
+
+    (void)state;
+    command_object_attrs(&b, "bucket", "key", 7, "old", 3, "new attrs", 9, 15);
+    must_decode(&b, &c);
+    assert_int_equal(c.type, COMMAND_OBJECT_ATTRS);
+    assert_bytes(&c.bucket, "bucket");
+    assert_bytes(&c.key, "key");
+    assert_int_equal(c.version, 7);
+    assert_bytes(&c.content, "old");
+    assert_bytes(&c.attrs, "new attrs");
+    assert_int_equal(c.time_ms, 15);
+    assert_true(command_adds(c.type));
+    buf_free(&b);
+    command_object_attrs(&b, "bucket", "key", META_VERSION_CURRENT, "", 0, "",
+                         0, 15);
+    must_decode(&b, &c);
+    assert_int_equal(c.version, META_VERSION_CURRENT);
+    assert_int_equal(c.content.len, 0);
+    buf_free(&b);
 }
 
 static void an_expiry_says_what_was_seen(void **state)
@@ -887,6 +916,7 @@ static void an_expiry_says_what_was_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attrs_are_set_of_those_that_were_read),
         cmocka_unit_test(an_expiry_says_what_was_seen),
         cmocka_unit_test(every_field_comes_back),
         cmocka_unit_test(every_field_of_a_server_comes_back),
