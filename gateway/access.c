@@ -18,6 +18,8 @@
 #include "meta/meta_device.h"
 #include "meta/meta_user.h"
 
+_Static_assert(META_ACCESS_KEY_MAX <= ACL_NAME_MAX, "whoever asks can own");
+
 /* Each name has one place; another name that has it too is read again. */
 #define PLACES 512
 
@@ -122,6 +124,7 @@ static void bucket_drop(struct counted *it)
 
     if (let_go(it)) {
         iam_free(b->policy);
+        acl_free(&b->acl);
         free(b->owner);
         free(b);
     }
@@ -333,12 +336,63 @@ unsigned access_block_of(const void *document, size_t len)
     return set;
 }
 
+bool access_ownership_parse(const char *text, enum access_ownership *out)
+{
+    static const char *const names[] = {
+        [ACCESS_OBJECT_WRITER] = "ObjectWriter",
+        [ACCESS_OWNER_PREFERRED] = "BucketOwnerPreferred",
+        [ACCESS_OWNER_ENFORCED] = "BucketOwnerEnforced",
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], text) == 0) {
+            *out = (enum access_ownership)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum access_ownership access_ownership_of(const void *document, size_t len)
+{
+    enum access_ownership found = ACCESS_OBJECT_WRITER;
+    const struct s3_node *rule, *what;
+    struct s3_node *root;
+
+    if (document == NULL ||
+        s3_tree_read(document, len, "OwnershipControls", &root, NULL) != 0) {
+        return found;
+    }
+    rule = s3_node_child(root, "Rule");
+    what = rule != NULL ? s3_node_child(rule, "ObjectOwnership") : NULL;
+    if (what != NULL) {
+        access_ownership_parse(what->text, &found);
+    }
+    s3_tree_free(root);
+    return found;
+}
+
+/* A list that cannot be read grants nothing. */
+static void read_acl(const char *bucket, const struct meta_config *c,
+                     struct access_bucket *b)
+{
+    struct err err = {{0}};
+
+    if (c->value != NULL && acl_decode(c->value, c->len, &b->acl, &err) != 0) {
+        log_errf(LOG_ERROR, "ACL of a bucket", "%s: %s", bucket, err.text);
+    }
+    if (b->acl.owner[0] == '\0') {
+        acl_begin(&b->acl, b->owner);
+    }
+}
+
 static int bucket_read(struct gateway *g, const char *bucket,
                        struct counted **out, struct err *err)
 {
     struct meta_bucket row = {.owner = NULL};
     const struct meta_config *policy = &row.config[META_CONFIG_POLICY];
     const struct meta_config *block = &row.config[META_CONFIG_PUBLIC_ACCESS];
+    const struct meta_config *owns = &row.config[META_CONFIG_OWNERSHIP];
     struct access_bucket *b;
     int rc = meta_bucket_local(g->meta, bucket, &row, err);
 
@@ -354,6 +408,8 @@ static int bucket_read(struct gateway *g, const char *bucket,
         log_errf(LOG_ERROR, "policy of a bucket", "%s: %s", bucket, err->text);
         b->unreadable = true;
     }
+    b->ownership = access_ownership_of(owns->value, owns->len);
+    read_acl(bucket, &row.config[META_CONFIG_ACL], b);
     b->policy_public = b->policy != NULL && iam_is_public(b->policy);
     meta_bucket_free(&row);
     *out = &b->counted;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "meta/command.h"
+#include "policy/acl.h"
 #include "policy/iam.h"
 
 struct access;
@@ -51,6 +52,14 @@ enum access_block {
     ACCESS_RESTRICT = 8,
 };
 
+/* Who owns what is put into a bucket, and do ACLs count in it? */
+enum access_ownership {
+    ACCESS_OBJECT_WRITER,   /* who puts; also when nothing was said */
+    ACCESS_OWNER_PREFERRED, /* the bucket's owner, if the canned ACL of what is
+                              put is bucket-owner-full-control */
+    ACCESS_OWNER_ENFORCED,  /* the bucket's owner; ACLs do not count */
+};
+
 struct access_bucket {
     struct counted counted;
     char *owner;
@@ -58,6 +67,8 @@ struct access_bucket {
     bool unreadable; /* there is a policy, and it is none: nobody is let in */
     bool policy_public;
     unsigned block; /* of enum access_block */
+    enum access_ownership ownership;
+    struct acl acl; /* without grants: private */
 };
 
 struct access *access_new(void);
@@ -85,5 +96,9 @@ void access_canonical_id(const char *name, char out[65]);
 
 /* The flags of a stored PublicAccessBlockConfiguration. */
 unsigned access_block_of(const void *document, size_t len);
+/* Of stored OwnershipControls; @document NULL: none. */
+enum access_ownership access_ownership_of(const void *document, size_t len);
+/* "ObjectWriter" and so on; false: it is none of them. */
+bool access_ownership_parse(const char *text, enum access_ownership *out);
 
 #endif

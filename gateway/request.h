@@ -78,7 +78,8 @@ struct request {
     struct access_user *user;     /* who asks; NULL: nobody knows */
     struct access_bucket *target; /* of s3_authorize; NULL: none, or unknown */
     char peer[46];                /* address that it came from; "": unknown */
-    bool recheck; /* to be authorized again, on a worker: s3_access.c */
+    bool recheck;     /* to be authorized again, on a worker: s3_access.c */
+    unsigned consent; /* who lets it be done, of enum s3_consent */
     uint8_t signing_key[32];
     uint64_t content_length; /* of the HTTP body; 0 when there is none */
     bool has_length;

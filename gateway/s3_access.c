@@ -10,6 +10,7 @@
 #include "gateway/access.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_attrs.h"
 #include "gateway/s3_more.h"
 
 #define ARN_MAX (sizeof "arn:aws:s3:::/" + META_BUCKET_MAX + META_KEY_MAX)
@@ -26,7 +27,9 @@
     X(GetBucketVersioning, "s3:GetBucketVersioning", NULL)                     \
     X(PutBucketVersioning, "s3:PutBucketVersioning", NULL)                     \
     X(GetBucketAcl, "s3:GetBucketAcl", NULL)                                   \
+    X(PutBucketAcl, "s3:PutBucketAcl", NULL)                                   \
     X(GetObjectAcl, "s3:GetObjectAcl", "s3:GetObjectVersionAcl")               \
+    X(PutObjectAcl, "s3:PutObjectAcl", "s3:PutObjectVersionAcl")               \
     X(GetBucketTagging, "s3:GetBucketTagging", NULL)                           \
     X(PutBucketTagging, "s3:PutBucketTagging", NULL)                           \
     X(DeleteBucketTagging, "s3:PutBucketTagging", NULL)                        \
@@ -225,15 +228,71 @@ static bool is_about_policy(const char *action)
            strcmp(action, "s3:DeleteBucketPolicy") == 0;
 }
 
-/* @b NULL, of root only: this copy of the catalogue has no such bucket (yet).
- */
-static bool may(struct request *r, const struct access_bucket *b,
-                const char *action, const char *resource)
+/* What an action on a bucket needs of its ACL; 0: no ACL gives it. */
+static unsigned bucket_permission(const char *action)
+{
+    static const struct {
+        const char *action;
+        unsigned permission;
+    } rows[] = {
+        {"s3:ListBucket", ACL_READ},
+        {"s3:ListBucketVersions", ACL_READ},
+        {"s3:ListBucketMultipartUploads", ACL_READ},
+        {"s3:PutObject", ACL_WRITE},
+        {"s3:DeleteObject", ACL_WRITE},
+        {"s3:AbortMultipartUpload", ACL_WRITE},
+        {"s3:ListMultipartUploadParts", ACL_WRITE},
+        {"s3:GetBucketAcl", ACL_READ_ACP},
+        {"s3:PutBucketAcl", ACL_WRITE_ACP},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(rows[i].action, action) == 0) {
+            return rows[i].permission;
+        }
+    }
+    return 0;
+}
+
+unsigned s3_object_permission(const struct request *r)
+{
+    switch (r->op) {
+        case S3_OP_GetObject:
+        case S3_OP_HeadObject:
+        case S3_OP_GetObjectAttributes:
+            return ACL_READ;
+        case S3_OP_GetObjectAcl:
+            return ACL_READ_ACP;
+        case S3_OP_PutObjectAcl:
+            return ACL_WRITE_ACP;
+        default:
+            return 0;
+    }
+}
+
+/* Does the list give @permission to who asks? */
+static bool acl_gives(const struct request *r, const struct access_bucket *b,
+                      const struct acl *acl, unsigned permission)
+{
+    const char *name = r->user != NULL ? r->user->name : NULL;
+
+    return permission != 0 && b->ownership != ACCESS_OWNER_ENFORCED &&
+           (acl_permissions(acl, name, (b->block & ACCESS_IGNORE_ACLS) != 0) &
+            permission) != 0;
+}
+
+/* Who lets it be done, of enum s3_consent; 0: nobody, or somebody forbids it.
+ * @of_object: an object's ACL may. @b NULL, of root only: this copy of the
+ * catalogue has no such bucket (yet). */
+static unsigned consent_of(struct request *r, const struct access_bucket *b,
+                           const char *action, const char *resource,
+                           bool of_object)
 {
     const struct access_user *u = r->user;
     struct context c;
     bool owner = u != NULL && (u->root || strcmp(b->owner, u->name) == 0);
     enum iam_effect own = IAM_NOTHING, of_bucket = IAM_NOTHING;
+    unsigned set = 0;
 
     if (u != NULL) {
         own = judge(u->policy, &c, r, action, resource);
@@ -242,20 +301,31 @@ static bool may(struct request *r, const struct access_bucket *b,
         of_bucket = judge(b->policy, &c, r, action, resource);
     }
     if (own == IAM_DENY) {
-        return false;
+        return 0;
     }
     if (owner && is_about_policy(action)) {
-        return u->policy == NULL || own == IAM_ALLOW;
+        return u->policy == NULL || own == IAM_ALLOW ? S3_BY_BUCKET : 0;
     }
     if (of_bucket == IAM_DENY || (b != NULL && b->unreadable)) {
-        return false;
+        return 0;
     }
     if (of_bucket == IAM_ALLOW && !owner && b->policy_public &&
         (b->block & ACCESS_RESTRICT) != 0) {
         of_bucket = IAM_NOTHING;
     }
-    return of_bucket == IAM_ALLOW || own == IAM_ALLOW ||
-           (owner && u->policy == NULL);
+    if (own == IAM_ALLOW || (u != NULL && u->root && u->policy == NULL)) {
+        set |= S3_BY_ASKER;
+    }
+    if (of_bucket == IAM_ALLOW || (owner && u->policy == NULL) ||
+        (b != NULL && acl_gives(r, b, &b->acl, bucket_permission(action)) &&
+         (!owner || u->policy == NULL))) {
+        set |= S3_BY_BUCKET;
+    }
+    if (set == 0 && of_object && b != NULL &&
+        b->ownership != ACCESS_OWNER_ENFORCED) {
+        set |= S3_BY_OBJECT;
+    }
+    return set;
 }
 
 static void resource_of(char out[ARN_MAX], const char *bucket, const char *key)
@@ -269,10 +339,12 @@ static bool is_root(const struct request *r)
     return r->user != NULL && r->user->root;
 }
 
-/* 0: it may; ERR_DENIED; ERR_NO_BUCKET, which is not for root; or it cannot be
- * told. */
+/* 0: it may, by *@consent; ERR_DENIED; ERR_NO_BUCKET, which is not for root; or
+ * it cannot be told. Gives the bucket (NULL: of root). */
 static int judge_other(struct request *r, const char *action,
-                       const char *bucket, const char *key, struct err *err)
+                       const char *bucket, const char *key, bool of_object,
+                       struct access_bucket **out, unsigned *consent,
+                       struct err *err)
 {
     char resource[ARN_MAX];
     struct access_bucket *b;
@@ -281,34 +353,114 @@ static int judge_other(struct request *r, const char *action,
     if (rc == ERR_NO_BUCKET && is_root(r)) {
         rc = 0;
     }
-    resource_of(resource, bucket, key);
-    if (rc == 0 && !may(r, b, action, resource)) {
-        rc = ERR_DENIED;
+    if (rc != 0) {
+        return rc;
     }
-    access_bucket_free(b);
-    return rc;
+    resource_of(resource, bucket, key);
+    *consent = consent_of(r, b, action, resource, of_object);
+    if (*consent == 0) {
+        access_bucket_free(b);
+        return ERR_DENIED;
+    }
+    *out = b;
+    return 0;
 }
 
 bool s3_may(struct request *r, const char *action, const char *bucket,
             const char *key)
 {
+    struct access_bucket *b = NULL;
+    unsigned consent;
     struct err err;
+    int rc = judge_other(r, action, bucket, key, false, &b, &consent, &err);
 
-    return judge_other(r, action, bucket, key, &err) == 0;
+    access_bucket_free(b);
+    return rc == 0;
+}
+
+/* Reply, when judge_other did not give 0. */
+static bool answer(struct request *r, int rc, const struct err *err)
+{
+    if (rc == ERR_DENIED) {
+        reply_error(r, S3_AccessDenied, NULL);
+    } else if (rc != 0) {
+        reply_err(r, rc, err);
+    }
+    return rc == 0;
 }
 
 bool s3_require(struct request *r, const char *action, const char *bucket,
                 const char *key)
 {
+    struct access_bucket *b = NULL;
     struct err err = {{0}};
-    int rc = judge_other(r, action, bucket, key, &err);
+    unsigned consent;
+    int rc = judge_other(r, action, bucket, key, false, &b, &consent, &err);
 
-    if (rc == ERR_DENIED) {
-        reply_error(r, S3_AccessDenied, NULL);
-    } else if (rc != 0) {
-        reply_err(r, rc, &err);
+    access_bucket_free(b);
+    return answer(r, rc, &err);
+}
+
+bool s3_require_read(struct request *r, bool version, const char *bucket,
+                     const char *key, struct access_bucket **from,
+                     unsigned *consent)
+{
+    struct err err = {{0}};
+    int rc = judge_other(r, version ? "s3:GetObjectVersion" : "s3:GetObject",
+                         bucket, key, true, from, consent, &err);
+
+    return answer(r, rc, &err);
+}
+
+/* ---- when the object was read ---- */
+
+/* May who asks do it, by the list of the object? */
+static bool list_allows(const struct request *r, const struct access_bucket *b,
+                        unsigned consent, unsigned permission,
+                        const struct acl *acl)
+{
+    const struct access_user *u = r->user;
+
+    if (strcmp(acl->owner, b->owner) == 0 && (consent & S3_BY_BUCKET) != 0) {
+        return true;
     }
-    return rc == 0;
+    if (u != NULL && strcmp(acl->owner, u->name) == 0) {
+        return u->policy == NULL; /* else it has said what it allows */
+    }
+    return acl_gives(r, b, acl, permission);
+}
+
+bool s3_object_allowed(struct request *r, const struct access_bucket *b,
+                       unsigned consent, unsigned permission, const void *attrs,
+                       size_t len)
+{
+    struct acl acl = {.count = 0};
+    bool plain = b == NULL || b->ownership == ACCESS_OWNER_ENFORCED ||
+                 !s3_attrs_has_acl(attrs, len);
+    bool good;
+
+    if ((consent & S3_BY_ASKER) != 0 || permission == 0 ||
+        (plain && (consent & S3_BY_BUCKET) != 0)) {
+        return true;
+    }
+    good = !plain && s3_attrs_acl(attrs, len, &acl) &&
+           list_allows(r, b, consent, permission, &acl);
+    acl_free(&acl);
+    if (!good) {
+        reply_error(r, S3_AccessDenied, NULL);
+    }
+    return good;
+}
+
+bool s3_may_be_told(struct request *r, const char *bucket, unsigned consent)
+{
+    bool good =
+        consent != S3_BY_OBJECT && s3_may(r, "s3:ListBucket", bucket, NULL);
+
+    if (!good) {
+        reply_error(r, S3_AccessDenied, NULL);
+    }
+    return good;
 }
 
 bool s3_bypass(struct request *r, bool *bypass)
@@ -359,6 +511,7 @@ static bool authorize_admin(struct request *r)
 static bool judge_missing(struct request *r)
 {
     if (is_root(r)) {
+        r->consent = S3_BY_ASKER;
         return true;
     }
     if (r->gateway->cluster != NULL && !r->recheck &&
@@ -388,10 +541,13 @@ static bool judge_target(struct request *r, const char *action)
     }
     if (action == NULL) { /* DeleteObjects is judged key by key */
         return r->user != NULL || r->target->policy != NULL ||
+               acl_gives(r, r->target, &r->target->acl, ACL_WRITE) ||
                deny(r, "s3:DeleteObject", r->bucket);
     }
     resource_of(resource, r->bucket, r->key);
-    return may(r, r->target, action, resource) || deny(r, action, resource);
+    r->consent = consent_of(r, r->target, action, resource,
+                            s3_object_permission(r) != 0);
+    return r->consent != 0 || deny(r, action, resource);
 }
 
 bool s3_authorize(struct request *r)

@@ -5,17 +5,34 @@
  * keeps anybody out: an explicit Deny binds root and owners too, but for the
  * operations on the policy itself, so that nobody locks himself out.
  *
- * Source: AWS S3 User Guide, "How Amazon S3 authorizes a request", "Blocking
- * public access"; Service Authorization Reference, "Actions, resources, and
- * condition keys for Amazon S3".
- * Threads: as request.h.
+ * An access control list lets in, too, whom it names; that of a bucket before
+ * anything is read, that of an object when it was (s3_object_allowed). So an
+ * operation that an object's list could allow goes ahead until its row was
+ * read; who may not list the bucket is told the same of a key that is not there
+ * as of one that is not for him. What another than the bucket's owner owns, is
+ * not the bucket's owner's or its policy's to give; to keep it from being read,
+ * changed or deleted, is.
+ *
+ * Source: AWS S3 User Guide, "How Amazon S3 authorizes a request", "Controlling
+ * ownership of objects and disabling ACLs", "Blocking public access"; Service
+ * Authorization Reference, "Actions, resources, and condition keys for Amazon
+ * S3". Threads: as request.h.
  */
 #ifndef GODWIT_GATEWAY_S3_ACCESS_H
 #define GODWIT_GATEWAY_S3_ACCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
+struct access_bucket;
 struct request;
+
+/* Who consents to what is asked; a set. */
+enum s3_consent {
+    S3_BY_ASKER = 1,  /* root, or the own policy of who asks */
+    S3_BY_BUCKET = 2, /* the bucket: its owner, its policy or its ACL */
+    S3_BY_OBJECT = 4, /* nobody yet: its ACL or its owner may */
+};
 
 /* Judge the request's operation; false: a reply was made (AccessDenied). */
 bool s3_authorize(struct request *r);
@@ -26,6 +43,23 @@ bool s3_may(struct request *r, const char *action, const char *bucket,
 /* The same; false: a reply was made. */
 bool s3_require(struct request *r, const char *action, const char *bucket,
                 const char *key);
+/* Of another object that is to be read, the source of a copy. Gives the bucket
+ * (NULL: of root, and not known here; access_bucket_free) and the consent, for
+ * s3_object_allowed. False: a reply was made. */
+bool s3_require_read(struct request *r, bool version, const char *bucket,
+                     const char *key, struct access_bucket **from,
+                     unsigned *consent);
+/* May it do what needs @permission (of enum acl_permission) to the object that
+ * was read, with these attrs? False: a reply was made. */
+bool s3_object_allowed(struct request *r, const struct access_bucket *b,
+                       unsigned consent, unsigned permission, const void *attrs,
+                       size_t len);
+/* There is no such key, or version, in @bucket: may that be told? False: a
+ * reply was made. */
+bool s3_may_be_told(struct request *r, const char *bucket, unsigned consent);
+/* What the operation needs of an object's ACL; 0: it does not go by it. */
+unsigned s3_object_permission(const struct request *r);
+
 /* Is it the owner of the bucket, or root? */
 bool s3_is_owner(struct request *r, const char *owner);
 /* The name that owns what the request makes. */

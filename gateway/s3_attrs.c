@@ -10,8 +10,10 @@
 #include "base/text.h"
 #include "base/wire.h"
 #include "gateway/request.h"
+#include "gateway/s3_grants.h"
 #include "gateway/s3_sse.h"
 #include "gateway/s3_upload.h"
+#include "policy/acl.h"
 
 #define ATTRS_VERSION 1
 /* Room that s3_attrs_from leaves for the checksum, which is added later. */
@@ -93,6 +95,57 @@ char *s3_attrs_get(const void *attrs, size_t len, const char *name)
     return s.value;
 }
 
+/* ---- the access control list ---- */
+
+#define ACL_NAME S3_SSE_HIDDEN "acl"
+#define ACL_AT (1 + 4 + sizeof ACL_NAME - 1) /* bytes in front of its value */
+
+void s3_attrs_add_acl(struct buf *out, const struct acl *acl)
+{
+    struct buf text = {0};
+
+    acl_encode(acl, &text);
+    s3_attrs_add(out, ACL_NAME, (const char *)text.data);
+    buf_free(&text);
+}
+
+bool s3_attrs_has_acl(const void *attrs, size_t len)
+{
+    const uint8_t *p = attrs;
+
+    return len > ACL_AT && p[0] == ATTRS_VERSION &&
+           load_u32(p + 1) == sizeof ACL_NAME - 1 &&
+           memcmp(p + 5, ACL_NAME, sizeof ACL_NAME - 1) == 0;
+}
+
+bool s3_attrs_acl(const void *attrs, size_t len, struct acl *out)
+{
+    struct wire_reader in;
+    const uint8_t *p;
+    size_t n;
+
+    if (!s3_attrs_has_acl(attrs, len)) {
+        return false;
+    }
+    wire_init(&in, (const uint8_t *)attrs + ACL_AT, len - ACL_AT);
+    p = get_blob(&in, META_ATTRS_MAX, &n);
+    return wire_ok(&in) && acl_decode(p, n, out, NULL) == 0;
+}
+
+void s3_attrs_copy_acl(const void *attrs, size_t len, struct buf *out)
+{
+    char *text = s3_attrs_has_acl(attrs, len)
+                     ? s3_attrs_get(attrs, len, ACL_NAME)
+                     : NULL;
+
+    if (text != NULL) {
+        s3_attrs_add(out, ACL_NAME, text);
+    }
+    free(text);
+}
+
+/* ---- copies ---- */
+
 struct copy {
     struct buf *out;
     bool with_checksum;
@@ -102,7 +155,8 @@ static bool copy_one(void *arg, const char *name, const char *value)
 {
     struct copy *c = arg;
 
-    if (c->with_checksum || !text_starts(name, CHECKSUM_PREFIX)) {
+    if ((c->with_checksum || !text_starts(name, CHECKSUM_PREFIX)) &&
+        strcmp(name, ACL_NAME) != 0) {
         s3_attrs_add(c->out, name, value);
     }
     return true;
@@ -200,7 +254,6 @@ static const struct {
 } refused[] = {
     {"x-amz-server-side-encryption", NULL},
     {"x-amz-server-side-encryption-", NULL},
-    {"x-amz-grant-", NULL},
     {"x-amz-write-offset-bytes", NULL},
 };
 
@@ -210,19 +263,6 @@ static bool header_fits(const char *name, const char *row)
 
     return row[len - 1] == '-' ? strncasecmp(name, row, len) == 0
                                : strcasecmp(name, row) == 0;
-}
-
-static bool judge_acl(struct request *r, const char *value)
-{
-    /* With one owner of everything these grant nothing more. */
-    if (strcmp(value, "private") == 0 ||
-        strcmp(value, "bucket-owner-full-control") == 0 ||
-        strcmp(value, "bucket-owner-read") == 0) {
-        return true;
-    }
-    reply_error(r, S3_NotImplemented, "x-amz-acl: %.64s is not implemented",
-                value);
-    return false;
 }
 
 static bool judge_redirect(struct request *r, const char *value)
@@ -257,9 +297,6 @@ static bool judge_header(struct request *r, const char *name, const char *value)
                         "the header %.64s is not implemented", name);
             return false;
         }
-    }
-    if (text_ieq(name, "x-amz-acl")) {
-        return judge_acl(r, value);
     }
     if (text_ieq(name, "x-amz-storage-class") &&
         strcmp(value, "STANDARD") != 0) {
@@ -350,6 +387,9 @@ bool s3_attrs_from(struct request *r, struct buf *out)
     size_t user_bytes = 0;
 
     s3_attrs_begin(out);
+    if (!s3_grants_put(r, out)) {
+        return false;
+    }
     for (size_t i = 0; i < r->header_count; i++) {
         const char *name = r->headers[i].name;
         const char *value = r->headers[i].value;

@@ -7,7 +7,9 @@
  * Kept: content-type, cache-control, content-disposition, content-encoding
  * (without aws-chunked), content-language, expires,
  * x-amz-website-redirect-location, x-amz-storage-class, x-amz-meta-*, and the
- * checksum (x-amz-checksum-<algorithm>, x-amz-checksum-type).
+ * checksum (x-amz-checksum-<algorithm>, x-amz-checksum-type). Names that begin
+ * with "godwit-" are not given back: the data key of SSE-C, and the object's
+ * access control list.
  *
  * Source: AWS "Working with object metadata" (2 KiB of user metadata).
  * Threads: any.
@@ -21,6 +23,7 @@
 
 #include "crypto/digest.h"
 
+struct acl;
 struct buf;
 struct request;
 
@@ -42,7 +45,15 @@ void s3_attrs_each(const void *attrs, size_t len,
                    void *arg);
 /* A copy of one value (free()), or NULL. */
 char *s3_attrs_get(const void *attrs, size_t len, const char *name);
-/* Append all attrs but checksums to @out (begun). */
+/* The list of an object (policy/acl.h), the first of its attrs if it has one:
+ * that is told without a search. */
+void s3_attrs_add_acl(struct buf *out, const struct acl *acl);
+bool s3_attrs_has_acl(const void *attrs, size_t len);
+/* False: there is none, or none that can be read. @out is empty. */
+bool s3_attrs_acl(const void *attrs, size_t len, struct acl *out);
+/* Append the list of these attrs, if they have one, to others just begun. */
+void s3_attrs_copy_acl(const void *attrs, size_t len, struct buf *out);
+/* Append all attrs but checksums and the list to @out (begun). */
 void s3_attrs_copy(const void *attrs, size_t len, bool with_checksum,
                    struct buf *out);
 

@@ -1,12 +1,11 @@
 /* Buckets: make, ask, remove; and what a bucket says of features that are off.
  *
- * There is one owner. GETs of a configuration that no one could have set answer
+ * GETs of a configuration that no one could have set answer
  * as S3 does for a bucket that never had one, so that tools which look first
  * work; setting it is refused by the router.
  *
  * Source: AWS S3 API Reference, CreateBucket, HeadBucket, DeleteBucket,
- * GetBucketLocation, GetBucketAcl, GetObjectAcl,
- * GetBucketPolicy,
+ * GetBucketLocation,
  * GetBucketWebsite, GetBucketEncryption,
  * GetBucketAccelerateConfiguration, GetBucketRequestPayment.
  */
@@ -15,47 +14,43 @@
 #include <strings.h>
 
 #include "base/text.h"
+#include "gateway/access.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_access.h"
+#include "gateway/s3_grants.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_xml.h"
 
-static const char *const namespace_xsi =
-    "http://www.w3.org/2001/XMLSchema-instance";
-
 /* ---- CreateBucket ---- */
 
-/* Headers that ask for a bucket of a kind that is not there. */
-static bool judge_create_headers(struct request *r)
-{
-    const char *acl = request_header(r, "x-amz-acl");
-    const char *lock = request_header(r, "x-amz-bucket-object-lock-enabled");
-    const char *ownership = request_header(r, "x-amz-object-ownership");
+/* What the headers ask of the new bucket. */
+struct wish {
+    bool locked;
+    const char *ownership; /* NULL: nothing is said */
+    struct acl acl;        /* without an owner: nothing is said */
+};
 
-    if (acl != NULL && strcmp(acl, "private") != 0) {
-        reply_error(r, S3_NotImplemented, "x-amz-acl: %.64s is not implemented",
-                    acl);
-        return false;
-    }
+/* False: a reply was made. */
+static bool take_wish(struct request *r, struct wish *w)
+{
+    const char *lock = request_header(r, "x-amz-bucket-object-lock-enabled");
+    enum access_ownership kind = ACCESS_OBJECT_WRITER;
+
+    w->ownership = request_header(r, "x-amz-object-ownership");
     if (lock != NULL && !text_ieq(lock, "false") && !text_ieq(lock, "true")) {
         reply_error(r, S3_InvalidArgument,
                     "x-amz-bucket-object-lock-enabled must be true or false");
         return false;
     }
-    if (ownership != NULL && strcmp(ownership, "BucketOwnerEnforced") != 0) {
-        reply_error(r, S3_NotImplemented,
-                    "x-amz-object-ownership: %.64s is not implemented",
-                    ownership);
+    w->locked = lock != NULL && text_ieq(lock, "true");
+    if (w->ownership != NULL && !access_ownership_parse(w->ownership, &kind)) {
+        reply_error(r, S3_InvalidArgument,
+                    "x-amz-object-ownership: %.64s is none", w->ownership);
         return false;
     }
-    for (size_t i = 0; i < r->header_count; i++) {
-        if (strncasecmp(r->headers[i].name, "x-amz-grant-", 12) == 0) {
-            reply_error(r, S3_NotImplemented, "grants are not implemented");
-            return false;
-        }
-    }
-    return true;
+    return s3_grants_bucket(r, s3_owner_name(r), kind == ACCESS_OWNER_ENFORCED,
+                            &w->acl);
 }
 
 /* The document may name our region and no other. */
@@ -87,53 +82,106 @@ static bool judge_location(struct request *r)
     return ours;
 }
 
-/* Is the bucket that is there already the asker's own? */
-static bool owns_target(struct request *r)
+/* Is the bucket that is there already the asker's own? *@has_acl: it has a list
+ * of its own. */
+static bool owns_target(struct request *r, bool *has_acl)
 {
     struct meta_bucket bucket = {0};
     bool own =
         meta_bucket_get(r->gateway->meta, r->bucket, &bucket, NULL) == 0 &&
         strcmp(bucket.owner, s3_owner_name(r)) == 0;
 
+    *has_acl = own && bucket.config[META_CONFIG_ACL].value != NULL;
     meta_bucket_free(&bucket);
     return own;
 }
 
+static int configure(struct request *r, enum meta_config_kind kind,
+                     const struct buf *value, struct err *err)
+{
+    buf_clear(&r->command);
+    command_bucket_config(&r->command, r->bucket, kind,
+                          value->data != NULL ? value->data : (uint8_t *)"",
+                          value->len);
+    return meta_propose_wait(r->gateway->meta, &r->command, NULL, err);
+}
+
+/* The bucket is there, without ownership controls and list unless it was made
+ * before. Until the last of these is known it is private. */
+static int grant_wish(struct request *r, const struct wish *w, bool has_acl,
+                      struct err *err)
+{
+    struct buf value = {0};
+    bool private = w->acl.owner[0] == '\0' || acl_is_private(&w->acl);
+    int rc = 0;
+
+    if (w->ownership != NULL) {
+        buf_printf(&value,
+                   "<OwnershipControls xmlns=\"http://s3.amazonaws.com/doc/"
+                   "2006-03-01/\"><Rule><ObjectOwnership>%s</ObjectOwnership>"
+                   "</Rule></OwnershipControls>",
+                   w->ownership);
+        rc = configure(r, META_CONFIG_OWNERSHIP, &value, err);
+    }
+    buf_clear(&value);
+    if (!private) {
+        acl_encode(&w->acl, &value);
+    }
+    if (rc == 0 && (has_acl || !private)) {
+        rc = configure(r, META_CONFIG_ACL, &value, err);
+    }
+    buf_free(&value);
+    return rc;
+}
+
+static void create(struct request *r, const struct wish *w)
+{
+    struct command_more more = {.locked = w->locked};
+    struct err err = {{0}};
+    bool has_acl = false;
+    int rc;
+
+    command_bucket_create(&r->command, r->bucket, s3_owner_name(r), r->time_ms);
+    if (more.locked) {
+        command_add_more(&r->command, 0, &more);
+    }
+    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    if (rc == ERR_BUCKET_EXISTS && !owns_target(r, &has_acl)) {
+        reply_error(r, S3_BucketAlreadyExists, NULL);
+        return;
+    }
+    /* In us-east-1 AWS answers 200 to the owner who makes a bucket again, and
+     * sets its ACL anew; but who asks for a lock must not think that an old
+     * bucket has it. */
+    if (rc == ERR_BUCKET_EXISTS && !w->locked &&
+        strcmp(r->gateway->region, "us-east-1") == 0) {
+        rc = 0;
+    }
+    if (rc == 0) {
+        rc = grant_wish(r, w, has_acl, &err);
+    }
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+        return;
+    }
+    reply(r, 200);
+    reply_header(r, "Location", "/%s", r->bucket);
+}
+
 void s3_create_bucket(struct request *r)
 {
-    const char *lock = request_header(r, "x-amz-bucket-object-lock-enabled");
-    struct command_more more = {.locked =
-                                    lock != NULL && text_ieq(lock, "true")};
-    struct err err = {{0}};
+    struct wish w = {.locked = false};
     const char *why = NULL;
-    int rc;
 
     /* A name in the path was judged; one in the host was not. */
     if (!s3_bucket_name_valid(r->bucket, &why)) {
         reply_error(r, S3_InvalidBucketName, "%s", why);
         return;
     }
-    if (!judge_create_headers(r) || !judge_location(r)) {
-        return;
+    if (take_wish(r, &w) && judge_location(r)) {
+        create(r, &w);
     }
-    command_bucket_create(&r->command, r->bucket, s3_owner_name(r), r->time_ms);
-    if (more.locked) {
-        command_add_more(&r->command, 0, &more);
-    }
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
-    if (rc == ERR_BUCKET_EXISTS && !owns_target(r)) {
-        reply_error(r, S3_BucketAlreadyExists, NULL);
-        return;
-    }
-    /* In us-east-1 AWS answers 200 to the owner who makes a bucket again; but
-     * who asks for a lock must not think that an old bucket has it. */
-    if (rc != 0 && !(rc == ERR_BUCKET_EXISTS && !more.locked &&
-                     strcmp(r->gateway->region, "us-east-1") == 0)) {
-        reply_err(r, rc, &err);
-        return;
-    }
-    reply(r, 200);
-    reply_header(r, "Location", "/%s", r->bucket);
+    acl_free(&w.acl);
 }
 
 /* ---- HeadBucket, DeleteBucket ---- */
@@ -146,21 +194,6 @@ static bool find_bucket(struct request *r)
     int rc = meta_bucket_get(r->gateway->meta, r->bucket, &bucket, &err);
 
     meta_bucket_free(&bucket);
-    if (rc != 0) {
-        reply_err(r, rc, &err);
-    }
-    return rc == 0;
-}
-
-/* Is the object there? False: a reply was made. */
-static bool find_object(struct request *r)
-{
-    struct meta_object object = {0};
-    struct err err = {{0}};
-    int rc = meta_object_get(r->gateway->meta, r->bucket, r->key, false,
-                             &object, &err);
-
-    meta_object_free(&object);
     if (rc != 0) {
         reply_err(r, rc, &err);
     }
@@ -203,28 +236,6 @@ void s3_get_bucket_location(struct request *r)
             xml_escape(b, r->gateway->region, strlen(r->gateway->region));
         }
         xml_close(b, "LocationConstraint");
-    }
-    request_done(r);
-}
-
-void s3_get_acl(struct request *r)
-{
-    const char *access_key = s3_target_owner(r);
-    struct buf *b;
-
-    if (r->key != NULL ? find_object(r) : find_bucket(r)) {
-        b = reply_xml(r, 200, "AccessControlPolicy");
-        xml_owner(b, "Owner", access_key);
-        xml_open(b, "AccessControlList");
-        xml_open(b, "Grant");
-        buf_printf(b, "<Grantee xmlns:xsi=\"%s\" xsi:type=\"CanonicalUser\">",
-                   namespace_xsi);
-        xml_owner_fields(b, access_key);
-        xml_close(b, "Grantee");
-        xml_text(b, "Permission", "FULL_CONTROL");
-        xml_close(b, "Grant");
-        xml_close(b, "AccessControlList");
-        xml_close(b, "AccessControlPolicy");
     }
     request_done(r);
 }

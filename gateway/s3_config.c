@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "gateway/access.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/lifecycle.h"
 #include "gateway/request.h"
@@ -127,6 +128,35 @@ static bool logging_target_exists(struct request *r, const struct buf *value)
     return rc == 0;
 }
 
+/* Where ACLs do not count, none may be in place that grants others anything.
+ * False: a reply was made. */
+static bool ownership_fits(struct request *r, const struct buf *value)
+{
+    struct meta_bucket bucket = {0};
+    const struct meta_config *c = &bucket.config[META_CONFIG_ACL];
+    struct acl acl = {.count = 0};
+    struct err err = {{0}};
+    bool good = true;
+    int rc;
+
+    if (access_ownership_of(value->data, value->len) != ACCESS_OWNER_ENFORCED) {
+        return true;
+    }
+    rc = meta_bucket_get(r->gateway->meta, r->bucket, &bucket, &err);
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+        return false;
+    }
+    if (c->value != NULL && acl_decode(c->value, c->len, &acl, NULL) == 0 &&
+        acl_grants_others(&acl, bucket.owner)) {
+        reply_error(r, S3_InvalidBucketAclWithObjectOwnership, NULL);
+        good = false;
+    }
+    acl_free(&acl);
+    meta_bucket_free(&bucket);
+    return good;
+}
+
 static void set_config(struct request *r, const struct config *c,
                        const struct buf *value, int status)
 {
@@ -162,8 +192,10 @@ void s3_put_bucket_config(struct request *r)
     }
     if (e != S3_OK) {
         reply_error(r, e, "%s", err.text);
-    } else if (c->kind != META_CONFIG_LOGGING ||
-               logging_target_exists(r, &value)) {
+    } else if ((c->kind != META_CONFIG_LOGGING ||
+                logging_target_exists(r, &value)) &&
+               (c->kind != META_CONFIG_OWNERSHIP ||
+                ownership_fits(r, &value))) {
         set_config(r, c, &value, c->put_status);
     }
     buf_free(&value);

@@ -14,6 +14,7 @@
 #include "base/pool.h"
 #include "base/text.h"
 #include "erasure/geometry.h"
+#include "gateway/access.h"
 #include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
@@ -44,13 +45,16 @@
 struct source {
     char bucket[META_BUCKET_MAX + 1];
     char *key;
-    uint64_t which; /* as asked: a version, or the current one */
+    uint64_t which;             /* as asked: a version, or the current one */
+    struct access_bucket *from; /* NULL: of root, and not known here */
+    unsigned consent;           /* of enum s3_consent, to read it */
     struct meta_object object;
 };
 
 static void source_free(struct source *s)
 {
     free(s->key);
+    access_bucket_free(s->from);
     meta_object_free(&s->object);
 }
 
@@ -99,10 +103,8 @@ static bool parse_source(struct request *r, struct source *s)
     if (!good) {
         return bad_source(r);
     }
-    return s3_require(r,
-                      s->which == META_VERSION_CURRENT ? "s3:GetObject"
-                                                       : "s3:GetObjectVersion",
-                      s->bucket, s->key);
+    return s3_require_read(r, s->which != META_VERSION_CURRENT, s->bucket,
+                           s->key, &s->from, &s->consent);
 }
 
 /* The conditions on the source; a copy answers 412 where a GET would answer
@@ -130,6 +132,12 @@ static bool read_source(struct request *r, struct source *s, bool with_content)
     meta_object_free(&s->object);
     rc = meta_version_get(r->gateway->meta, s->bucket, s->key, s->which,
                           with_content, &s->object, &err);
+    if (rc == ERR_NO_KEY || rc == ERR_NO_VERSION ||
+        (rc == 0 && s->object.is_marker)) {
+        if (!s3_may_be_told(r, s->bucket, s->consent)) {
+            return false;
+        }
+    }
     if (rc != 0) {
         reply_err(r, rc, &err);
         return false;
@@ -142,6 +150,10 @@ static bool read_source(struct request *r, struct source *s, bool with_content)
     }
     if (s->object.is_marker) {
         reply_error(r, S3_NoSuchKey, NULL);
+        return false;
+    }
+    if (!s3_object_allowed(r, s->from, s->consent, ACL_READ, s->object.attrs,
+                           s->object.attrs_len)) {
         return false;
     }
     if (s3_sse_is_sealed(&s->object)) {
@@ -250,6 +262,7 @@ static void copy_attrs(const struct object_copy *c, struct buf *out)
 
     if (!c->replace) {
         s3_attrs_begin(out);
+        s3_attrs_copy_acl(c->given.data, c->given.len, out);
         s3_attrs_copy(o->attrs, o->attrs_len, true, out);
         return;
     }

@@ -21,6 +21,7 @@
 #include "gateway/request.h"
 #include "gateway/s3_access.h"
 #include "gateway/s3_attrs.h"
+#include "gateway/s3_grants.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
 
@@ -141,6 +142,15 @@ static void show_checksum_kind(struct buf *b, const struct meta_list_entry *e)
     free(type);
 }
 
+static void show_owner(const struct listing *l, struct buf *b,
+                       const struct meta_list_entry *e)
+{
+    char name[ACL_NAME_MAX + 1];
+
+    s3_grants_owner(l->request, e->attrs, e->attrs_len, name);
+    xml_owner(b, "Owner", name);
+}
+
 static void show_object(const struct listing *l, struct buf *b,
                         const struct meta_list_entry *e)
 {
@@ -151,7 +161,7 @@ static void show_object(const struct listing *l, struct buf *b,
     show_checksum_kind(b, e);
     xml_u64(b, "Size", e->size_bytes);
     if (l->owner) {
-        xml_owner(b, "Owner", s3_target_owner(l->request));
+        show_owner(l, b, e);
     }
     xml_text(b, "StorageClass", "STANDARD");
     xml_close(b, "Contents");
@@ -160,17 +170,18 @@ static void show_object(const struct listing *l, struct buf *b,
 static void show_upload(const struct listing *l, struct buf *b,
                         const struct meta_list_entry *e)
 {
-    const char *access_key = s3_target_owner(l->request);
+    char owner[ACL_NAME_MAX + 1];
     char id[2 * META_UPLOAD_ID + 1];
     char *algorithm =
         s3_attrs_get(e->attrs, e->attrs_len, "x-amz-checksum-algorithm");
     char *type = s3_attrs_get(e->attrs, e->attrs_len, "x-amz-checksum-type");
 
+    s3_grants_owner(l->request, e->attrs, e->attrs_len, owner);
     xml_open(b, "Upload");
     name_text(l, b, "Key", e->name);
     xml_text(b, "UploadId", text_hex(e->upload, META_UPLOAD_ID, id));
-    xml_owner(b, "Initiator", access_key);
-    xml_owner(b, "Owner", access_key);
+    xml_owner(b, "Initiator", owner);
+    xml_owner(b, "Owner", owner);
     xml_text(b, "StorageClass", "STANDARD");
     xml_time(b, "Initiated", e->modified_ms);
     if (algorithm != NULL && type != NULL) {
@@ -411,7 +422,11 @@ static void show_version(const struct listing *l, struct buf *b,
         xml_u64(b, "Size", e->size_bytes);
         xml_text(b, "StorageClass", "STANDARD");
     }
-    xml_owner(b, "Owner", s3_target_owner(l->request));
+    if (e->is_marker) {
+        xml_owner(b, "Owner", s3_target_owner(l->request));
+    } else {
+        show_owner(l, b, e);
+    }
     xml_close(b, element);
 }
 

@@ -30,6 +30,7 @@
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_compose.h"
 #include "gateway/s3_conditions.h"
+#include "gateway/s3_grants.h"
 #include "gateway/s3_more.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
@@ -195,7 +196,7 @@ static void show_parts(struct request *r, const struct meta_upload *u,
                        bool truncated)
 {
     struct buf *b = reply_xml(r, 200, "ListPartsResult");
-    const char *access_key = s3_target_owner(r);
+    char owner[ACL_NAME_MAX + 1];
     char hex[2 * META_UPLOAD_ID + 1];
     char *algorithm = s3_attrs_get(u->attrs, u->attrs_len, ALGORITHM);
     char *type = s3_attrs_get(u->attrs, u->attrs_len, TYPE);
@@ -203,8 +204,9 @@ static void show_parts(struct request *r, const struct meta_upload *u,
     xml_text(b, "Bucket", r->bucket);
     show_key(r, b, encode);
     xml_text(b, "UploadId", text_hex(u->id, META_UPLOAD_ID, hex));
-    xml_owner(b, "Initiator", access_key);
-    xml_owner(b, "Owner", access_key);
+    s3_grants_owner(r, u->attrs, u->attrs_len, owner);
+    xml_owner(b, "Initiator", owner);
+    xml_owner(b, "Owner", owner);
     xml_text(b, "StorageClass", "STANDARD");
     lifecycle_reply_upload(r, u->created_ms);
     xml_u64(b, "PartNumberMarker", after);
@@ -577,6 +579,7 @@ static void propose_object(struct completion *c,
 
     s3_compose_etag(&c->object, etag);
     s3_attrs_begin(&attrs);
+    s3_attrs_copy_acl(c->upload.attrs, c->upload.attrs_len, &attrs);
     s3_attrs_copy(c->upload.attrs, c->upload.attrs_len, false, &attrs);
     if (value != NULL) {
         s3_attrs_add(&attrs, s3_checksum_header(c->object.kind), value);

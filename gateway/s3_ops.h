@@ -55,6 +55,13 @@
     X(PutBucketOwnershipControls, XML, s3_put_bucket_config)    \
     X(DeleteBucketOwnershipControls, NONE, s3_delete_bucket_config)
 
+/* Access control lists: s3_grants.h. */
+#define S3_ACL_OPS(X)                        \
+    X(GetBucketAcl, FAST, s3_get_bucket_acl) \
+    X(PutBucketAcl, XML, s3_put_bucket_acl)  \
+    X(GetObjectAcl, FAST, s3_get_object_acl) \
+    X(PutObjectAcl, XML, s3_put_object_acl)
+
 /* Documents of a bucket: s3_config.h. */
 #define S3_CONFIG_OPS(X)                                              \
     X(GetBucketTagging, FAST, s3_get_bucket_config)                   \
@@ -79,8 +86,7 @@
     X(GetBucketLocation, FAST, s3_get_bucket_location)      \
     X(GetBucketVersioning, FAST, s3_get_bucket_versioning)  \
     X(PutBucketVersioning, XML, s3_put_bucket_versioning)   \
-    X(GetBucketAcl, FAST, s3_get_acl)                       \
-    X(GetObjectAcl, FAST, s3_get_acl)                       \
+    S3_ACL_OPS(X)                                           \
     X(GetBucketAbsent, FAST, s3_get_bucket_absent)          \
     S3_CONFIG_OPS(X)                                        \
     S3_POLICY_OPS(X)                                        \

@@ -54,11 +54,10 @@ enum s3_error s3_public_access_judge(const void *p, size_t len, struct buf *out,
 enum s3_error s3_ownership_judge(const void *p, size_t len, struct buf *out,
                                  struct err *err)
 {
-    static const char *const known[] = {"BucketOwnerEnforced",
-                                        "BucketOwnerPreferred", "ObjectWriter"};
+    enum access_ownership ownership;
     const struct s3_node *rule, *what = NULL;
     struct s3_node *root;
-    bool good = false;
+    bool good;
     int rc = s3_tree_read(p, len, "OwnershipControls", &root, err);
 
     if (rc != 0) {
@@ -66,11 +65,8 @@ enum s3_error s3_ownership_judge(const void *p, size_t len, struct buf *out,
     }
     rule = s3_node_child(root, "Rule");
     what = rule != NULL ? s3_node_child(rule, "ObjectOwnership") : NULL;
-    for (size_t i = 0; what != NULL && i < sizeof known / sizeof known[0];
-         i++) {
-        good = good || strcmp(what->text, known[i]) == 0;
-    }
-    good = good && root->children == 1 && rule->children == 1;
+    good = what != NULL && access_ownership_parse(what->text, &ownership) &&
+           root->children == 1 && rule->children == 1;
     if (good) {
         s3_tree_write(root, out);
     }

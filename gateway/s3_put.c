@@ -13,6 +13,7 @@
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
+#include "gateway/s3_grants.h"
 #include "gateway/s3_more.h"
 #include "gateway/s3_post.h"
 #include "gateway/s3_sse.h"
@@ -80,6 +81,10 @@ void s3_put_object(struct request *r)
     enum digest_kind kind;
     char value[64];
 
+    if (s3_grants_named(r) && request_on_loop(r)) {
+        request_in_worker(r, s3_put_object);
+        return;
+    }
     if (!s3_put_conditions(r, &held)) {
         request_done(r);
         return;

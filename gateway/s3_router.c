@@ -85,6 +85,7 @@ static const struct route {
     {"GET", BUCKET, "versioning", S3_OP_GetBucketVersioning},
     {"PUT", BUCKET, "versioning", S3_OP_PutBucketVersioning},
     {"GET", BUCKET, "acl", S3_OP_GetBucketAcl},
+    {"PUT", BUCKET, "acl", S3_OP_PutBucketAcl},
     {"GET", BUCKET, "policy", S3_OP_GetBucketPolicy},
     {"PUT", BUCKET, "policy", S3_OP_PutBucketPolicy},
     {"DELETE", BUCKET, "policy", S3_OP_DeleteBucketPolicy},
@@ -123,6 +124,7 @@ static const struct route {
 
     {"GET", KEY, NULL, S3_OP_GetObject},
     {"GET", KEY, "acl", S3_OP_GetObjectAcl},
+    {"PUT", KEY, "acl", S3_OP_PutObjectAcl},
     {"GET", KEY, "attributes", S3_OP_GetObjectAttributes},
     {"GET", KEY, "uploadId", S3_OP_ListParts},
     {"GET", KEY, "tagging", S3_OP_GetObjectTagging},

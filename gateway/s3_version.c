@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_tree.h"
 #include "gateway/s3_xml.h"
 
@@ -115,14 +116,33 @@ static void reply_marker(struct request *r, uint64_t which,
     reply_error(r, S3_MethodNotAllowed, NULL);
 }
 
+/* It was read, or looked for in vain: may who asks be told, and have it? False:
+ * a reply was made. */
+static bool judge_read(struct request *r, int rc, const struct meta_object *o)
+{
+    bool missing =
+        rc == ERR_NO_KEY || rc == ERR_NO_VERSION || (rc == 0 && o->is_marker);
+
+    if (missing) {
+        return s3_may_be_told(r, r->bucket, r->consent);
+    }
+    return rc != 0 ||
+           s3_object_allowed(r, r->target, r->consent, s3_object_permission(r),
+                             o->attrs, o->attrs_len);
+}
+
 bool s3_version_get(struct request *r, uint64_t which, bool with_content,
                     struct meta_object *out)
 {
-    struct meta_object o;
+    struct meta_object o = {.attrs = NULL};
     struct err err = {{0}};
     int rc = meta_version_get(r->gateway->meta, r->bucket, r->key, which,
                               with_content, &o, &err);
 
+    if (!judge_read(r, rc, &o)) {
+        meta_object_free(&o);
+        return false;
+    }
     if (rc != 0) {
         reply_err(r, rc, &err);
         return false;

@@ -85,9 +85,8 @@ void acl_free(struct acl *a)
 void acl_begin(struct acl *a, const char *owner)
 {
     CHECK(a->grants == NULL);
-    CHECK(strlen(owner) <= ACL_NAME_MAX);
     *a = (struct acl){.count = 0};
-    snprintf(a->owner, sizeof a->owner, "%s", owner);
+    memcpy(a->owner, owner, strnlen(owner, ACL_NAME_MAX));
 }
 
 static bool name_fits(const char *name)
@@ -213,6 +212,12 @@ bool acl_is_public(const struct acl *a)
         }
     }
     return false;
+}
+
+bool acl_is_private(const struct acl *a)
+{
+    return a->count == 1 && a->grants[0].permission == ACL_FULL_CONTROL &&
+           !acl_grants_others(a, a->owner);
 }
 
 bool acl_grants_others(const struct acl *a, const char *user)

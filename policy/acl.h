@@ -56,7 +56,8 @@ struct acl {
 
 void acl_free(struct acl *a); /* and make empty */
 
-/* Begin a list without grants in @a, which is empty. */
+/* Begin a list without grants in @a, which is empty. A longer name is cut, and
+ * is nobody's. */
 void acl_begin(struct acl *a, const char *owner);
 /* The same grant again adds nothing. ERR_LIMIT: over ACL_GRANTS_MAX;
  * ERR_BAD_INPUT: no name that a list could hold. @name is of ACL_USER only. */
@@ -75,6 +76,8 @@ unsigned acl_permissions(const struct acl *a, const char *user,
                          bool ignore_public);
 /* Is anything granted to all, or to all that sign? */
 bool acl_is_public(const struct acl *a);
+/* Is it what canned private is: FULL_CONTROL of the owner and nothing else? */
+bool acl_is_private(const struct acl *a);
 /* Is anything granted to any but @user? */
 bool acl_grants_others(const struct acl *a, const char *user);
 

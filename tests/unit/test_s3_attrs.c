@@ -17,8 +17,12 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "gateway/access.h"
+#include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
+
+static struct gateway gateway = {.access_key = "root"};
 
 /* A request with headers "name", "value", ..., NULL. */
 static struct request *ask(const char *name, ...)
@@ -27,6 +31,7 @@ static struct request *ask(const char *name, ...)
     va_list ap;
 
     r->magic = REQUEST_MAGIC;
+    r->gateway = &gateway;
     r->method = "PUT";
     r->path = "/b/k";
     va_start(ap, name);
@@ -210,8 +215,6 @@ static void what_is_not_there_is_refused(void **state)
         {"x-amz-server-side-encryption", "AES256"},
         {"x-amz-server-side-encryption-customer-algorithm", "AES256"},
         {"X-Amz-Server-Side-Encryption", "aws:kms"},
-        {"x-amz-grant-read", "id=1"},
-        {"x-amz-acl", "public-read"},
         {"x-amz-write-offset-bytes", "5"},
     };
 
@@ -224,6 +227,134 @@ static void what_is_not_there_is_refused(void **state)
            S3_InvalidStorageClass);
     refuse(ask("x-amz-website-redirect-location", "ftp://x", NULL),
            S3_InvalidArgument);
+}
+
+/* ---- the access control list ---- */
+
+static struct access_bucket bucket = {.owner = "boss"};
+static struct access_user bob = {.name = "bob"};
+static struct access_user boss = {.name = "boss"};
+
+/* The list in the attrs of a put by @user with x-amz-acl @canned (NULL: none).
+ */
+static void expect_list(struct access_user *user,
+                        enum access_ownership ownership, const char *canned,
+                        const char *coding)
+{
+    struct request *r = ask(canned != NULL ? "x-amz-acl" : NULL, canned, NULL);
+    struct buf attrs = {0}, copy = {0}, list = {0}, text = {0};
+    struct acl acl = {.count = 0};
+
+    bucket.ownership = ownership;
+    r->target = &bucket;
+    r->user = user;
+    attrs = taken(r);
+    if (coding == NULL) {
+        assert_false(s3_attrs_has_acl(attrs.data, attrs.len));
+        assert_false(s3_attrs_acl(attrs.data, attrs.len, &acl));
+        assert_int_equal(attrs.len, 1);
+    } else {
+        assert_true(s3_attrs_acl(attrs.data, attrs.len, &acl));
+        acl_encode(&acl, &text);
+        assert_string_equal((char *)text.data, coding);
+    }
+    /* A copy takes it only when that is said. */
+    s3_attrs_begin(&copy);
+    s3_attrs_copy(attrs.data, attrs.len, true, &copy);
+    assert_int_equal(copy.len, 1);
+    s3_attrs_begin(&list);
+    s3_attrs_copy_acl(attrs.data, attrs.len, &list);
+    assert_int_equal(list.len, attrs.len);
+    acl_free(&acl);
+    buf_free(&attrs);
+    buf_free(&copy);
+    buf_free(&list);
+    buf_free(&text);
+}
+
+static void a_list_is_kept_when_it_is_not_the_bucket_owners_alone(void **state)
+{
+    const enum access_ownership writer = ACCESS_OBJECT_WRITER;
+
+    (void)state;
+    expect_list(&boss, writer, NULL, NULL);
+    expect_list(&boss, writer, "private", NULL);
+    expect_list(&boss, writer, "bucket-owner-read", NULL);
+    expect_list(&boss, writer, "public-read", "1\nboss\nfuboss\nra\n");
+    expect_list(&bob, writer, NULL, "1\nbob\nfubob\n");
+    expect_list(&bob, writer, "bucket-owner-read", "1\nbob\nfubob\nruboss\n");
+    expect_list(NULL, writer, NULL, NULL);
+    expect_list(NULL, writer, "public-read", "1\nboss\nfuboss\nra\n");
+    expect_list(&bob, ACCESS_OWNER_PREFERRED, NULL, "1\nbob\nfubob\n");
+    expect_list(&bob, ACCESS_OWNER_PREFERRED, "bucket-owner-full-control",
+                NULL);
+    expect_list(&bob, ACCESS_OWNER_ENFORCED, "bucket-owner-full-control", NULL);
+    expect_list(&bob, ACCESS_OWNER_ENFORCED, NULL, NULL);
+    expect_list(&boss, ACCESS_OWNER_ENFORCED, "private", NULL);
+}
+
+static struct request *put_by(struct access_user *user,
+                              enum access_ownership ownership, unsigned block,
+                              struct request *r)
+{
+    bucket.ownership = ownership;
+    bucket.block = block;
+    r->target = &bucket;
+    r->user = user;
+    return r;
+}
+
+static void a_list_that_must_not_be_is_refused(void **state)
+{
+    const enum access_ownership enforced = ACCESS_OWNER_ENFORCED;
+
+    (void)state;
+    refuse(put_by(&bob, enforced, 0, ask("x-amz-acl", "private", NULL)),
+           S3_AccessControlListNotSupported);
+    refuse(put_by(&boss, enforced, 0, ask("x-amz-acl", "public-read", NULL)),
+           S3_AccessControlListNotSupported);
+    refuse(put_by(&boss, enforced, 0,
+                  ask("x-amz-grant-read",
+                      "uri=http://acs.amazonaws.com/groups/global/AllUsers",
+                      NULL)),
+           S3_AccessControlListNotSupported);
+    refuse(put_by(&bob, ACCESS_OBJECT_WRITER, ACCESS_BLOCK_ACLS,
+                  ask("x-amz-acl", "authenticated-read", NULL)),
+           S3_AccessDenied);
+    refuse(
+        put_by(&bob, ACCESS_OBJECT_WRITER, 0,
+               ask("x-amz-acl", "private", "x-amz-grant-read", "id=1", NULL)),
+        S3_InvalidRequest);
+    refuse(
+        put_by(&bob, ACCESS_OBJECT_WRITER, 0, ask("x-amz-acl", "open", NULL)),
+        S3_InvalidArgument);
+    refuse(put_by(&bob, ACCESS_OBJECT_WRITER, 0,
+                  ask("x-amz-grant-read", "id=1", NULL)),
+           S3_InvalidArgument);
+    bucket.block = 0;
+}
+
+static void damaged_lists_are_none(void **state)
+{
+    struct buf attrs = {0};
+    struct acl acl = {.count = 0};
+
+    (void)state;
+    s3_attrs_begin(&attrs);
+    s3_attrs_add(&attrs, "godwit-acl", "1\nbob\nra\n");
+    assert_true(s3_attrs_acl(attrs.data, attrs.len, &acl));
+    acl_free(&acl);
+    for (size_t len = 0; len < attrs.len; len++) {
+        uint8_t *p = mem_dup(attrs.data, len);
+        assert_false(s3_attrs_acl(p, len, &acl));
+        free(p);
+    }
+    buf_free(&attrs);
+    s3_attrs_begin(&attrs);
+    s3_attrs_add(&attrs, "x", "y");
+    s3_attrs_add(&attrs, "godwit-acl", "1\nbob\nra\n"); /* not the first */
+    assert_false(s3_attrs_has_acl(attrs.data, attrs.len));
+    buf_free(&attrs);
 }
 
 static void what_asks_for_nothing_is_taken(void **state)
@@ -364,6 +495,9 @@ int main(void)
         cmocka_unit_test(user_metadata_has_2_kib_of_names_and_values),
         cmocka_unit_test(all_that_is_kept_has_a_bound),
         cmocka_unit_test(what_is_not_there_is_refused),
+        cmocka_unit_test(a_list_is_kept_when_it_is_not_the_bucket_owners_alone),
+        cmocka_unit_test(a_list_that_must_not_be_is_refused),
+        cmocka_unit_test(damaged_lists_are_none),
         cmocka_unit_test(what_asks_for_nothing_is_taken),
         cmocka_unit_test(checksums_are_given_back_only_when_asked_for),
         cmocka_unit_test(checksum_headers_have_their_kinds),

@@ -71,6 +71,8 @@ static const struct {
     {{"GET", 1, 0, 0, {"versions", "prefix=a"}}, S3_OP_ListObjectVersions},
     {{"GET", 1, 0, 0, {"acl"}}, S3_OP_GetBucketAcl},
     {{"GET", 1, 1, 0, {"acl"}}, S3_OP_GetObjectAcl},
+    {{"PUT", 1, 0, 0, {"acl"}}, S3_OP_PutBucketAcl},
+    {{"PUT", 1, 1, 0, {"acl"}}, S3_OP_PutObjectAcl},
     {{"GET", 1, 0, 0, {"policy"}}, S3_OP_GetBucketPolicy},
     {{"PUT", 1, 0, 0, {"policy"}}, S3_OP_PutBucketPolicy},
     {{"DELETE", 1, 0, 0, {"policy"}}, S3_OP_DeleteBucketPolicy},
