@@ -452,10 +452,9 @@ bool s3_object_allowed(struct request *r, const struct access_bucket *b,
     return good;
 }
 
-bool s3_may_be_told(struct request *r, const char *bucket, unsigned consent)
+bool s3_may_be_told(struct request *r, const char *bucket)
 {
-    bool good =
-        consent != S3_BY_OBJECT && s3_may(r, "s3:ListBucket", bucket, NULL);
+    bool good = s3_may(r, "s3:ListBucket", bucket, NULL);
 
     if (!good) {
         reply_error(r, S3_AccessDenied, NULL);

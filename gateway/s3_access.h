@@ -56,7 +56,7 @@ bool s3_object_allowed(struct request *r, const struct access_bucket *b,
                        size_t len);
 /* There is no such key, or version, in @bucket: may that be told? False: a
  * reply was made. */
-bool s3_may_be_told(struct request *r, const char *bucket, unsigned consent);
+bool s3_may_be_told(struct request *r, const char *bucket);
 /* What the operation needs of an object's ACL; 0: it does not go by it. */
 unsigned s3_object_permission(const struct request *r);
 

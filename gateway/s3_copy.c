@@ -134,7 +134,7 @@ static bool read_source(struct request *r, struct source *s, bool with_content)
                           with_content, &s->object, &err);
     if (rc == ERR_NO_KEY || rc == ERR_NO_VERSION ||
         (rc == 0 && s->object.is_marker)) {
-        if (!s3_may_be_told(r, s->bucket, s->consent)) {
+        if (!s3_may_be_told(r, s->bucket)) {
             return false;
         }
     }

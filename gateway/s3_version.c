@@ -124,7 +124,7 @@ static bool judge_read(struct request *r, int rc, const struct meta_object *o)
         rc == ERR_NO_KEY || rc == ERR_NO_VERSION || (rc == 0 && o->is_marker);
 
     if (missing) {
-        return s3_may_be_told(r, r->bucket, r->consent);
+        return s3_may_be_told(r, r->bucket);
     }
     return rc != 0 ||
            s3_object_allowed(r, r->target, r->consent, s3_object_permission(r),
