@@ -176,6 +176,11 @@ int apply_user_remove(struct step *s);
 int apply_key_put(struct step *s);
 int apply_key_remove(struct step *s);
 
+/* ---- apply_master_key.c: a command each ---- */
+
+int apply_master_key_put(struct step *s);
+int apply_master_key_state(struct step *s);
+
 /* ---- apply_device.c: a command each; and deliveries ---- */
 
 int apply_device_put(struct step *s);

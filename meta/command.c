@@ -720,6 +720,10 @@ static void take_fields(struct decoder *d, struct command *c)
         case COMMAND_KEY_REMOVE:
             decode_user(d, c);
             break;
+        case COMMAND_MASTER_KEY_PUT:
+        case COMMAND_MASTER_KEY_STATE:
+            decode_master_key(d, c);
+            break;
         case COMMAND_DEVICE_PUT:
         case COMMAND_DEVICE_ENROLL:
         case COMMAND_DEVICE_KEY:

@@ -41,7 +41,12 @@ struct err;
 #define META_SECRET_KEY_MIN 8
 #define META_SECRET_KEY_MAX 128
 
-#define META_DEVICE_MAX 64                     /* bytes of a device's name */
+#define META_MASTER_NAME_MAX 64
+#define META_MASTER_WRAPPED_MAX 256
+#define META_MASTER_KEYS_MAX                                         \
+    10000                  /* numbers of all names; servers have all \
+                            */
+#define META_DEVICE_MAX 64 /* bytes of a device's name */
 #define META_DEVICE_SETTINGS_MAX (8 << 10)     /* what it is told to do */
 #define META_DEVICE_REPORT_MAX (4 << 10)       /* what it said last */
 #define META_CODE_HASH 32                      /* SHA-256 of a code's secret */
@@ -66,47 +71,49 @@ struct err;
 #define META_ZONE_ID_MAX 0xffffu
 
 /* X(name, wire value) */
-#define COMMAND_TABLE(X)  \
-    X(BUCKET_CREATE, 1)   \
-    X(BUCKET_DELETE, 2)   \
-    X(OBJECT_PUT, 3)      \
-    X(OBJECT_DELETE, 4)   \
-    X(OBJECTS_DELETE, 5)  \
-    X(OBJECT_COPY, 6)     \
-    X(UPLOAD_CREATE, 7)   \
-    X(PART_PUT, 8)        \
-    X(UPLOAD_COMPLETE, 9) \
-    X(UPLOAD_ABORT, 10)   \
-    X(GARBAGE_DONE, 11)   \
-    X(LAYOUT_SET, 12)     \
-    X(CLUSTER_INIT, 13)   \
-    X(TOKEN_CREATE, 14)   \
-    X(TOKEN_REVOKE, 15)   \
-    X(SERVER_JOIN, 16)    \
-    X(SERVER_UPDATE, 17)  \
-    X(SERVER_STATE, 18)   \
-    X(SERVER_REMOVE, 19)  \
-    X(DRIVE_ADD, 20)      \
-    X(DRIVE_STATE, 21)    \
-    X(DRIVE_WEIGHT, 22)   \
-    X(LAYOUT_CHANGE, 23)  \
-    X(BUCKET_CONFIG, 24)  \
-    X(OBJECT_TAGS, 25)    \
-    X(OBJECT_RETAIN, 26)  \
-    X(OBJECT_HOLD, 27)    \
-    X(OBJECT_ATTRS, 28)   \
-    X(USER_PUT, 30)       \
-    X(USER_REMOVE, 31)    \
-    X(KEY_PUT, 32)        \
-    X(KEY_REMOVE, 33)     \
-    X(DEVICE_PUT, 40)     \
-    X(DEVICE_ENROLL, 41)  \
-    X(DEVICE_KEY, 42)     \
-    X(DEVICE_REVOKE, 43)  \
-    X(DEVICE_REMOVE, 44)  \
-    X(DEVICE_REPORT, 45)  \
-    X(EXPIRE, 50)         \
-    X(BODY_RECODE, 55)    \
+#define COMMAND_TABLE(X)    \
+    X(BUCKET_CREATE, 1)     \
+    X(BUCKET_DELETE, 2)     \
+    X(OBJECT_PUT, 3)        \
+    X(OBJECT_DELETE, 4)     \
+    X(OBJECTS_DELETE, 5)    \
+    X(OBJECT_COPY, 6)       \
+    X(UPLOAD_CREATE, 7)     \
+    X(PART_PUT, 8)          \
+    X(UPLOAD_COMPLETE, 9)   \
+    X(UPLOAD_ABORT, 10)     \
+    X(GARBAGE_DONE, 11)     \
+    X(LAYOUT_SET, 12)       \
+    X(CLUSTER_INIT, 13)     \
+    X(TOKEN_CREATE, 14)     \
+    X(TOKEN_REVOKE, 15)     \
+    X(SERVER_JOIN, 16)      \
+    X(SERVER_UPDATE, 17)    \
+    X(SERVER_STATE, 18)     \
+    X(SERVER_REMOVE, 19)    \
+    X(DRIVE_ADD, 20)        \
+    X(DRIVE_STATE, 21)      \
+    X(DRIVE_WEIGHT, 22)     \
+    X(LAYOUT_CHANGE, 23)    \
+    X(BUCKET_CONFIG, 24)    \
+    X(OBJECT_TAGS, 25)      \
+    X(OBJECT_RETAIN, 26)    \
+    X(OBJECT_HOLD, 27)      \
+    X(OBJECT_ATTRS, 28)     \
+    X(USER_PUT, 30)         \
+    X(USER_REMOVE, 31)      \
+    X(KEY_PUT, 32)          \
+    X(KEY_REMOVE, 33)       \
+    X(MASTER_KEY_PUT, 34)   \
+    X(MASTER_KEY_STATE, 35) \
+    X(DEVICE_PUT, 40)       \
+    X(DEVICE_ENROLL, 41)    \
+    X(DEVICE_KEY, 42)       \
+    X(DEVICE_REVOKE, 43)    \
+    X(DEVICE_REMOVE, 44)    \
+    X(DEVICE_REPORT, 45)    \
+    X(EXPIRE, 50)           \
+    X(BODY_RECODE, 55)      \
     X(CLOCK_VOTE, 80)
 
 enum command_type {
@@ -126,6 +133,16 @@ void command_key_put(struct buf *out, const char *user, const char *access_key,
                      const char *secret_key, uint64_t time_ms);
 /* ERR_NOT_FOUND. */
 void command_key_remove(struct buf *out, const char *access_key);
+
+/* The key @number of @name, wrapped by what is not in the catalogue. Numbers of
+ * a name are 1, 2, ...: ERR_EXISTS when it is there, ERR_NOT_FOUND when one
+ * before it is not, ERR_PRECONDITION when the name is disabled, ERR_LIMIT over
+ * META_MASTER_KEYS_MAX. */
+void command_master_key_put(struct buf *out, const char *name, uint32_t number,
+                            const void *wrapped, size_t wrapped_len,
+                            uint64_t time_ms);
+/* All numbers of @name are to be used, or not. ERR_NOT_FOUND. */
+void command_master_key_state(struct buf *out, const char *name, bool disabled);
 
 /* ---- devices: who delivers, and what was delivered ----
  * A device has a number from its enrolment on, a fresh one with each, since

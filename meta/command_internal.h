@@ -30,6 +30,9 @@ void decode_items(struct decoder *d, struct command *c, size_t max);
 /* The fields of a command of users and keys. */
 void decode_user(struct decoder *d, struct command *c);
 
+/* Of a command of master keys. */
+void decode_master_key(struct decoder *d, struct command *c);
+
 /* ---- command_device.c ---- */
 
 /* The fields of a command of devices. */

@@ -1,4 +1,4 @@
-/* Commands of users and their access keys, as bytes. */
+/* Commands of users, their access keys, and master keys, as bytes. */
 #include "base/buf.h"
 #include "base/check.h"
 #include "meta/command_internal.h"
@@ -66,4 +66,40 @@ void decode_user(struct decoder *d, struct command *c)
         default:
             break;
     }
+}
+
+void command_master_key_put(struct buf *out, const char *name, uint32_t number,
+                            const void *wrapped, size_t wrapped_len,
+                            uint64_t time_ms)
+{
+    CHECK(wrapped_len <= META_MASTER_WRAPPED_MAX);
+    command_put_head(out, COMMAND_MASTER_KEY_PUT);
+    put_text(out, name);
+    put_u32(out, number);
+    put_blob(out, wrapped, wrapped_len);
+    put_u64(out, time_ms);
+}
+
+void command_master_key_state(struct buf *out, const char *name, bool disabled)
+{
+    command_put_head(out, COMMAND_MASTER_KEY_STATE);
+    put_text(out, name);
+    put_u8(out, disabled);
+}
+
+void decode_master_key(struct decoder *d, struct command *c)
+{
+    c->name = decode_text(d, "key name", 1, META_MASTER_NAME_MAX, false);
+    if (c->type == COMMAND_MASTER_KEY_STATE) {
+        decode_note(d, "state");
+        c->force = get_u8(&d->r) != 0;
+        return;
+    }
+    decode_note(d, "number");
+    c->number = get_u32(&d->r);
+    if (c->number == 0) {
+        wire_fail(&d->r);
+    }
+    c->content = decode_blob(d, "wrapped key", META_MASTER_WRAPPED_MAX);
+    decode_time(d, c);
 }

@@ -165,6 +165,10 @@ static int apply_command(struct step *s)
             return apply_key_put(s);
         case COMMAND_KEY_REMOVE:
             return apply_key_remove(s);
+        case COMMAND_MASTER_KEY_PUT:
+            return apply_master_key_put(s);
+        case COMMAND_MASTER_KEY_STATE:
+            return apply_master_key_state(s);
         case COMMAND_DEVICE_PUT:
             return apply_device_put(s);
         case COMMAND_DEVICE_ENROLL:

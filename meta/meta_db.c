@@ -150,6 +150,14 @@ static const char *const users =
     "CREATE INDEX access_key_by_user ON access_key (user, id);"
     "CREATE INDEX bucket_by_owner ON bucket (owner, name);";
 
+/* Wrapped by a key that is not here. Disabled is of a name: all its rows say
+ * the same. */
+static const char *const master_keys =
+    "CREATE TABLE master_key ("
+    " name TEXT NOT NULL, number INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " disabled INTEGER NOT NULL, wrapped BLOB NOT NULL,"
+    " PRIMARY KEY (name, number)) STRICT, WITHOUT ROWID;";
+
 /* What changes with each delivery stands apart from what seldom does. State:
  * enum meta_device_state; number 0: never enrolled. */
 static const char *const devices =
@@ -178,7 +186,7 @@ static const char *const devices =
 static const char *const *const steps[META_FORMAT][STEP_MAX] = {
     {&tables},
     {&registry},
-    {&bucket_config, &versions, &clock_table, &users, &devices}};
+    {&bucket_config, &versions, &clock_table, &users, &master_keys, &devices}};
 
 #define DEVICE_SELECT                                                    \
     "SELECT d.name, d.number, d.state, d.created, d.enrolled, d.policy," \
@@ -440,6 +448,16 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_KEY_PUT] = "INSERT INTO access_key VALUES (?1, ?2, ?3, ?4)",
     [STMT_KEY_REMOVE] = "DELETE FROM access_key WHERE id = ?1",
     [STMT_KEYS_REMOVE] = "DELETE FROM access_key WHERE user = ?1",
+    [STMT_MASTER_KEY_LIST] =
+        "SELECT name, number, created, disabled, wrapped FROM master_key"
+        " ORDER BY name, number",
+    [STMT_MASTER_KEY_NEWEST] =
+        "SELECT number, disabled FROM master_key WHERE name = ?1"
+        " ORDER BY number DESC LIMIT 1",
+    [STMT_MASTER_KEY_COUNT] = "SELECT count(*) FROM master_key",
+    [STMT_MASTER_KEY_PUT] = "INSERT INTO master_key VALUES (?1, ?2, ?3, 0, ?4)",
+    [STMT_MASTER_KEY_STATE] =
+        "UPDATE master_key SET disabled = ?2 WHERE name = ?1",
 
     [STMT_DEVICE_GET] = DEVICE_SELECT " WHERE d.name = ?1",
     [STMT_DEVICE_BY_NUMBER] = DEVICE_SELECT

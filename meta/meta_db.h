@@ -120,6 +120,11 @@ struct err;
     X(KEY_PUT)             \
     X(KEY_REMOVE)          \
     X(KEYS_REMOVE)         \
+    X(MASTER_KEY_LIST)     \
+    X(MASTER_KEY_NEWEST)   \
+    X(MASTER_KEY_COUNT)    \
+    X(MASTER_KEY_PUT)      \
+    X(MASTER_KEY_STATE)    \
     X(DEVICE_GET)          \
     X(DEVICE_BY_NUMBER)    \
     X(DEVICE_LIST)         \

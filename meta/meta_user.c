@@ -162,6 +162,50 @@ int meta_key_local(struct meta *m, const char *access_key, struct meta_key *key,
     return rc;
 }
 
+static void master_key_row(sqlite3_stmt *s, struct meta_master_key *k)
+{
+    size_t len = (size_t)sqlite3_column_bytes(s, 4);
+
+    *k = (struct meta_master_key){.number = (uint32_t)column_u64(s, 1),
+                                  .created_ms = column_u64(s, 2),
+                                  .disabled = column_u64(s, 3) != 0};
+    column_text(s, 0, k->name, META_MASTER_NAME_MAX);
+    k->wrapped_len =
+        len < META_MASTER_WRAPPED_MAX ? len : META_MASTER_WRAPPED_MAX;
+    if (k->wrapped_len > 0) {
+        memcpy(k->wrapped, sqlite3_column_blob(s, 4), k->wrapped_len);
+    }
+}
+
+int meta_master_keys(struct meta *m, bool local, struct meta_master_key **out,
+                     size_t *count, struct err *err)
+{
+    struct meta_master_key *list = NULL;
+    size_t n = 0;
+    struct meta_db *db;
+    sqlite3_stmt *s;
+    int rc = local ? meta_readers_take(meta_readers_of(m), &db, err)
+                   : meta_read_begin(m, &db, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    s = meta_db_stmt(db, STMT_MASTER_KEY_LIST);
+    while (meta_read_step(db, s, &rc, err) == 1) {
+        list = mem_realloc(list, (n + 1) * sizeof *list);
+        master_key_row(s, &list[n++]);
+    }
+    meta_db_done(db, STMT_MASTER_KEY_LIST);
+    meta_read_end(m, db);
+    if (rc != 0) {
+        free(list);
+        return rc;
+    }
+    *out = list;
+    *count = n;
+    return 0;
+}
+
 uint64_t meta_access_revision(struct meta *m)
 {
     return atomic_load(&m->access_revision);

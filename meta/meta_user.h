@@ -51,7 +51,21 @@ int meta_key_local(struct meta *m, const char *access_key, struct meta_key *key,
 int meta_bucket_local(struct meta *m, const char *bucket,
                       struct meta_bucket *out, struct err *err);
 
-/* Changes whenever a user, a key, or a bucket's owner or configuration does. */
+/* A key that wraps keys of objects, itself wrapped (gateway/master_keys.h). */
+struct meta_master_key {
+    char name[META_MASTER_NAME_MAX + 1];
+    uint32_t number;
+    uint64_t created_ms;
+    bool disabled;
+    uint8_t wrapped[META_MASTER_WRAPPED_MAX];
+    size_t wrapped_len;
+};
+/* All in order of names and numbers; free(). @local: as meta_key_local. */
+int meta_master_keys(struct meta *m, bool local, struct meta_master_key **out,
+                     size_t *count, struct err *err);
+
+/* Changes whenever a user, a key, a master key, or a bucket's owner or
+ * configuration does. */
 uint64_t meta_access_revision(struct meta *m);
 
 #endif

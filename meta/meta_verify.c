@@ -255,6 +255,7 @@ static const char *const dumps[] = {
     "SELECT 'drive', * FROM drive ORDER BY id",
     "SELECT 'user', * FROM user ORDER BY name",
     "SELECT 'access_key', * FROM access_key ORDER BY id",
+    "SELECT 'master_key', * FROM master_key ORDER BY name, number",
     "SELECT 'device', * FROM device ORDER BY name",
     "SELECT 'device_floor', * FROM device_floor ORDER BY number",
     "SELECT 'device_report', * FROM device_report ORDER BY number",
