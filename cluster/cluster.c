@@ -117,6 +117,7 @@ static void cluster_free(struct cluster *c)
         mem_wipe(c->joined_secret_key, strlen(c->joined_secret_key));
     }
     free(c->joined_secret_key);
+    free(c->master_key_path);
     free(c->address);
     free(c->name);
     free(c->zone);
@@ -212,6 +213,8 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
     c->zone = mem_strdup(o->zone);
     c->endpoint = mem_strdup("");
     c->roles = o->roles;
+    c->master_key_path =
+        o->master_key_path != NULL ? mem_strdup(o->master_key_path) : NULL;
     c->policy = o->policy;
     c->repair_after_ms = o->repair_after_ms;
     rc = identity_load(o->data, &c->identity, err);
@@ -264,6 +267,11 @@ const char *cluster_access_key(const struct cluster *c)
 const char *cluster_secret_key(const struct cluster *c)
 {
     return c->joined_secret_key;
+}
+
+void cluster_give_master_key(struct cluster *c, const uint8_t *key)
+{
+    c->master_key = key;
 }
 
 void cluster_use_peers(struct cluster *c, struct peers *p)

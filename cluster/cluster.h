@@ -60,7 +60,8 @@ struct cluster_options {
     uint32_t weights[CLUSTER_DRIVES_MAX]; /* MiB */
     uint8_t cluster_id[16];               /* to found */
     struct ec_policy policy;              /* to found */
-    uint64_t repair_after_ms; /* a drive that is silent so long is gone */
+    const char *master_key_path; /* of one that comes with a join, or NULL */
+    uint64_t repair_after_ms;    /* a drive that is silent so long is gone */
 };
 
 /* Join or found if that has not been done. ERR_DENIED: the token is not good,
@@ -91,6 +92,9 @@ void cluster_use_peers(struct cluster *c, struct peers *p);
  * closed: waits until nothing uses them. */
 void cluster_use_objects(struct cluster *c, struct object_store *s);
 
+/* Given to those who join and take requests or keep the catalogue: ROOT_KEY
+ * bytes, or NULL; kept. Before cluster_start. */
+void cluster_give_master_key(struct cluster *c, const uint8_t *key);
 /* @access_key and @secret_key are given to those who join; kept. */
 void cluster_start(struct cluster *c, struct meta *m, struct workers *workers,
                    const char *endpoint, const char *access_key,

@@ -60,6 +60,8 @@ struct cluster {
     struct workers *workers;
     const char *access_key, *secret_key;
     char *joined_access_key, *joined_secret_key;
+    char *master_key_path;     /* NULL: one that comes is not kept */
+    const uint8_t *master_key; /* given to those who join; NULL: none */
 
     /* The keeper's. */
     pthread_t keeper;

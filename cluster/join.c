@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "cluster/cluster_internal.h"
 #include "crypto/digest.h"
+#include "crypto/root_key.h"
 #include "crypto/tls.h"
 #include "meta/meta.h"
 
@@ -107,6 +108,9 @@ static int take_answer(struct cluster *c, const struct pki_token *token,
     }
     if (rc == 0) { /* the certificate last: with it the join is done */
         rc = cluster_save_servers(c, a.servers, a.server_count, err);
+    }
+    if (rc == 0 && a.master_key.len > 0 && c->master_key_path != NULL) {
+        rc = root_key_save(c->master_key_path, a.master_key.data, err);
     }
     if (rc == 0) {
         rc = identity_accept(&c->identity, &a.ca_cert, &a.ca_key, &a.cert, err);
@@ -341,6 +345,10 @@ static int let_in(struct cluster *c, const struct net_request *r,
         if (q.roles & CLUSTER_ROLE_META) {
             buf_append(&a.ca_key, c->identity.ca_key.data,
                        c->identity.ca_key.len);
+        }
+        if (c->master_key != NULL &&
+            (q.roles & (CLUSTER_ROLE_META | CLUSTER_ROLE_GATEWAY)) != 0) {
+            buf_append(&a.master_key, c->master_key, ROOT_KEY);
         }
         a.access_key = mem_strdup(c->access_key);
         a.secret_key = mem_strdup(c->secret_key);

@@ -7,8 +7,9 @@
 #include "base/mem.h"
 #include "base/wire.h"
 #include "crypto/pki.h"
+#include "crypto/root_key.h"
 
-#define JOIN_VERSION 1
+#define JOIN_VERSION 2
 #define KEY_TEXT_MAX 256
 
 static void wipe_text(char *s)
@@ -129,6 +130,7 @@ void join_answer_encode(const struct join_answer *a, struct buf *out)
     put_u32(out, a->server);
     put_pem(out, &a->ca_cert);
     put_pem(out, &a->ca_key);
+    put_pem(out, &a->master_key);
     put_pem(out, &a->cert);
     put_text(out, a->access_key);
     put_text(out, a->secret_key);
@@ -189,11 +191,13 @@ static int decode_answer(struct wire_reader *r, struct join_answer *a,
     a->server = get_u32(r);
     get_pem(r, &a->ca_cert);
     get_pem(r, &a->ca_key);
+    get_pem(r, &a->master_key);
     get_pem(r, &a->cert);
     a->access_key = get_text(r, KEY_TEXT_MAX);
     a->secret_key = get_text(r, KEY_TEXT_MAX);
     if (!wire_ok(r) || a->server == 0 || a->access_key == NULL ||
-        a->secret_key == NULL) {
+        a->secret_key == NULL ||
+        (a->master_key.len != 0 && a->master_key.len != ROOT_KEY)) {
         return bad("answer to join", "identity", err);
     }
     rc = decode_drives(r, a, err);
@@ -223,6 +227,7 @@ void join_answer_free(struct join_answer *a)
     free(a->servers);
     buf_free(&a->ca_cert);
     buf_wipe(&a->ca_key);
+    buf_wipe(&a->master_key);
     buf_free(&a->cert);
     wipe_text(a->access_key);
     wipe_text(a->secret_key);

@@ -1,12 +1,13 @@
 /* join_wire.h: what a server that joins and the cluster say to each other.
  *
  *     NET_JOIN 1 JOIN
- *         question  u8 version (1), text token, text name, text address,
+ *         question  u8 version (2), text token, text name, text address,
  *                   text endpoint, text zone, u32 roles, u16 drives,
  *                   then for each: u32 weight, 16 bytes uuid; blob request
  *                   (PEM)
- *         answer    u8 version (1), u32 server, blob ca certificate,
- *                   blob ca key (empty but for the meta role), blob
+ *         answer    u8 version (2), u32 server, blob ca certificate,
+ *                   blob ca key (empty but for the meta role), blob master
+ *                   key (32 bytes, or none for who only keeps shards), blob
  *                   certificate, text access key, text secret key,
  *                   u16 drives, then for each of the question's, in order:
  *                   u16 id (0xffff: not known); u16 servers, then for each:
@@ -49,6 +50,7 @@ struct join_server {
 struct join_answer {
     uint32_t server;
     struct buf ca_cert, ca_key, cert;
+    struct buf master_key; /* crypto/root_key.h; or empty */
     char *access_key, *secret_key;
     uint16_t drive_count; /* as many as were asked for */
     uint16_t drives[JOIN_DRIVES_MAX];

@@ -14,6 +14,7 @@
 #include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/lifecycle.h"
+#include "gateway/master_keys.h"
 #include "gateway/recode.h"
 #include "gateway/tls_auto.h"
 #include "meta/meta.h"
@@ -42,6 +43,7 @@ struct gateway *gateway_new(const struct server_options *options)
     g->lock_fd = -1;
     g->rules = bucket_rules_new();
     g->access = access_new();
+    g->master = master_keys_new();
     g->start_ms = clock_mono_ms();
     CHECK(pthread_mutex_init(&g->opener_mutex, NULL) == 0);
     latch_cond_init(&g->opener_cond);
@@ -59,6 +61,7 @@ void gateway_free(struct gateway *g)
     free(g->endpoint);
     bucket_rules_free(g->rules);
     access_free(g->access);
+    master_keys_free(g->master);
     pthread_cond_destroy(&g->opener_cond);
     pthread_mutex_destroy(&g->opener_mutex);
     free(g);
@@ -154,6 +157,7 @@ static int start_http(struct gateway *g, struct err *err)
 
 static void open_for_requests(struct gateway *g)
 {
+    master_keys_begin(g);
     g->janitor = janitor_start(g);
     lifecycle_start(g->lifecycle);
     g->recode = recode_start(g);

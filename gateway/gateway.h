@@ -25,6 +25,7 @@ struct server_options {
     char *domain;
     char *tls_cert;
     char *tls_key;
+    char *master_key;
     char *log_level;
     uint64_t memory_bytes;
     uint64_t io_threads;

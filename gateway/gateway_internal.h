@@ -22,6 +22,7 @@ struct drives;
 struct http;
 struct janitor;
 struct lifecycle;
+struct master_keys;
 struct meta;
 struct meta_registry;
 struct object_bytes;
@@ -65,6 +66,7 @@ struct gateway {
     struct object_store *objects;
     struct bucket_rules *rules;
     struct access *access;
+    struct master_keys *master;
     struct sigv4_keys *keys;
     struct janitor *janitor;
     struct lifecycle *lifecycle;

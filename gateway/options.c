@@ -72,6 +72,11 @@ const struct config_row server_table[] = {
         "Certificate chain (PEM); with --tls-key serves https only."),
     ROW("tls-key", STRING, tls_key, NULL, 0, 0, "FILE",
         "Private key of --tls-cert (PEM)."),
+    ROW("master-key", STRING, master_key, NULL, 0, 0, "FILE",
+        "The key that wraps the keys of encryption (64 hex digits); "
+        "DIR/master.key, made at the first start, when nothing is said. "
+        "Without it what is encrypted cannot be read: keep a copy, apart "
+        "from backups."),
     ROW("log-level", STRING, log_level, "info", 0, 0, "LEVEL",
         "error, warn, info or debug (debug logs every request)."),
     ROW("memory", SIZE, memory_bytes, "128MiB", 32 * MIB, 1024 * GIB, "BYTES",

@@ -22,6 +22,7 @@
 #include "cluster/cluster.h"
 #include "erasure/map_list.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/master_keys.h"
 #include "meta/meta.h"
 #include "meta/meta_cluster.h"
 #include "object/drives.h"
@@ -315,6 +316,7 @@ int store_open_alone(struct gateway *g, struct err *err)
     g->workers = workers_new("worker", (unsigned)o->workers, WORKER_QUEUE_MAX);
     if ((rc = open_drives(g, NULL, err)) != 0 ||
         (rc = open_meta(g, err)) != 0 ||
+        (rc = master_keys_load(g, false, err)) != 0 ||
         (rc = layout_load(g, &maps, err)) != 0) {
         return rc;
     }
@@ -340,6 +342,7 @@ static int open_cluster(struct gateway *g, struct err *err)
                                  .policy = g->policy,
                                  .repair_after_ms = o->repair_after_ms,
                                  .drive_count = p.count};
+    char *master_key = master_keys_path(g);
     bool own = store_read_cluster(g, NULL) == 0;
     int rc = 0;
 
@@ -357,6 +360,7 @@ static int open_cluster(struct gateway *g, struct err *err)
     }
     if (rc == 0) {
         memcpy(co.cluster_id, g->cluster_id, sizeof co.cluster_id);
+        co.master_key_path = o->master_key == NULL ? master_key : NULL;
         rc = cluster_open(&co, &g->cluster, err);
     }
     if (rc == 0 && !own) {
@@ -368,6 +372,7 @@ static int open_cluster(struct gateway *g, struct err *err)
                      "%s: cluster and identity are of different clusters",
                      o->data);
     }
+    free(master_key);
     drive_paths_free(&p);
     return rc;
 }
@@ -389,6 +394,11 @@ int store_open_member(struct gateway *g, struct err *err)
     if (rc != 0) {
         return rc;
     }
+    rc = master_keys_load(g, cluster_founds(g->cluster), err);
+    if (rc != 0) {
+        return rc;
+    }
+    cluster_give_master_key(g->cluster, master_keys_root(g));
     drives_serve(g->drives, cluster_net(g->cluster));
     cluster_use_peers(g->cluster, drives_peers(g->drives));
     g->cluster_workers = workers_new("join", 2, JOIN_QUEUE_MAX);

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cluster/join_wire.h"
+#include "crypto/root_key.h"
 
 static void question(struct join_question *q)
 {
@@ -36,6 +37,7 @@ static void answer(struct join_answer *a)
     a->server = 2;
     buf_printf(&a->ca_cert, "%s", "ca");
     buf_printf(&a->cert, "%s", "cert");
+    buf_printf(&a->master_key, "%032d", 7);
     a->access_key = mem_strdup("AK");
     a->secret_key = mem_strdup("SK");
     a->drive_count = 3;
@@ -83,6 +85,7 @@ static void an_answer_comes_back_as_it_was(void **state)
     assert_int_equal(join_answer_decode(b.data, b.len, &got, &err), 0);
     assert_int_equal(got.server, 2);
     assert_int_equal(got.ca_key.len, 0);
+    assert_int_equal(got.master_key.len, ROOT_KEY);
     assert_memory_equal(got.ca_cert.data, "ca", 2);
     assert_memory_equal(got.cert.data, "cert", 4);
     assert_string_equal(got.access_key, "AK");
