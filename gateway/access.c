@@ -393,6 +393,7 @@ static int bucket_read(struct gateway *g, const char *bucket,
     const struct meta_config *policy = &row.config[META_CONFIG_POLICY];
     const struct meta_config *block = &row.config[META_CONFIG_PUBLIC_ACCESS];
     const struct meta_config *owns = &row.config[META_CONFIG_OWNERSHIP];
+    const struct meta_config *encryption = &row.config[META_CONFIG_ENCRYPTION];
     struct access_bucket *b;
     int rc = meta_bucket_local(g->meta, bucket, &row, err);
 
@@ -403,6 +404,7 @@ static int bucket_read(struct gateway *g, const char *bucket,
     atomic_store(&b->counted.refs, 1);
     b->owner = mem_strdup(row.owner);
     b->block = access_block_of(block->value, block->len);
+    s3_encryption_read(encryption->value, encryption->len, &b->encryption);
     if (policy->value != NULL && iam_read(IAM_RESOURCE, bucket, policy->value,
                                           policy->len, &b->policy, err) != 0) {
         log_errf(LOG_ERROR, "policy of a bucket", "%s: %s", bucket, err->text);

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/s3_sse.h"
 #include "meta/command.h"
 #include "policy/acl.h"
 #include "policy/iam.h"
@@ -68,7 +69,8 @@ struct access_bucket {
     bool policy_public;
     unsigned block; /* of enum access_block */
     enum access_ownership ownership;
-    struct acl acl; /* without grants: private */
+    struct acl acl;                  /* without grants: private */
+    struct s3_encryption encryption; /* of what is put into it */
 };
 
 struct access *access_new(void);

@@ -50,6 +50,9 @@
     X(GetBucketOwnershipControls, "s3:GetBucketOwnershipControls", NULL)       \
     X(PutBucketOwnershipControls, "s3:PutBucketOwnershipControls", NULL)       \
     X(DeleteBucketOwnershipControls, "s3:PutBucketOwnershipControls", NULL)    \
+    X(GetBucketEncryption, "s3:GetEncryptionConfiguration", NULL)              \
+    X(PutBucketEncryption, "s3:PutEncryptionConfiguration", NULL)              \
+    X(DeleteBucketEncryption, "s3:PutEncryptionConfiguration", NULL)           \
     X(GetBucketLifecycleConfiguration, "s3:GetLifecycleConfiguration", NULL)   \
     X(PutBucketLifecycleConfiguration, "s3:PutLifecycleConfiguration", NULL)   \
     X(DeleteBucketLifecycle, "s3:PutLifecycleConfiguration", NULL)             \
@@ -109,7 +112,7 @@ static const char *action_of(const struct request *r)
 /* ---- what a condition may ask of a request ---- */
 
 #define KEYS_MAX 64
-#define TEXT_MAX 48
+#define TEXT_MAX 64 /* s3:x-amz-server-side-encryption-customer-algorithm */
 
 /* The context of a request, made only where there is a policy to judge. */
 struct context {

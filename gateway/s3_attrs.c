@@ -16,8 +16,9 @@
 #include "policy/acl.h"
 
 #define ATTRS_VERSION 1
-/* Room that s3_attrs_from leaves for the checksum, which is added later. */
-#define CHECKSUM_ROOM 512
+/* Room that s3_attrs_from leaves for the checksum and what s3_sse_attrs says,
+ * which are added later. */
+#define CHECKSUM_ROOM 1024
 #define META_PREFIX "x-amz-meta-"
 #define META_PREFIX_LEN (sizeof META_PREFIX - 1)
 #define CHECKSUM_PREFIX "x-amz-checksum-"
@@ -230,7 +231,10 @@ bool s3_part_check(const char *check, enum digest_kind *kind,
                    const char **value)
 {
     char header[32];
-    size_t len = check != NULL ? strcspn(check, ":") : 0;
+    size_t len;
+
+    check = s3_sse_unsalted(check);
+    len = check != NULL ? strcspn(check, ":") : 0;
 
     if (len == 0 || len >= sizeof header || check[len] != ':') {
         return false;
@@ -252,8 +256,7 @@ static const struct {
     const char *name; /* a whole name, or a prefix that ends in '-' */
     const char *value;
 } refused[] = {
-    {"x-amz-server-side-encryption", NULL},
-    {"x-amz-server-side-encryption-", NULL},
+    {"x-amz-server-side-encryption-", NULL}, /* but s3_sse_knows */
     {"x-amz-write-offset-bytes", NULL},
 };
 
@@ -277,16 +280,9 @@ static bool judge_redirect(struct request *r, const char *value)
     return false;
 }
 
-/* SSE-C of an upload that is sealed already. */
-static bool is_heeded(const struct request *r, const char *name)
-{
-    return r->upload != NULL && s3_upload_sse(r->upload) != NULL &&
-           strncasecmp(name, "x-amz-server-side-encryption-customer-", 38) == 0;
-}
-
 static bool judge_header(struct request *r, const char *name, const char *value)
 {
-    if (is_heeded(r, name)) {
+    if (s3_sse_knows(name)) { /* s3_sse_asked */
         return true;
     }
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {

@@ -249,8 +249,6 @@ static const struct {
     const char *inside;
 } never_set[] = {
     {"website", S3_NoSuchWebsiteConfiguration, NULL, NULL},
-    {"encryption", S3_ServerSideEncryptionConfigurationNotFoundError, NULL,
-     NULL},
     {"accelerate", S3_OK, "AccelerateConfiguration", ""},
     {"requestPayment", S3_OK, "RequestPaymentConfiguration",
      "<Payer>BucketOwner</Payer>"},

@@ -33,6 +33,8 @@ s3_config_judge s3_lifecycle_judge;    /* <LifecycleConfiguration> */
 s3_config_judge s3_logging_judge;      /* <BucketLoggingStatus> */
 s3_config_judge s3_notification_judge; /* <NotificationConfiguration> */
 
+s3_config_judge s3_encryption_judge; /* <ServerSideEncryptionConfiguration> */
+
 s3_config_judge s3_public_access_judge;
 s3_config_judge s3_ownership_judge;
 

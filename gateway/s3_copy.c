@@ -126,6 +126,7 @@ static bool judge_source(struct request *r, const struct source *s)
 /* Read the source's row anew and judge it. False: a reply was made. */
 static bool read_source(struct request *r, struct source *s, bool with_content)
 {
+    struct s3_sse_how how;
     struct err err = {{0}};
     int rc;
 
@@ -156,7 +157,8 @@ static bool read_source(struct request *r, struct source *s, bool with_content)
                            s->object.attrs_len)) {
         return false;
     }
-    if (s3_sse_is_sealed(&s->object)) {
+    s3_sse_how_of(s->object.attrs, s->object.attrs_len, &how);
+    if (how.kind != S3_SSE_NONE) {
         reply_error(r, S3_NotImplemented,
                     "to copy an object that is encrypted with a key of the "
                     "client's is not implemented");

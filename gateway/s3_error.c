@@ -26,7 +26,14 @@ int s3_error_status(enum s3_error e)
 const char *s3_error_code(enum s3_error e)
 {
     CHECK((size_t)e < ROWS);
-    return rows[e].code;
+    switch (e) { /* a name in C has no '.' */
+        case S3_KMS_DisabledException:
+            return "KMS.DisabledException";
+        case S3_KMS_NotFoundException:
+            return "KMS.NotFoundException";
+        default:
+            return rows[e].code;
+    }
 }
 
 const char *s3_error_message(enum s3_error e)

@@ -6,7 +6,7 @@
 #ifndef GODWIT_GATEWAY_S3_ERROR_H
 #define GODWIT_GATEWAY_S3_ERROR_H
 
-/* X(code, HTTP status, message) */
+/* X(code, HTTP status, message); '_' of a code stands for '.'. */
 #define S3_ERROR_TABLE(X)                                                      \
     X(AccessDenied, 403, "Access Denied")                                      \
     X(AccessForbidden, 403, "Access Forbidden")                                \
@@ -93,6 +93,9 @@
       "The target bucket for logging does not exist, is not owned by you, "    \
       "or does not have the appropriate grants for the log-delivery group.")   \
     X(InvalidURI, 400, "Couldn't parse the specified URI.")                    \
+    X(KMS_DisabledException, 400,                                              \
+      "The request was rejected because the specified KMS key is disabled.")   \
+    X(KMS_NotFoundException, 400, "The specified KMS key could not be found.") \
     X(KeyTooLongError, 400, "Your key is too long.")                           \
     X(MalformedPOSTRequest, 400,                                               \
       "The body of your POST request is not well-formed "                      \

@@ -32,6 +32,7 @@
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_grants.h"
 #include "gateway/s3_more.h"
+#include "gateway/s3_sse.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
 #include "meta/meta_device.h"
@@ -104,12 +105,17 @@ void s3_create_upload(struct request *r)
     struct buf attrs = {0};
     struct err err = {{0}};
     const char *algorithm, *type;
+    struct s3_sse *sse = NULL;
     struct buf *b;
     int rc;
 
     if (!s3_attrs_from(r, &attrs) || !s3_more_from(r, &more) ||
-        !choose_checksum(r, &attrs, &algorithm, &type)) {
+        !choose_checksum(r, &attrs, &algorithm, &type) ||
+        !s3_sse_new(r, &sse)) {
         goto out;
+    }
+    if (sse != NULL) {
+        s3_sse_attrs(sse, &attrs);
     }
     rng_bytes(id, sizeof id);
     command_upload_create(&r->command, r->bucket, r->key, id, attrs.data,
@@ -122,6 +128,9 @@ void s3_create_upload(struct request *r)
     }
     b = reply_xml(r, 200, "InitiateMultipartUploadResult");
     lifecycle_reply_upload(r, r->time_ms);
+    if (sse != NULL) {
+        s3_sse_reply(r, sse);
+    }
     if (algorithm != NULL) {
         reply_header(r, ALGORITHM, "%s", algorithm);
         reply_header(r, TYPE, "%s", type);
@@ -132,6 +141,7 @@ void s3_create_upload(struct request *r)
     xml_close(b, "InitiateMultipartUploadResult");
 
 out:
+    s3_sse_free(sse);
     s3_more_free(&more);
     buf_free(&attrs);
 }
@@ -313,7 +323,8 @@ static bool take_part(struct completion *c, const struct meta_part *p)
     struct request *r = c->request;
 
     if (strcmp(c->wanted.parts[c->next].etag, p->etag) != 0 ||
-        (check != NULL && (p->check == NULL || strcmp(check, p->check) != 0))) {
+        (check != NULL &&
+         (p->check == NULL || strcmp(check, s3_sse_unsalted(p->check)) != 0))) {
         reply_error(r, S3_InvalidPart, NULL);
         return false;
     }
@@ -397,6 +408,7 @@ static void reply_again(struct completion *c, const struct err *gone)
         type = s3_attrs_get(o.attrs, o.attrs_len, TYPE);
         has = s3_attrs_checksum(o.attrs, o.attrs_len, &kind, value);
         reply_completed(r, o.version, etag, kind, has ? value : NULL, type);
+        s3_sse_reply_attrs(r, o.attrs, o.attrs_len);
         free(type);
     }
     meta_object_free(&o);
@@ -595,6 +607,7 @@ static void propose_object(struct completion *c,
     if (rc == 0) {
         reply_completed(r, r->proposal.version, etag, c->object.kind, value,
                         type);
+        s3_sse_reply_attrs(r, attrs.data, attrs.len);
     } else {
         reply_failed(c, rc, &err);
     }

@@ -43,17 +43,20 @@
     X(EdgeSettings, NONE, edge_settings)
 
 /* Of who may what with a bucket: s3_policy.c. */
-#define S3_POLICY_OPS(X)                                        \
-    X(GetBucketPolicy, FAST, s3_get_bucket_policy)              \
-    X(PutBucketPolicy, XML, s3_put_bucket_policy)               \
-    X(DeleteBucketPolicy, NONE, s3_delete_bucket_policy)        \
-    X(GetBucketPolicyStatus, FAST, s3_get_bucket_policy_status) \
-    X(GetPublicAccessBlock, FAST, s3_get_bucket_config)         \
-    X(PutPublicAccessBlock, XML, s3_put_bucket_config)          \
-    X(DeletePublicAccessBlock, NONE, s3_delete_bucket_config)   \
-    X(GetBucketOwnershipControls, FAST, s3_get_bucket_config)   \
-    X(PutBucketOwnershipControls, XML, s3_put_bucket_config)    \
-    X(DeleteBucketOwnershipControls, NONE, s3_delete_bucket_config)
+#define S3_POLICY_OPS(X)                                            \
+    X(GetBucketPolicy, FAST, s3_get_bucket_policy)                  \
+    X(PutBucketPolicy, XML, s3_put_bucket_policy)                   \
+    X(DeleteBucketPolicy, NONE, s3_delete_bucket_policy)            \
+    X(GetBucketPolicyStatus, FAST, s3_get_bucket_policy_status)     \
+    X(GetPublicAccessBlock, FAST, s3_get_bucket_config)             \
+    X(PutPublicAccessBlock, XML, s3_put_bucket_config)              \
+    X(DeletePublicAccessBlock, NONE, s3_delete_bucket_config)       \
+    X(GetBucketOwnershipControls, FAST, s3_get_bucket_config)       \
+    X(PutBucketOwnershipControls, XML, s3_put_bucket_config)        \
+    X(DeleteBucketOwnershipControls, NONE, s3_delete_bucket_config) \
+    X(GetBucketEncryption, FAST, s3_get_bucket_config)              \
+    X(PutBucketEncryption, XML, s3_put_bucket_config)               \
+    X(DeleteBucketEncryption, NONE, s3_delete_bucket_config)
 
 /* Access control lists: s3_grants.h. */
 #define S3_ACL_OPS(X)                        \

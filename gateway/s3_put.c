@@ -114,31 +114,29 @@ out:
     s3_put_conditions_free(&held);
 }
 
+/* False: a reply was made. */
+static bool part_number(struct request *r, uint64_t *number)
+{
+    if (!request_param_u64(r, "partNumber", 0, 1, META_PARTS_MAX, number)) {
+        return false;
+    }
+    if (*number == 0) {
+        reply_error(r, S3_InvalidArgument, "partNumber is empty");
+    }
+    return *number != 0;
+}
+
 bool s3_put_target_exists(struct request *r)
 {
-    struct meta_upload upload = {0};
     struct meta_bucket bucket = {0};
-    uint8_t id[META_UPLOAD_ID];
     uint64_t number;
     int rc;
 
-    if (r->op != S3_OP_UploadPart) {
-        rc = meta_bucket_get(r->gateway->meta, r->bucket, &bucket, &r->err);
-        meta_bucket_free(&bucket);
-    } else {
-        if (!request_upload_id(r, id) ||
-            !request_param_u64(r, "partNumber", 0, 1, META_PARTS_MAX,
-                               &number)) {
-            return false;
-        }
-        if (number == 0) {
-            reply_error(r, S3_InvalidArgument, "partNumber is empty");
-            return false;
-        }
-        rc = meta_upload_get(r->gateway->meta, r->bucket, r->key, id, &upload,
-                             &r->err);
-        meta_upload_free(&upload);
+    if (r->op == S3_OP_UploadPart) { /* the upload was read by s3_sse_new */
+        return part_number(r, &number);
     }
+    rc = meta_bucket_get(r->gateway->meta, r->bucket, &bucket, &r->err);
+    meta_bucket_free(&bucket);
     if (rc != 0) {
         reply_err(r, rc, NULL);
     }
@@ -152,28 +150,21 @@ void s3_put_part(struct request *r)
     enum digest_kind kind;
     char value[64];
     char *check = NULL;
+    char *salted;
 
-    if (r->gateway->cluster != NULL) {
-        if (request_on_loop(r)) {
-            request_in_worker(r, s3_put_part);
-            return;
-        }
-        if (!s3_put_target_exists(r)) {
-            request_done(r);
-            return;
-        }
-    }
-    if (!request_upload_id(r, upload) ||
-        !request_param_u64(r, "partNumber", 0, 1, META_PARTS_MAX, &number)) {
+    if (!request_upload_id(r, upload) || !part_number(r, &number)) {
         request_done(r);
         return;
     }
     if (s3_upload_checksum(r->upload, &kind, value)) {
         check = mem_printf("%s:%s", s3_checksum_header(kind), value);
     }
+    salted =
+        s3_sse_salted(s3_upload_sse(r->upload), check != NULL ? check : "");
     command_part_put(&r->command, upload, (uint32_t)number,
                      s3_upload_content(r->upload), s3_upload_etag(r->upload),
-                     check, r->time_ms);
+                     salted, r->time_ms);
+    free(salted);
     free(check);
     request_propose(r, reply_stored);
 }

@@ -16,23 +16,44 @@ static void close_run(struct s3_reader *s)
         s->get = NULL;
     }
     meta_part_free(&s->part);
+    aead_stream_free(s->stream);
+    s->stream = NULL;
     s->bytes = NULL;
     s->segment_left = 0;
+}
+
+/* The key of the run at hand: the object's, or its part's. */
+static int start_stream(struct s3_reader *s, struct err *err)
+{
+    static const uint8_t prefix[AEAD_PREFIX] = {0};
+    uint8_t key[AEAD_KEY];
+
+    if (s->object->parts == 0) {
+        s->stream = aead_stream_new(s->key, prefix);
+    } else if (s3_sse_part_key(s->key, s->part.check, key)) {
+        s->stream = aead_stream_new(key, prefix);
+        mem_wipe(key, sizeof key);
+    } else {
+        return err_set(err, ERR_CORRUPT, "a sealed part has no salt");
+    }
+    if (s->segment == NULL) {
+        s->segment = mem_alloc(S3_SSE_SEALED);
+    }
+    return 0;
 }
 
 /* Open the segments of a run that hold s->run_left bytes from s->run_offset. */
 static int open_sealed(struct s3_reader *s, const uint8_t *manifest,
                        size_t manifest_len, struct err *err)
 {
-    static const uint8_t prefix[AEAD_PREFIX] = {0};
     uint64_t first = s->run_offset / AEAD_SEGMENT;
     uint64_t last = (s->run_offset + s->run_left - 1) / AEAD_SEGMENT;
     uint64_t end = (last + 1) * S3_SSE_SEALED;
     uint64_t sealed = s3_sse_sealed_bytes(s->run_size);
+    int rc = start_stream(s, err);
 
-    if (s->stream == NULL) {
-        s->stream = aead_stream_new(s->key, prefix);
-        s->segment = mem_alloc(S3_SSE_SEALED);
+    if (rc != 0) {
+        return rc;
     }
     end = end < sealed ? end : sealed;
     return object_get_open(s->gateway->objects, manifest, manifest_len,
@@ -169,8 +190,6 @@ int s3_reader_take(struct s3_reader *s, size_t max, struct object_bytes *out,
 void s3_reader_close(struct s3_reader *s)
 {
     close_run(s);
-    aead_stream_free(s->stream);
-    s->stream = NULL;
     if (s->segment != NULL) {
         mem_wipe(s->segment, S3_SSE_SEALED);
         free(s->segment);

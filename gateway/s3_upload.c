@@ -29,7 +29,7 @@
 #define BUFFERS_OF_UPLOAD 8
 
 /* What a suspended upload waits for; only that may wake it. */
-enum wait { WAIT_NONE, WAIT_POOL, WAIT_WORKER };
+enum wait { WAIT_NONE, WAIT_POOL, WAIT_WORKER, WAIT_SSE };
 
 struct chunk {
     uint8_t *data; /* of the pool */
@@ -49,6 +49,8 @@ struct s3_upload {
     struct s3_form_limits limits; /* of what its file may have */
     bool form_ended;
     struct s3_sse *sse; /* NULL: not sealed */
+    bool ask_sse;       /* is it to be? A worker asks, before the first byte */
+    bool sse_refused;   /* and it replied */
 
     bool want_sha256; /* x-amz-content-sha256 names the body's */
     bool want_md5;    /* Content-MD5 was given */
@@ -251,19 +253,34 @@ static bool begin_form(struct request *r, struct s3_upload *u)
     return true;
 }
 
+/* Small ones stay here, unless they are sealed. No byte has come yet. */
+static void choose_inline(struct s3_upload *u)
+{
+    bool is_inline =
+        u->declared <= META_INLINE_MAX && (u->sse == NULL || u->declared == 0);
+
+    if (is_inline && u->inline_bytes == NULL) {
+        u->inline_bytes = mem_alloc(META_INLINE_MAX + 1);
+    } else if (!is_inline) {
+        free(u->inline_bytes);
+        u->inline_bytes = NULL;
+    }
+}
+
 static bool parse_all_checks(struct request *r, struct s3_upload *u)
 {
     if (!parse_md5(r, u) || !parse_checks(r, u)) {
         return false;
     }
     digest_init(&u->check, u->check_kind);
+    if (u->gateway->cluster != NULL && s3_sse_must_ask(r)) {
+        u->ask_sse = true; /* the catalogue may be elsewhere */
+        return true;
+    }
     if (!s3_sse_new(r, &u->sse)) {
         return false;
     }
-    if (u->sse != NULL) {
-        free(u->inline_bytes); /* of a form; none came yet */
-        u->inline_bytes = NULL;
-    }
+    choose_inline(u);
     return true;
 }
 
@@ -293,10 +310,7 @@ bool s3_upload_new(struct request *r)
     if (u->want_sha256) {
         digest_init(&u->sha256, DIGEST_SHA256);
     }
-    if (u->declared <= META_INLINE_MAX &&
-        (u->sse == NULL || u->declared == 0)) {
-        u->inline_bytes = mem_alloc(META_INLINE_MAX + 1);
-    }
+    choose_inline(u);
     return true;
 }
 
@@ -517,6 +531,56 @@ static bool get_fill(struct s3_upload *u)
     return true;
 }
 
+/* ---- is it to be sealed? ---- */
+
+static void on_sse_asked(struct loop_call *call)
+{
+    struct s3_upload *u = LIST_OF(call, struct s3_upload, call);
+    struct request *r = u->request;
+
+    CHECK_OBJ(u, UPLOAD_MAGIC);
+    u->busy = false;
+    if (u->sse_refused) {
+        u->wait = WAIT_NONE;
+        request_done(r);
+    } else {
+        choose_inline(u);
+        if (u->ended) {
+            s3_upload_end(r);
+        }
+        wake(u, WAIT_SSE);
+    }
+    request_release(r);
+}
+
+static void ask_in_worker(struct work *w)
+{
+    struct s3_upload *u = LIST_OF(w, struct s3_upload, work);
+
+    u->sse_refused = !s3_sse_new(u->request, &u->sse);
+    u->call.fn = on_sse_asked;
+    loop_post(u->request->http->loop, &u->call);
+}
+
+/* Loop: true when it is known; else a worker asks, and on_sse_asked goes on. */
+static bool sse_known(struct s3_upload *u)
+{
+    if (!u->ask_sse) {
+        return true;
+    }
+    u->ask_sse = false;
+    u->busy = true;
+    u->work.fn = ask_in_worker;
+    request_hold(u->request);
+    if (!workers_run(u->gateway->workers, &u->work)) {
+        u->busy = false;
+        request_release(u->request);
+        fail(u, err_set(&u->err, ERR_BUSY, "too many requests wait"), S3_OK);
+        return true;
+    }
+    return false;
+}
+
 /* ---- taking bytes ---- */
 
 /* Where payload bytes go now and how many may; 0 when the declared length is
@@ -610,6 +674,11 @@ void s3_upload_data(struct request *r, const char *data, size_t *len)
     while (left > 0 && u->bad_body == 0 && !u->form_ended) {
         uint8_t *out;
         size_t room, used = left, made = 0;
+        if (!sse_known(u)) {
+            suspend(u, WAIT_SSE);
+            *len = left;
+            return;
+        }
         if (!room_now(u, &out, &room)) {
             *len = left;
             return;
@@ -809,6 +878,10 @@ void s3_upload_end(struct request *r)
     struct s3_upload *u = r->upload;
 
     CHECK_OBJ(u, UPLOAD_MAGIC);
+    if (!sse_known(u)) {
+        u->ended = true;
+        return;
+    }
     if (u->form != NULL) {
         end_form(u);
     }

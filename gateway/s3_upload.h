@@ -45,8 +45,8 @@ void s3_upload_free(struct s3_upload *u);
 
 /* ---- s3_put.c ---- */
 
-/* Is there the bucket, or the upload, that the bytes are for? Asked before
- * they come. False: a reply was made. */
+/* Is there the bucket that the bytes are for; is the part's number one? Asked
+ * before they come. False: a reply was made. */
 bool s3_put_target_exists(struct request *r);
 
 /* ---- for handlers ---- */

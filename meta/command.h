@@ -43,10 +43,8 @@ struct err;
 
 #define META_MASTER_NAME_MAX 64
 #define META_MASTER_WRAPPED_MAX 256
-#define META_MASTER_KEYS_MAX                                         \
-    10000                  /* numbers of all names; servers have all \
-                            */
-#define META_DEVICE_MAX 64 /* bytes of a device's name */
+#define META_MASTER_KEYS_MAX 10000 /* numbers; servers have all opened */
+#define META_DEVICE_MAX 64         /* bytes of a device's name */
 #define META_DEVICE_SETTINGS_MAX (8 << 10)     /* what it is told to do */
 #define META_DEVICE_REPORT_MAX (4 << 10)       /* what it said last */
 #define META_CODE_HASH 32                      /* SHA-256 of a code's secret */

@@ -699,23 +699,6 @@ def test_sealed_objects_need_their_key(raw, bucket):
     assert raw.head(bucket, "x").status == 404
 
 
-def test_what_sse_c_cannot_do_yet_is_refused(raw, bucket):
-    raw.put(bucket, "k", b"secret", customer(KEY))
-    raw.put(bucket, "plain", b"plain")
-    source = [("x-amz-copy-source", f"/{bucket}/k")]
-    assert raw.put(bucket, "copy", b"", source).status == 501
-    source = [("x-amz-copy-source", f"/{bucket}/plain")]
-    assert raw.put(bucket, "copy", b"", source + customer(KEY)).status == 501
-    assert raw.request("POST", bucket, "m", query=[("uploads", "")],
-                       headers=customer(KEY)).status == 501
-    reply = raw.request("POST", bucket, "m", query=[("uploads", "")])
-    upload = reply.xml.findtext("UploadId")
-    reply = raw.request("PUT", bucket, "m", body=b"x", headers=customer(KEY),
-                        query=[("partNumber", "1"), ("uploadId", upload)])
-    assert (reply.status, reply.code) == (400, "InvalidRequest")
-    assert raw.head(bucket, "copy").status == 404
-
-
 def test_no_disk_has_what_was_sealed(make_server, bucket_of):
     s = make_server()
     bucket = bucket_of(s)

@@ -1,0 +1,310 @@
+"""Goal: what is to be encrypted is, in every way that brings bytes, and comes
+back as it was with the headers that AWS gives; no drive has a byte of it.
+Method: boto3 and the AWS client for what they send, our own for headers; the
+folders of a store are searched for marks."""
+import base64
+import hashlib
+import json
+import os
+
+import pytest
+
+from util import blob, etag, md5, need, refused, run
+
+SSE = "x-amz-server-side-encryption"
+KEY_ID = SSE + "-aws-kms-key-id"
+BUCKET_KEY = SSE + "-bucket-key-enabled"
+SSE_C = SSE + "-customer-"
+S3 = [(SSE, "AES256")]
+KMS = [(SSE, "aws:kms")]
+EDGES = [0, 1, 4096, 4097, 65535, 65536, 65537, 1 << 20, (1 << 23) + 1]
+MIB5 = 5 << 20
+
+
+def customer(secret, source=False):
+    prefix = ("x-amz-copy-source-server-side-encryption-customer-" if source
+              else SSE_C)
+    digest = base64.b64encode(hashlib.md5(secret).digest()).decode()
+    return [(prefix + "algorithm", "AES256"),
+            (prefix + "key", base64.b64encode(secret).decode()),
+            (prefix + "key-MD5", digest)]
+
+
+ONE = bytes(range(32))
+TWO = bytes(range(1, 33))
+
+
+def shown(reply):
+    """What a reply says of encryption."""
+    return {n[len(SSE):]: v for n, v in reply.headers.items()
+            if n.startswith(SSE)}
+
+
+def upload_parts(raw, bucket, key, parts, headers=(), of_part=()):
+    """Gives the replies of create and complete."""
+    made = raw.request("POST", bucket, key, query=[("uploads", "")],
+                       headers=headers)
+    assert made.status == 200, made
+    upload = made.xml.findtext("UploadId")
+    document = "<CompleteMultipartUpload>"
+    for i, data in enumerate(parts):
+        reply = raw.request("PUT", bucket, key, body=data, headers=of_part,
+                            query=[("partNumber", str(2 * i + 1)),
+                                   ("uploadId", upload)])
+        assert reply.status == 200, reply
+        assert shown(reply) == shown(made)
+        document += (f"<Part><PartNumber>{2 * i + 1}</PartNumber>"
+                     f"<ETag>{reply.headers['etag']}</ETag></Part>")
+    done = raw.request("POST", bucket, key, query=[("uploadId", upload)],
+                       body=(document + "</CompleteMultipartUpload>").encode())
+    assert done.status == 200, done
+    return made, done
+
+
+def files_of(s):
+    for folder, _, files in os.walk(s.data):
+        for name in files:
+            with open(os.path.join(folder, name), "rb") as file:
+                yield os.path.join(folder, name), file.read()
+
+
+def found_in(s, marks):
+    return {m for _, data in files_of(s) for m in marks if m in data}
+
+
+# ---- objects ----
+
+@pytest.mark.parametrize("how", [S3, KMS, KMS + [(BUCKET_KEY, "true")]],
+                         ids=["s3", "kms", "bucket-key"])
+@pytest.mark.parametrize("size", EDGES)
+def test_objects_come_back(raw, bucket, size, how):
+    data = blob(size)
+    reply = raw.put(bucket, "k", data, how)
+    assert reply.status == 200, reply
+    says = {"": dict(how)[SSE]}
+    if how != S3:
+        says["-aws-kms-key-id"] = "s3"
+    if len(how) == 2:
+        says["-bucket-key-enabled"] = "true"
+    assert shown(reply) == says
+    assert (reply.headers["etag"] == etag(data)) == (how == S3)
+    got = raw.get(bucket, "k")
+    assert got.status == 200 and got.body == data
+    assert shown(got) == says
+    assert not any("godwit-" in n for n in got.headers)
+    head = raw.head(bucket, "k")
+    assert head.headers["content-length"] == str(size)
+    assert shown(head) == says
+    for first, last in ((0, 0), (1, 2), (65535, 65536), (65536, 65536),
+                        (100, 200000), (8388600, 8388620), (size - 1, size)):
+        if not 0 <= first < size:
+            continue
+        got = raw.get(bucket, "k", [("Range", f"bytes={first}-{last}")])
+        assert got.status == 206
+        assert got.body == data[first:last + 1], (first, last)
+
+
+def test_listings_and_attributes_have_the_plain_size(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x" * 70000,
+                  ServerSideEncryption="AES256")
+    assert [o["Size"] for o in s3.list_objects_v2(Bucket=bucket)[
+        "Contents"]] == [70000]
+    told = s3.get_object_attributes(Bucket=bucket, Key="k",
+                                    ObjectAttributes=["ObjectSize", "ETag"])
+    assert told["ObjectSize"] == 70000
+    assert told["ETag"] == md5(b"x" * 70000)
+
+
+# ---- parts ----
+
+@pytest.mark.parametrize("how, of_part", [
+    (S3, ()), (KMS, ()), (customer(ONE), customer(ONE))],
+    ids=["s3", "kms", "customer"])
+def test_uploads_in_parts_come_back(raw, bucket, how, of_part):
+    parts = [blob(MIB5 + 3, 1), blob(MIB5 + 70000, 2), blob(100, 3)]
+    data = b"".join(parts)
+    made, done = upload_parts(raw, bucket, "k", parts, how, of_part)
+    assert shown(made) and shown(done) == shown(made)
+    got = raw.get(bucket, "k", of_part)
+    assert got.status == 200 and got.body == data
+    assert shown(got) == shown(made)
+    for first, last in ((0, 0), (MIB5 - 1, MIB5 + 10),
+                        (2 * MIB5 + 70000, 2 * MIB5 + 70010),
+                        (65536, 2 * MIB5 + 70050), (len(data) - 3, None)):
+        got = raw.get(bucket, "k", list(of_part) + [
+            ("Range", f"bytes={first}-{'' if last is None else last}")])
+        assert got.status == 206
+        assert got.body == data[first:None if last is None else last + 1]
+    for i, part in enumerate(parts):
+        got = raw.get(bucket, "k", of_part, query=[("partNumber", str(i + 1))])
+        assert got.status == 206 and got.body == part
+        assert got.headers["x-amz-mp-parts-count"] == "3"
+
+
+def test_a_part_put_again_is_sealed_anew(raw, bucket):
+    made = raw.request("POST", bucket, "k", query=[("uploads", "")],
+                       headers=S3)
+    upload = made.xml.findtext("UploadId")
+    for data in (b"a" * 100000, b"b" * 100000):
+        last = raw.request("PUT", bucket, "k", body=data,
+                           query=[("partNumber", "1"), ("uploadId", upload)])
+    listed = raw.request("GET", bucket, "k", query=[("uploadId", upload)])
+    assert b"godwit" not in listed.body
+    body = (f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"
+            f"{last.headers['etag']}</ETag></Part></CompleteMultipartUpload>")
+    assert raw.request("POST", bucket, "k", query=[("uploadId", upload)],
+                       body=body.encode()).status == 200
+    assert raw.get(bucket, "k").body == b"b" * 100000
+
+
+def test_checksums_of_parts_are_judged_as_ever(s3, bucket):
+    made = s3.create_multipart_upload(Bucket=bucket, Key="k",
+                                      ChecksumAlgorithm="SHA256",
+                                      ServerSideEncryption="AES256")
+    part = s3.upload_part(Bucket=bucket, Key="k", PartNumber=1, Body=b"abc",
+                          UploadId=made["UploadId"],
+                          ChecksumAlgorithm="SHA256")
+    assert part["ServerSideEncryption"] == "AES256"
+    named = {"PartNumber": 1, "ETag": part["ETag"],
+             "ChecksumSHA256": part["ChecksumSHA256"]}
+    with refused(400, "InvalidPart"):
+        s3.complete_multipart_upload(
+            Bucket=bucket, Key="k", UploadId=made["UploadId"],
+            MultipartUpload={"Parts": [dict(named, ChecksumSHA256="A" * 44)]})
+    s3.complete_multipart_upload(
+        Bucket=bucket, Key="k", UploadId=made["UploadId"],
+        MultipartUpload={"Parts": [named]})
+    got = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert got["Body"].read() == b"abc"
+    told = s3.get_object_attributes(Bucket=bucket, Key="k",
+                                    ObjectAttributes=["ObjectParts"])
+    assert told["ObjectParts"]["Parts"][0]["ChecksumSHA256"] == (
+        part["ChecksumSHA256"])
+
+
+def test_parts_need_what_their_upload_has(raw, bucket):
+    def part(upload, headers):
+        reply = raw.request("PUT", bucket, "k", body=b"x", headers=headers,
+                            query=[("partNumber", "1"), ("uploadId", upload)])
+        return reply.status, reply.code if reply.status != 200 else None
+
+    def create(headers):
+        return raw.request("POST", bucket, "k", query=[("uploads", "")],
+                           headers=headers).xml.findtext("UploadId")
+
+    upload = create(customer(ONE))
+    assert part(upload, ()) == (400, "InvalidRequest")
+    assert part(upload, customer(TWO)) == (400, "InvalidRequest")
+    assert part(upload, S3) == (400, "InvalidArgument")
+    assert part(upload, customer(ONE)) == (200, None)
+    for upload in (create(()), create(S3)):
+        assert part(upload, customer(ONE)) == (400, "InvalidRequest")
+        assert part(upload, ()) == (200, None)
+
+
+# ---- the default of a bucket ----
+
+def default(algorithm, key=None, bucket_key=None):
+    by = {"SSEAlgorithm": algorithm}
+    if key:
+        by["KMSMasterKeyID"] = key
+    rule = {"ApplyServerSideEncryptionByDefault": by}
+    if bucket_key is not None:
+        rule["BucketKeyEnabled"] = bucket_key
+    return {"Rules": [rule]}
+
+
+def test_the_default_of_a_bucket(s3, raw, bucket):
+    with refused(404, "ServerSideEncryptionConfigurationNotFoundError"):
+        s3.get_bucket_encryption(Bucket=bucket)
+    wanted = default("AES256", bucket_key=True)
+    s3.put_bucket_encryption(Bucket=bucket,
+                             ServerSideEncryptionConfiguration=wanted)
+    assert s3.get_bucket_encryption(Bucket=bucket)[
+        "ServerSideEncryptionConfiguration"] == wanted
+    assert shown(raw.put(bucket, "a", b"x" * 9999)) == {"": "AES256"}
+    made, _ = upload_parts(raw, bucket, "parts", [b"y" * 100])
+    assert shown(made) == {"": "AES256"}
+    assert shown(raw.put(bucket, "c", b"z", customer(ONE))).keys() == {
+        "-customer-algorithm", "-customer-key-md5"}
+    s3.put_bucket_encryption(
+        Bucket=bucket, ServerSideEncryptionConfiguration=default(
+            "aws:kms", "s3", True))
+    assert shown(raw.put(bucket, "b", b"x")) == {
+        "": "aws:kms", "-aws-kms-key-id": "s3", "-bucket-key-enabled": "true"}
+    assert shown(raw.put(bucket, "b", b"x", S3)) == {"": "AES256"}
+    s3.delete_bucket_encryption(Bucket=bucket)
+    s3.delete_bucket_encryption(Bucket=bucket)
+    with refused(404, "ServerSideEncryptionConfigurationNotFoundError"):
+        s3.get_bucket_encryption(Bucket=bucket)
+    assert shown(raw.put(bucket, "p", b"x")) == {}
+    assert raw.get(bucket, "a").body == b"x" * 9999
+    assert raw.get(bucket, "parts").body == b"y" * 100
+
+
+@pytest.mark.parametrize("rule, code", [
+    ("", "MalformedXML"),
+    ("<Rule/><Rule/>", "MalformedXML"),
+    ("<Rule><Else/></Rule>", "MalformedXML"),
+    ("<Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>DES"
+     "</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>",
+     "MalformedXML"),
+    ("<Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256"
+     "</SSEAlgorithm><KMSMasterKeyID>s3</KMSMasterKeyID>"
+     "</ApplyServerSideEncryptionByDefault></Rule>", "InvalidArgument"),
+])
+def test_documents_that_are_refused(raw, bucket, rule, code):
+    reply = raw.request(
+        "PUT", bucket, query=[("encryption", "")],
+        body=(f"<ServerSideEncryptionConfiguration>{rule}"
+              "</ServerSideEncryptionConfiguration>").encode())
+    assert (reply.status, reply.code) == (400, code)
+
+
+# ---- what is refused ----
+
+@pytest.mark.parametrize("headers, code", [
+    ([(SSE, "DES")], "InvalidEncryptionAlgorithmError"),
+    (S3 + customer(ONE), "InvalidArgument"),
+    (S3 + [(KEY_ID, "s3")], "InvalidArgument"),
+    ([(KEY_ID, "s3")], "InvalidArgument"),
+    (KMS + [(KEY_ID, "nobody")], "KMS.NotFoundException"),
+    (KMS + [(KEY_ID, "no body")], "KMS.NotFoundException"),
+])
+def test_headers_that_are_refused(raw, bucket, headers, code):
+    reply = raw.put(bucket, "k", b"x", headers)
+    assert (reply.status, reply.code) == (400, code)
+    reply = raw.request("POST", bucket, "k", query=[("uploads", "")],
+                        headers=headers)
+    assert (reply.status, reply.code) == (400, code)
+    assert raw.head(bucket, "k").status == 404
+
+
+def test_what_is_not_there_is_refused_and_not_pretended(raw, bucket):
+    for headers in ([(SSE, "aws:kms:dsse")],
+                    KMS + [(SSE + "-context", "e30=")]):
+        assert raw.put(bucket, "k", b"x", headers).status == 501
+    raw.put(bucket, "k", b"x", S3)
+    for call in (raw.get, raw.head):
+        assert call(bucket, "k", S3).status == 400
+        assert call(bucket, "k", customer(ONE)).status == 400
+
+
+# ---- the drives ----
+
+def test_no_disk_has_what_was_sealed(make_server, bucket_of):
+    s = make_server()
+    bucket, raw = bucket_of(s), s.raw()
+    marks = [f"needle-{n:02}-in-the-hay".encode() for n in range(5)]
+    raw.put(bucket, "a", marks[0], S3)
+    raw.put(bucket, "b", marks[1] * 9000, KMS)
+    upload_parts(raw, bucket, "c", [marks[2] * 300000, marks[2]], S3)
+    upload_parts(raw, bucket, "d", [marks[3]], customer(ONE), customer(ONE))
+    raw.put(bucket, "plain", marks[4])
+    for kill in (True, False):
+        assert found_in(s, marks) == {marks[4]}
+        s.restart(kill=kill)
+        assert raw.get(bucket, "a").body == marks[0]
+        assert raw.get(bucket, "b").body == marks[1] * 9000
+        assert raw.get(bucket, "c").body == marks[2] * 300000 + marks[2]
+        assert raw.get(bucket, "d", customer(ONE)).body == marks[3]
