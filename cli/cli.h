@@ -52,6 +52,7 @@ extern const struct cli_command cli_explain;
 extern const struct cli_command cli_user;
 extern const struct cli_command cli_key;
 extern const struct cli_command cli_edge;
+extern const struct cli_command cli_kms;
 extern const struct cli_command cli_catalogue;
 extern const struct cli_command cli_bucket;
 extern const struct cli_command cli_cluster;

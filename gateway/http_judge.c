@@ -258,6 +258,8 @@ static bool parse_admin(struct request *r)
         {"GET", "/-/keys", S3_OP_AdminKeys},
         {"POST", "/-/keys", S3_OP_AdminKeyPut},
         {"DELETE", "/-/keys", S3_OP_AdminKeyRemove},
+        {"GET", "/-/master-keys", S3_OP_AdminMasterKeys},
+        {"POST", "/-/master-keys", S3_OP_AdminMasterKeySet},
         {"GET", "/-/devices", S3_OP_AdminDevices},
         {"POST", "/-/devices", S3_OP_AdminDevicePut},
         {"DELETE", "/-/devices", S3_OP_AdminDeviceRemove},

@@ -25,7 +25,9 @@
     X(AdminUserRemove, NONE, admin_user_remove) \
     X(AdminKeys, NONE, admin_keys)              \
     X(AdminKeyPut, XML, admin_key_put)          \
-    X(AdminKeyRemove, NONE, admin_key_remove)
+    X(AdminKeyRemove, NONE, admin_key_remove)   \
+    X(AdminMasterKeys, NONE, admin_master_keys) \
+    X(AdminMasterKeySet, NONE, admin_master_key_set)
 
 /* Devices: admin_devices.c. */
 #define ADMIN_DEVICE_OPS(X)                         \

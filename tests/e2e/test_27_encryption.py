@@ -308,3 +308,140 @@ def test_no_disk_has_what_was_sealed(make_server, bucket_of):
         assert raw.get(bucket, "b").body == marks[1] * 9000
         assert raw.get(bucket, "c").body == marks[2] * 300000 + marks[2]
         assert raw.get(bucket, "d", customer(ONE)).body == marks[3]
+
+
+# ---- master keys ----
+
+@pytest.fixture
+def keys(server):
+    """Gives `godwit kms` of the shared store."""
+    def kms(*words, check=True):
+        result = server.cli("kms", *words, "--data", server.data,
+                            check=check)
+        return (result.stdout + result.stderr).decode()
+    return kms
+
+
+def test_keys_of_a_name(raw, keys, bucket):
+    keys("create", bucket)
+    how = KMS + [(KEY_ID, bucket)]
+    says = {"": "aws:kms", "-aws-kms-key-id": bucket}
+    assert shown(raw.put(bucket, "k", b"x" * 5000, how)) == says
+    assert shown(raw.get(bucket, "k")) == says
+    for id in (f"arn:aws:kms:us-east-1:123456789012:key/{bucket}",
+               f"alias/{bucket}",
+               f"arn:aws:kms:us-east-1:123456789012:alias/{bucket}"):
+        assert shown(raw.put(bucket, "k", b"y", KMS + [(KEY_ID, id)])) == says
+    assert raw.get(bucket, "k").body == b"y"
+    assert bucket in keys("ls")
+    for words in (("create", bucket), ("rotate", "nobody"), ("create", "a b"),
+                  ("disable", "nobody"), ("else", bucket)):
+        assert "godwit kms: " in keys(*words, check=False), words
+
+
+def test_a_key_is_rotated_and_disabled(make_server, bucket_of):
+    s = make_server()
+    bucket, raw = bucket_of(s), s.raw()
+
+    def kms(*words):
+        return s.cli("kms", *words, "--data", s.data).stdout.decode()
+
+    kms("create", "mine")
+    how = KMS + [(KEY_ID, "mine")]
+    raw.put(bucket, "old", b"old" * 3000, how)
+    raw.put(bucket, "s3", b"s3" * 3000, S3)
+    made = raw.request("POST", bucket, "parts", query=[("uploads", "")],
+                       headers=how)
+    upload = made.xml.findtext("UploadId")
+    assert "number 2" in kms("rotate", "mine")
+    assert "number 2" in kms("rotate", "s3")
+    raw.put(bucket, "new", b"new" * 3000, how)
+    part = raw.request("PUT", bucket, "parts", body=b"p" * 9000,
+                       query=[("partNumber", "1"), ("uploadId", upload)])
+    body = (f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"
+            f"{part.headers['etag']}</ETag></Part></CompleteMultipartUpload>")
+    assert raw.request("POST", bucket, "parts", query=[("uploadId", upload)],
+                       body=body.encode()).status == 200
+    wanted = {"old": b"old" * 3000, "new": b"new" * 3000,
+              "s3": b"s3" * 3000, "parts": b"p" * 9000}
+    for kill in (True, False):
+        for key, data in wanted.items():
+            assert raw.get(bucket, key).body == data
+        s.restart(kill=kill)
+    kms("disable", "mine")
+    for key in ("old", "new", "parts"):
+        reply = raw.get(bucket, key)
+        assert (reply.status, reply.code) == (400, "KMS.DisabledException")
+        assert raw.head(bucket, key).status == 200
+    reply = raw.put(bucket, "k", b"x", how)
+    assert (reply.status, reply.code) == (400, "KMS.DisabledException")
+    assert raw.get(bucket, "s3").body == b"s3" * 3000
+    kms("enable", "mine")
+    for key, data in wanted.items():
+        assert raw.get(bucket, key).body == data
+
+
+def test_without_the_master_key_nothing_opens(make_server, bucket_of, tmp):
+    s = make_server()
+    bucket, raw = bucket_of(s), s.raw()
+    raw.put(bucket, "k", b"secret" * 1000, S3)
+    raw.put(bucket, "plain", b"plain")
+    path = os.path.join(s.data, "master.key")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    aside = os.path.join(tmp, "aside.key")
+    s.stop()
+    os.rename(path, aside)
+    s.start()
+    assert raw.get(bucket, "plain").body == b"plain"
+    assert raw.get(bucket, "k").status == 503
+    assert raw.put(bucket, "k2", b"x", S3).status == 503
+    assert not os.path.exists(path)  # another would open nothing either
+    s.stop()
+    with open(path, "w") as file:
+        file.write("00" * 32 + "\n")
+    s.start()
+    assert raw.get(bucket, "k").status == 503
+    assert raw.put(bucket, "k2", b"x", S3).status == 503
+    s.stop()
+    os.rename(aside, path)
+    s.start()
+    assert raw.get(bucket, "k").body == b"secret" * 1000
+
+
+def test_the_master_key_may_be_elsewhere(make_server, bucket_of, tmp):
+    path = os.path.join(tmp, "key")
+    with open(path, "w") as file:
+        file.write("5a" * 32)
+    s = make_server("--master-key", path)
+    bucket, raw = bucket_of(s), s.raw()
+    raw.put(bucket, "k", b"secret" * 1000, S3)
+    s.restart(kill=True)
+    assert raw.get(bucket, "k").body == b"secret" * 1000
+    assert not os.path.exists(os.path.join(s.data, "master.key"))
+
+
+# ---- policies ----
+
+def test_a_policy_may_ask_for_encryption(s3, raw, bucket):
+    def deny(operator, key, value):
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({
+            "Version": "2012-10-17", "Statement": [{
+                "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
+                "Resource": f"arn:aws:s3:::{bucket}/*",
+                "Condition": {operator: {"s3:" + key: value}}}]}))
+
+    deny("StringNotEquals", SSE, "AES256")
+    assert raw.put(bucket, "k", b"x").status == 403
+    assert raw.put(bucket, "k", b"x", KMS).status == 403
+    assert raw.put(bucket, "k", b"x", S3).status == 200
+    deny("Null", SSE, "true")
+    assert raw.put(bucket, "k", b"x").status == 403
+    assert raw.put(bucket, "k", b"x", KMS).status == 200
+    deny("StringNotEquals", KEY_ID, "s3")
+    assert raw.put(bucket, "k", b"x", KMS).status == 403
+    assert raw.put(bucket, "k", b"x",
+                   KMS + [(KEY_ID, "s3")]).status == 200
+    deny("Null", SSE_C + "algorithm", "true")
+    assert raw.put(bucket, "k", b"x").status == 403
+    assert raw.put(bucket, "k", b"x", customer(ONE)).status == 200
+    s3.delete_bucket_policy(Bucket=bucket)
