@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "cli/cli.h"
-#include "cli/json.h"
+#include "base/json.h"
 
 #define PATH "/-/master-keys"
 

@@ -11,21 +11,6 @@
 #include "gateway/request.h"
 #include "meta/meta_user.h"
 
-static bool is_ready(struct request *r)
-{
-    if (!atomic_load(&r->gateway->ready)) {
-        reply_error(r, S3_ServiceUnavailable, "the server is starting");
-        return false;
-    }
-    return true;
-}
-
-static void reply_json(struct request *r)
-{
-    reply(r, 200);
-    reply_header(r, "Content-Type", "application/json");
-}
-
 /* Rows of one name stand together, the newest last. */
 static void show(struct buf *b, const struct meta_master_key *keys,
                  size_t count)
@@ -57,7 +42,7 @@ void admin_master_keys(struct request *r)
     size_t count = 0;
     int rc;
 
-    if (!is_ready(r)) {
+    if (!admin_is_ready(r)) {
         return;
     }
     rc = meta_master_keys(r->gateway->meta, false, &keys, &count, &err);
@@ -99,7 +84,7 @@ void admin_master_key_set(struct request *r)
     uint32_t number = 0;
     int rc;
 
-    if (!is_ready(r)) {
+    if (!admin_is_ready(r)) {
         return;
     }
     if (name == NULL || !master_key_name_valid(name)) {

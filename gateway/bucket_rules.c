@@ -126,13 +126,14 @@ void bucket_rules_forget(struct gateway *g, const char *bucket)
     pthread_mutex_unlock(&g->rules->mutex);
 }
 
-struct object_put *bucket_put_open(struct gateway *g, const char *bucket)
+struct object_put *bucket_put_open(struct gateway *g, const char *bucket,
+                                   bool sealed)
 {
     struct bucket_rule rule;
     struct object_put_how how = {0};
 
     bucket_rules_get(g, bucket, &rule);
-    how.compress = rule.compress;
+    how.compress = rule.compress && !sealed;
     how.policy = rule.policy;
     return object_put_open_as(g->objects, &how);
 }

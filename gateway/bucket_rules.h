@@ -44,8 +44,10 @@ void bucket_rules_get(struct gateway *g, const char *bucket,
 /* The bucket was told something else. */
 void bucket_rules_forget(struct gateway *g, const char *bucket);
 
-/* A put by the rules of @bucket. */
-struct object_put *bucket_put_open(struct gateway *g, const char *bucket);
+/* A put by the rules of @bucket; what is @sealed no compression makes shorter,
+ * and none is tried. */
+struct object_put *bucket_put_open(struct gateway *g, const char *bucket,
+                                   bool sealed);
 
 /* "zstd" or "off"; ERR_BAD_INPUT. */
 int bucket_compression_parse(const char *text, bool *out, struct err *err);

@@ -4,6 +4,7 @@
  * row goes to the drives first; then all commands are proposed at once, so that
  * they are one entry of the log, and each is answered for by itself.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,11 +26,14 @@
 #include "gateway/s3_access.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_router.h"
+#include "gateway/s3_sse.h"
 #include "meta/meta_device.h"
 #include "object/object_put.h"
 #include "object/object_store.h"
 
 #define BUFFER_WAIT_MS 10000
+#define OBJECT_MAX (BATCH_OBJECT_MAX + BATCH_SEGMENT_MAX) /* with its header \
+                                                           */
 #define OWN_META "x-amz-meta-godwit-"
 #define TIME_MAX_MS 253402300799999 /* the last of year 9999 */
 
@@ -48,6 +52,7 @@ struct batch {
     char *bucket; /* that of the device */
     struct item *items;
     size_t count;
+    bool replied;
     struct latch latch;
 };
 
@@ -144,12 +149,13 @@ static bool judge(const struct batch *b, const struct batch_object *o,
 
 /* ---- bytes ---- */
 
-static int write_shards(struct batch *b, const char *bucket,
+static int write_shards(struct batch *b, const char *bucket, struct s3_sse *sse,
                         const struct buf *bytes, struct item *item,
                         struct buf *manifest, struct err *err)
 {
     struct gateway *g = b->r->gateway;
-    uint32_t room = BATCH_OBJECT_MAX + BATCH_SEGMENT_MAX;
+    uint32_t len = (uint32_t)bytes->len;
+    uint32_t room = (uint32_t)s3_sse_sealed_bytes(OBJECT_MAX);
     size_t buffer_bytes = object_buffer_bytes(g->objects, room);
     void *buffer = pool_get_block(g->pool, buffer_bytes, BUFFER_WAIT_MS);
     int rc;
@@ -157,10 +163,13 @@ static int write_shards(struct batch *b, const char *bucket,
     if (buffer == NULL) {
         return err_set(err, ERR_BUSY, "no buffer for an object");
     }
-    CHECK(bytes->len <= room);
-    memcpy(buffer, bytes->data, bytes->len);
-    item->put = bucket_put_open(g, bucket);
-    rc = object_put_write(item->put, buffer, room, (uint32_t)bytes->len, err);
+    CHECK(len <= OBJECT_MAX);
+    memcpy(buffer, bytes->data, len);
+    if (sse != NULL) {
+        len = s3_sse_seal(sse, buffer, len);
+    }
+    item->put = bucket_put_open(g, bucket, sse != NULL);
+    rc = object_put_write(item->put, buffer, room, len, err);
     if (rc != 0) {
         pool_put(g->pool, buffer, buffer_bytes);
     } else {
@@ -173,10 +182,30 @@ static int write_shards(struct batch *b, const char *bucket,
     return rc;
 }
 
-static int prepare_put(struct batch *b, const struct batch_object *o,
-                       const char *bucket, struct item *item, struct err *err)
+/* What seals the bytes as the bucket has it by default; false: it cannot be,
+ * which the reply says. */
+static bool bucket_seals(struct batch *b, const char *bucket,
+                         struct s3_sse **out)
 {
-    struct buf bytes = {0}, manifest = {0}, attrs = {0};
+    struct s3_sse_how how;
+    bool ok;
+
+    snprintf(b->r->bucket, sizeof b->r->bucket, "%s", bucket);
+    ok = s3_sse_asked(b->r, &how);
+    if (ok && how.kind != S3_SSE_NONE) {
+        ok = s3_sse_new_as(b->r, &how, NULL, out);
+    }
+    mem_wipe(&how, sizeof how);
+    b->replied = !ok;
+    return ok;
+}
+
+/* Bytes into a row or to the drives, and a command that names them. */
+static int store(struct batch *b, const struct batch_object *o,
+                 const char *bucket, struct s3_sse *sse, struct buf *attrs,
+                 struct item *item, struct err *err)
+{
+    struct buf bytes = {0}, manifest = {0};
     struct meta_content content = {.size_bytes = 0};
     uint8_t md5[DIGEST_MAX];
     char etag[2 * DIGEST_MAX + 1];
@@ -184,24 +213,43 @@ static int prepare_put(struct batch *b, const struct batch_object *o,
 
     batch_content(o, &bytes);
     content.size_bytes = bytes.len;
-    if (!put_attrs(b, o, &attrs)) {
-        item->status = BATCH_BAD;
-        rc = ERR_BAD_INPUT;
-    } else if (bytes.len > META_INLINE_MAX) {
-        rc = write_shards(b, bucket, &bytes, item, &manifest, err);
+    text_hex(md5, digest_of(DIGEST_MD5, bytes.data, bytes.len, md5), etag);
+    if (sse != NULL) {
+        s3_sse_etag(sse, md5, etag);
+        s3_sse_attrs(sse, attrs);
+    }
+    if (bytes.len > META_INLINE_MAX || (sse != NULL && bytes.len > 0)) {
+        rc = write_shards(b, bucket, sse, &bytes, item, &manifest, err);
         content.manifest = manifest.data;
         content.manifest_len = manifest.len;
     } else if (bytes.len > 0) {
         content.inline_bytes = bytes.data;
     }
     if (rc == 0) {
-        size_t size = digest_of(DIGEST_MD5, bytes.data, bytes.len, md5);
-        command_object_put(&item->command, bucket, o->key, NULL, &content,
-                           text_hex(md5, size, etag), attrs.data, attrs.len,
-                           b->r->time_ms);
+        command_object_put(&item->command, bucket, o->key, NULL, &content, etag,
+                           attrs->data, attrs->len, b->r->time_ms);
     }
     buf_free(&bytes);
     buf_free(&manifest);
+    return rc;
+}
+
+static int prepare_put(struct batch *b, const struct batch_object *o,
+                       const char *bucket, struct item *item, struct err *err)
+{
+    struct buf attrs = {0};
+    struct s3_sse *sse = NULL;
+    int rc = 0;
+
+    if (!put_attrs(b, o, &attrs)) {
+        item->status = BATCH_BAD;
+        rc = ERR_BAD_INPUT;
+    } else if (!bucket_seals(b, bucket, &sse)) {
+        rc = ERR_PRECONDITION;
+    } else {
+        rc = store(b, o, bucket, sse, &attrs, item, err);
+    }
+    s3_sse_free(sse);
     buf_free(&attrs);
     return rc;
 }
@@ -229,7 +277,7 @@ static void prepare(struct batch *b, const struct batch_object *o,
     }
     if (rc == 0) {
         command_add_more(&item->command, 0, &more);
-    } else if (item->status == BATCH_RETRY) {
+    } else if (item->status == BATCH_RETRY && !b->replied) {
         log_line(LOG_WARN, "delivery put off", "device", b->r->user->name,
                  "reason", err.text, NULL);
     }
@@ -371,12 +419,14 @@ void edge_batch(struct request *r)
     } else {
         latch_init(&b.latch);
         b.items = mem_calloc(b.count, sizeof *b.items);
-        for (size_t i = 0; i < b.count; i++) {
+        for (size_t i = 0; i < b.count && !b.replied; i++) {
             b.items[i].sequence = objects[i].sequence;
             prepare(&b, &objects[i], &b.items[i]);
         }
-        propose_all(&b);
-        answer(&b);
+        if (!b.replied) {
+            propose_all(&b);
+            answer(&b);
+        }
         for (size_t i = 0; i < b.count; i++) {
             end_item(&b.items[i]);
         }

@@ -22,6 +22,7 @@
 #define META_PREFIX "x-amz-meta-"
 #define META_PREFIX_LEN (sizeof META_PREFIX - 1)
 #define CHECKSUM_PREFIX "x-amz-checksum-"
+#define SSE_PREFIX "x-amz-server-side-encryption"
 
 /* What is kept of the plain headers: as kept, and as given back. */
 static const struct {
@@ -149,7 +150,7 @@ void s3_attrs_copy_acl(const void *attrs, size_t len, struct buf *out)
 
 struct copy {
     struct buf *out;
-    bool with_checksum;
+    bool with_checksum, with_sse;
 };
 
 static bool copy_one(void *arg, const char *name, const char *value)
@@ -157,7 +158,9 @@ static bool copy_one(void *arg, const char *name, const char *value)
     struct copy *c = arg;
 
     if ((c->with_checksum || !text_starts(name, CHECKSUM_PREFIX)) &&
-        strcmp(name, ACL_NAME) != 0) {
+        strcmp(name, ACL_NAME) != 0 &&
+        (c->with_sse || (!text_starts(name, SSE_PREFIX) &&
+                         !text_starts(name, S3_SSE_HIDDEN)))) {
         s3_attrs_add(c->out, name, value);
     }
     return true;
@@ -166,7 +169,15 @@ static bool copy_one(void *arg, const char *name, const char *value)
 void s3_attrs_copy(const void *attrs, size_t len, bool with_checksum,
                    struct buf *out)
 {
-    struct copy c = {out, with_checksum};
+    struct copy c = {out, with_checksum, true};
+
+    s3_attrs_each(attrs, len, copy_one, &c);
+}
+
+void s3_attrs_copy_plain(const void *attrs, size_t len, bool with_checksum,
+                         struct buf *out)
+{
+    struct copy c = {out, with_checksum, false};
 
     s3_attrs_each(attrs, len, copy_one, &c);
 }

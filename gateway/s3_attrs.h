@@ -57,6 +57,10 @@ void s3_attrs_copy_acl(const void *attrs, size_t len, struct buf *out);
 void s3_attrs_copy(const void *attrs, size_t len, bool with_checksum,
                    struct buf *out);
 
+/* The same but for what says how the object is sealed. */
+void s3_attrs_copy_plain(const void *attrs, size_t len, bool with_checksum,
+                         struct buf *out);
+
 /* Reply headers for GET and HEAD: all attrs; checksums only when
  * @with_checksum. */
 void s3_attrs_reply(struct request *r, const void *attrs, size_t len,

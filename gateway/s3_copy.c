@@ -1,9 +1,11 @@
 /* CopyObject and UploadPartCopy.
  *
  * A copy of an object shares the bytes of its source: one command, whatever the
- * size, and the copy keeps the source's ETag and checksum. A part that is a
- * copy is read and written anew, because its bytes may be any range: a worker
- * moves them chunk by chunk through one pool buffer.
+ * size, and the copy keeps the source's ETag and checksum. So does one that is
+ * sealed with master keys as its source is: it has the same data key, wrapped
+ * for itself. What is sealed otherwise than its source, and a part that is a
+ * copy, because its bytes may be any range, is read and written anew
+ * (s3_move.h).
  *
  * Source: AWS S3 API Reference, CopyObject, UploadPartCopy.
  */
@@ -11,34 +13,27 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/pool.h"
 #include "base/text.h"
-#include "erasure/geometry.h"
 #include "gateway/access.h"
-#include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/master_keys.h"
 #include "gateway/request.h"
 #include "gateway/s3_access.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_conditions.h"
 #include "gateway/s3_more.h"
+#include "gateway/s3_move.h"
 #include "gateway/s3_range.h"
-#include "gateway/s3_reader.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_sse.h"
 #include "gateway/s3_upload.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
-#include "object/object_put.h"
-#include "object/object_store.h"
 
 #define SOURCE_VERSION "x-amz-copy-source-version-id"
 #define TRIES 5 /* when the source changes between read and commit */
-#define BUFFER_WAIT_MS 30000
-#define CHUNK_MIN ((uint32_t)256 << 10)
-/* Of the pool's budget, what one copy may hold: a chunk being filled and those
- * being written. */
-#define BUDGET_SHARE 16
+#define SSE "x-amz-server-side-encryption"
+#define TYPE "x-amz-checksum-type"
 
 /* ---- the source ---- */
 
@@ -126,7 +121,6 @@ static bool judge_source(struct request *r, const struct source *s)
 /* Read the source's row anew and judge it. False: a reply was made. */
 static bool read_source(struct request *r, struct source *s, bool with_content)
 {
-    struct s3_sse_how how;
     struct err err = {{0}};
     int rc;
 
@@ -157,13 +151,6 @@ static bool read_source(struct request *r, struct source *s, bool with_content)
                            s->object.attrs_len)) {
         return false;
     }
-    s3_sse_how_of(s->object.attrs, s->object.attrs_len, &how);
-    if (how.kind != S3_SSE_NONE) {
-        reply_error(r, S3_NotImplemented,
-                    "to copy an object that is encrypted with a key of the "
-                    "client's is not implemented");
-        return false;
-    }
     return judge_source(r, s);
 }
 
@@ -191,8 +178,57 @@ struct object_copy {
     struct s3_put_conditions held;
     struct buf given; /* attrs of the request's headers */
     struct s3_more more;
-    bool replace; /* ... are the copy's */
+    bool replace;       /* ... are the copy's */
+    struct s3_sse *sse; /* what the copy is sealed with; NULL: nothing */
+    bool anew;          /* the bytes are stored anew, sealed by it */
+    bool sealed;        /* the source is, with: */
+    uint8_t key[AEAD_KEY];
 };
+
+/* ---- how the copy is sealed ---- */
+
+/* Can the copy share its source's bytes? ETags say what AWS has them say: a
+ * copy for AES256 of what is sealed for aws:kms has another one. */
+static bool may_share(const struct s3_sse_how *from,
+                      const struct s3_sse_how *to)
+{
+    switch (from->kind) {
+        case S3_SSE_NONE:
+            return to->kind == S3_SSE_NONE;
+        case S3_SSE_C:
+            return to->kind == S3_SSE_C && strcmp(from->md5, to->md5) == 0;
+        case S3_SSE_S3:
+            return to->kind == S3_SSE_S3 || to->kind == S3_SSE_KMS;
+        case S3_SSE_KMS:
+            return to->kind == S3_SSE_KMS;
+    }
+    return false;
+}
+
+/* Open the source and choose how the copy is sealed, once the source was read.
+ * A copy of what is sealed is sealed, whoever asks. False: a reply was made. */
+static bool plan(struct object_copy *c)
+{
+    const struct meta_object *o = &c->source.object;
+    struct request *r = c->request;
+    struct s3_sse_how from, to;
+    bool good = s3_sse_asked(r, &to);
+
+    s3_sse_free(c->sse);
+    c->sse = NULL;
+    s3_sse_how_of(o->attrs, o->attrs_len, &from);
+    if (to.kind == S3_SSE_NONE && from.kind == S3_SSE_C) {
+        to.kind = S3_SSE_S3;
+        memcpy(to.name, MASTER_S3, sizeof MASTER_S3);
+    } else if (to.kind == S3_SSE_NONE) {
+        to = from;
+    }
+    c->anew = !may_share(&from, &to);
+    good = good && s3_sse_open_source(r, o, &c->sealed, c->key) &&
+           s3_sse_new_as(r, &to, c->anew ? NULL : c->key, &c->sse);
+    mem_wipe(&to, sizeof to);
+    return good;
+}
 
 /* Metadata and tags are each the source's or the request's. False: a reply was
  * made. */
@@ -217,15 +253,17 @@ static bool parse_directives(struct request *r, bool *replace,
     return true;
 }
 
-/* The bytes are not read, so the only checksum that a copy can have is its
+/* Shared bytes are not read, so the only checksum that a copy can have is its
  * source's. */
-static bool judge_algorithm(struct request *r, const struct source *s)
+static bool judge_algorithm(const struct object_copy *c)
 {
+    struct request *r = c->request;
+    const struct source *s = &c->source;
     const char *wanted = request_header(r, "x-amz-checksum-algorithm");
     enum digest_kind kind;
     char value[64];
 
-    if (wanted == NULL ||
+    if (wanted == NULL || c->anew ||
         (s3_attrs_checksum(s->object.attrs, s->object.attrs_len, &kind,
                            value) &&
          text_ieq(wanted, digest_name(kind)))) {
@@ -240,8 +278,11 @@ static bool judge_algorithm(struct request *r, const struct source *s)
 static bool judge_self(const struct object_copy *c)
 {
     struct request *r = c->request;
+    bool changes_sse = request_header(r, SSE) != NULL ||
+                       request_header(r, SSE "-customer-key") != NULL;
 
-    if (!c->replace && c->source.which == META_VERSION_CURRENT &&
+    if (!c->replace && !changes_sse &&
+        c->source.which == META_VERSION_CURRENT &&
         strcmp(c->source.bucket, r->bucket) == 0 &&
         strcmp(c->source.key, r->key) == 0) {
         reply_error(r, S3_InvalidRequest,
@@ -254,87 +295,206 @@ static bool judge_self(const struct object_copy *c)
     return true;
 }
 
-/* The attrs of the copy. */
-static void copy_attrs(const struct object_copy *c, struct buf *out)
+/* The attrs of the copy; with @value that checksum, else the source's. */
+static void copy_attrs(const struct object_copy *c, enum digest_kind kind,
+                       const char *value, struct buf *out)
 {
     const struct meta_object *o = &c->source.object;
-    enum digest_kind kind;
-    char value[64];
-    char *type;
+    char kept[64];
+    char *type = NULL;
 
     if (!c->replace) {
         s3_attrs_begin(out);
         s3_attrs_copy_acl(c->given.data, c->given.len, out);
-        s3_attrs_copy(o->attrs, o->attrs_len, true, out);
-        return;
+        s3_attrs_copy_plain(o->attrs, o->attrs_len, false, out);
+    } else {
+        buf_append(out, c->given.data, c->given.len);
     }
-    buf_append(out, c->given.data, c->given.len);
-    if (s3_attrs_checksum(o->attrs, o->attrs_len, &kind, value)) {
-        type = s3_attrs_get(o->attrs, o->attrs_len, "x-amz-checksum-type");
+    if (value != NULL) {
         s3_attrs_add(out, s3_checksum_header(kind), value);
+        s3_attrs_add(out, TYPE, "FULL_OBJECT");
+    } else if (s3_attrs_checksum(o->attrs, o->attrs_len, &kind, kept)) {
+        type = s3_attrs_get(o->attrs, o->attrs_len, TYPE);
+        s3_attrs_add(out, s3_checksum_header(kind), kept);
         if (type != NULL) {
-            s3_attrs_add(out, "x-amz-checksum-type", type);
+            s3_attrs_add(out, TYPE, type);
         }
         free(type);
     }
+    if (c->sse != NULL) {
+        s3_sse_attrs(c->sse, out);
+    }
 }
 
-static void reply_copied(struct request *r, const struct meta_object *o)
+static void reply_copied(struct object_copy *c, const char *etag,
+                         const struct buf *attrs)
 {
+    struct request *r = c->request;
     struct buf *b = reply_xml(r, 200, "CopyObjectResult");
 
     s3_version_reply_made(r, r->proposal.version);
-    s3_version_header(r, SOURCE_VERSION, o->version);
+    s3_version_header(r, SOURCE_VERSION, c->source.object.version);
+    if (c->sse != NULL) {
+        s3_sse_reply(r, c->sse);
+    }
     xml_time(b, "LastModified", r->time_ms);
-    xml_etag(b, "ETag", o->etag);
-    show_checksum(b, o->attrs, o->attrs_len);
+    xml_etag(b, "ETag", etag);
+    show_checksum(b, attrs->data, attrs->len);
     xml_close(b, "CopyObjectResult");
 }
 
 /* One try with the source as it was read. */
-static int propose_copy(const struct object_copy *c, struct err *err)
+static int propose_copy(const struct object_copy *c, const struct buf *attrs,
+                        struct err *err)
 {
     struct request *r = c->request;
     const struct source *s = &c->source;
     struct meta_condition condition = {c->held.if_match, c->held.if_none_match};
-    struct buf attrs = {0};
-    int rc;
 
-    copy_attrs(c, &attrs);
     buf_clear(&r->command);
     command_object_copy(&r->command, s->bucket, s->key, s->object.body,
                         r->bucket, r->key, &condition, s->object.etag,
-                        attrs.data, attrs.len, r->time_ms);
+                        attrs->data, attrs->len, r->time_ms);
     s3_more_add(r, &c->more);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, &r->proposal, err);
-    buf_free(&attrs);
-    return rc;
+    return meta_propose_wait(r->gateway->meta, &r->command, &r->proposal, err);
 }
+
+enum shared { SHARED_REPLIED, SHARED_CHANGED };
 
 /* ERR_PRECONDITION says either that the source changed since it was read, or
  * that a condition on the destination does not hold: the first when the source
  * has another body now. */
+static enum shared share(struct object_copy *c)
+{
+    struct request *r = c->request;
+    uint64_t body = c->source.object.body;
+    struct buf attrs = {0};
+    struct err err = {{0}};
+    int rc;
+
+    copy_attrs(c, DIGEST_MD5, NULL, &attrs);
+    rc = propose_copy(c, &attrs, &err);
+    if (rc == 0) {
+        reply_copied(c, c->source.object.etag, &attrs);
+    }
+    buf_free(&attrs);
+    if (rc == 0) {
+        return SHARED_REPLIED;
+    }
+    if (rc != ERR_PRECONDITION) {
+        reply_err(r, rc, &err);
+        return SHARED_REPLIED;
+    }
+    if (!read_source(r, &c->source, false)) {
+        return SHARED_REPLIED;
+    }
+    if (c->source.object.body == body) {
+        reply_err(r, rc, &err);
+        return SHARED_REPLIED;
+    }
+    return SHARED_CHANGED;
+}
+
+/* The checksum of bytes that are stored anew is of the kind that is asked for,
+ * or that the source has. False: a reply was made. */
+static bool choose_kind(const struct object_copy *c, enum digest_kind *kind)
+{
+    const struct meta_object *o = &c->source.object;
+    struct request *r = c->request;
+    const char *wanted = request_header(r, "x-amz-checksum-algorithm");
+    char value[64];
+
+    if (wanted != NULL) {
+        if (!digest_kind_parse(wanted, kind) ||
+            s3_checksum_header(*kind) == NULL) {
+            reply_error(r, S3_InvalidRequest,
+                        "Checksum algorithm provided is unsupported.");
+            return false;
+        }
+    } else if (!s3_attrs_checksum(o->attrs, o->attrs_len, kind, value)) {
+        *kind = DIGEST_CRC64NVME;
+    }
+    return true;
+}
+
+/* Name what was moved. */
+static int propose_moved(struct object_copy *c, const struct s3_move *m,
+                         const struct buf *attrs, struct err *err)
+{
+    struct request *r = c->request;
+    const struct meta_object *o = &c->source.object;
+    struct meta_condition condition = {c->held.if_match, c->held.if_none_match};
+    struct s3_more more = c->more;
+
+    more.more.version = 0; /* of the source, and it was read */
+    if (more.more.tags == NULL && o->tags_len > 0) {
+        more.more.tags = o->tags;
+        more.more.tags_len = o->tags_len;
+    }
+    buf_clear(&r->command);
+    command_object_put(&r->command, r->bucket, r->key, &condition, &m->content,
+                       m->etag, attrs->data, attrs->len, r->time_ms);
+    s3_more_add(r, &more);
+    return meta_propose_wait(r->gateway->meta, &r->command, &r->proposal, err);
+}
+
+/* Read the bytes and store them sealed as the copy is. */
+static void store_anew(struct object_copy *c)
+{
+    struct request *r = c->request;
+    const struct meta_object *o = &c->source.object;
+    struct s3_move m = {.gateway = r->gateway,
+                        .bucket = r->bucket,
+                        .sse = c->sse,
+                        .reader = {.gateway = r->gateway,
+                                   .object = o,
+                                   .left = o->size_bytes,
+                                   .key = c->sealed ? c->key : NULL}};
+    struct buf attrs = {0};
+    struct err err = {{0}};
+    int rc;
+
+    if (o->size_bytes > S3_PUT_MAX) {
+        reply_error(r, S3_InvalidRequest,
+                    "The specified copy source is larger than the maximum "
+                    "allowable size for a copy source: %llu",
+                    (unsigned long long)S3_PUT_MAX);
+        return;
+    }
+    if (!choose_kind(c, &m.kind)) {
+        return;
+    }
+    rc = s3_move_bytes(&m, &err);
+    if (rc == 0) {
+        copy_attrs(c, m.kind, m.value, &attrs);
+        rc = propose_moved(c, &m, &attrs, &err);
+    }
+    if (rc == 0) {
+        reply_copied(c, m.etag, &attrs);
+    } else {
+        reply_err(r, rc, &err);
+    }
+    /* When the outcome is unknown the shards may be named: they stay, and are
+     * orphans if they are not. */
+    s3_move_close(&m, rc == 0 || rc == ERR_UNKNOWN);
+    buf_free(&attrs);
+}
+
 static void copy(struct object_copy *c)
 {
     struct request *r = c->request;
 
     for (int i = 0; i < TRIES; i++) {
-        struct err err = {{0}};
-        uint64_t body = c->source.object.body;
-        int rc = propose_copy(c, &err);
-        if (rc == 0) {
-            reply_copied(r, &c->source.object);
+        if (!plan(c) || !judge_algorithm(c)) {
             return;
         }
-        if (rc != ERR_PRECONDITION) {
-            reply_err(r, rc, &err);
+        if (c->anew) { /* with content, which may be of a newer one */
+            if (read_source(r, &c->source, true) && plan(c)) {
+                store_anew(c);
+            }
             return;
         }
-        if (!read_source(r, &c->source, false)) {
-            return;
-        }
-        if (c->source.object.body == body) {
-            reply_err(r, rc, &err);
+        if (share(c) == SHARED_REPLIED) {
             return;
         }
     }
@@ -352,7 +512,7 @@ void s3_copy_object(struct request *r)
         parse_directives(r, &c.replace, &replace_tags) &&
         s3_put_conditions(r, &c.held) && s3_attrs_from(r, &c.given) &&
         s3_more_from(r, &c.more) && judge_self(&c) &&
-        read_source(r, &c.source, false) && judge_algorithm(r, &c.source)) {
+        read_source(r, &c.source, false)) {
         c.more.more.version = c.source.which;
         if (!replace_tags) {
             c.more.more.tags = NULL; /* the source's */
@@ -361,136 +521,32 @@ void s3_copy_object(struct request *r)
         }
         copy(&c);
     }
+    s3_sse_free(c.sse);
+    mem_wipe(c.key, sizeof c.key);
     s3_more_free(&c.more);
     buf_free(&c.given);
     s3_put_conditions_free(&c.held);
     source_free(&c.source);
 }
 
-/* ---- UploadPartCopy: moving the bytes ---- */
-
-/* Fill @out with exactly @len bytes. */
-static int read_bytes(struct s3_reader *s, uint8_t *out, size_t len,
-                      struct err *err)
-{
-    while (len > 0) {
-        struct object_bytes b;
-        int rc = s3_reader_take(s, len, &b, err);
-        if (rc != 0) {
-            return rc;
-        }
-        memcpy(out, b.p, b.len);
-        out += b.len;
-        len -= b.len;
-        object_bytes_free(s->gateway->objects, &b);
-    }
-    return 0;
-}
+/* ---- UploadPartCopy ---- */
 
 struct part_copy {
     struct request *request;
     struct source source;
-    struct s3_reader reader;
+    struct s3_sse *sse; /* what the upload is sealed with */
+    bool sealed;        /* the source is, with: */
+    uint8_t key[AEAD_KEY];
+    struct s3_move move;
     uint8_t upload[META_UPLOAD_ID];
     uint64_t number;
-    uint64_t size_bytes;
-    enum digest_kind kind;
-    struct digest md5, check;
-    struct object_put *put;
-    struct buf inline_bytes;
-    struct buf manifest;
-    char etag[33];
-    char value[64]; /* the checksum in base64 */
 };
 
 static void part_copy_free(struct part_copy *c)
 {
     source_free(&c->source);
-    s3_reader_close(&c->reader);
-    digest_free(&c->md5);
-    digest_free(&c->check);
-    buf_free(&c->inline_bytes);
-    buf_free(&c->manifest);
-}
-
-static uint32_t choose_room(const struct part_copy *c)
-{
-    size_t share = pool_budget(c->request->gateway->pool) / BUDGET_SHARE;
-    uint32_t room = GEOMETRY_CHUNK_MAX;
-
-    while (room > CHUNK_MIN && (room > share || room / 2 >= c->size_bytes)) {
-        room /= 2;
-    }
-    return room;
-}
-
-static void digest_bytes(struct part_copy *c, const void *p, size_t len)
-{
-    digest_update(&c->md5, p, len);
-    digest_update(&c->check, p, len);
-}
-
-/* Move one chunk. */
-static int move_chunk(struct part_copy *c, uint32_t room, struct err *err)
-{
-    struct gateway *g = c->request->gateway;
-    size_t buffer_bytes = object_buffer_bytes(g->objects, room);
-    uint32_t len = c->reader.left < room ? (uint32_t)c->reader.left : room;
-    void *buffer = pool_get_block(g->pool, buffer_bytes, BUFFER_WAIT_MS);
-    int rc;
-
-    if (buffer == NULL) {
-        return err_set(err, ERR_BUSY, "no buffer for a copy");
-    }
-    rc = read_bytes(&c->reader, buffer, len, err);
-    if (rc == 0) {
-        digest_bytes(c, buffer, len);
-        rc = object_put_write(c->put, buffer, room, len, err);
-    }
-    if (rc != 0) {
-        pool_put(g->pool, buffer, buffer_bytes);
-    }
-    return rc;
-}
-
-/* Make the part's bytes durable: in c->manifest or c->inline_bytes. On failure
- * nothing is left behind. */
-static int move_bytes(struct part_copy *c, struct err *err)
-{
-    uint32_t room = choose_room(c);
-    int rc = 0;
-
-    if (c->size_bytes <= META_INLINE_MAX) {
-        size_t len = (size_t)c->size_bytes;
-        buf_reserve(&c->inline_bytes, len);
-        rc = read_bytes(&c->reader, c->inline_bytes.data, len, err);
-        c->inline_bytes.len = len;
-        digest_bytes(c, c->inline_bytes.data, len);
-        return rc;
-    }
-    c->put = bucket_put_open(c->request->gateway, c->request->bucket);
-    while (rc == 0 && c->reader.left > 0) {
-        rc = move_chunk(c, room, err);
-    }
-    if (rc == 0) {
-        rc = object_put_commit(c->put, &c->manifest, err);
-    }
-    if (rc != 0) {
-        object_put_abort(c->put);
-        c->put = NULL;
-    }
-    return rc;
-}
-
-static void end_digests(struct part_copy *c)
-{
-    uint8_t sum[DIGEST_MAX];
-    size_t size;
-
-    digest_final(&c->md5, sum);
-    text_hex(sum, 16, c->etag);
-    size = digest_final(&c->check, sum);
-    text_base64(sum, size, c->value);
+    s3_sse_free(c->sse);
+    mem_wipe(c->key, sizeof c->key);
 }
 
 static void reply_part_copied(const struct part_copy *c)
@@ -499,41 +555,28 @@ static void reply_part_copied(const struct part_copy *c)
     struct buf *b = reply_xml(r, 200, "CopyPartResult");
 
     s3_version_header(r, SOURCE_VERSION, c->source.object.version);
+    if (c->sse != NULL) {
+        s3_sse_reply(r, c->sse);
+    }
     xml_time(b, "LastModified", r->time_ms);
-    xml_etag(b, "ETag", c->etag);
-    xml_checksum(b, c->kind, c->value);
+    xml_etag(b, "ETag", c->move.etag);
+    xml_checksum(b, c->move.kind, c->move.value);
     xml_close(b, "CopyPartResult");
 }
 
 /* Name the part in the catalogue. */
-static void propose_part(struct part_copy *c)
+static int propose_part(struct part_copy *c, struct err *err)
 {
     struct request *r = c->request;
-    struct meta_content content = {.size_bytes = c->size_bytes};
-    struct err err = {{0}};
-    char *check = mem_printf("%s:%s", s3_checksum_header(c->kind), c->value);
-    int rc;
+    const struct s3_move *m = &c->move;
+    char *check = mem_printf("%s:%s", s3_checksum_header(m->kind), m->value);
+    char *salted = s3_sse_salted(c->sse, check);
 
-    if (c->put != NULL) {
-        content.manifest = c->manifest.data;
-        content.manifest_len = c->manifest.len;
-    } else if (c->size_bytes > 0) {
-        content.inline_bytes = c->inline_bytes.data;
-    }
-    command_part_put(&r->command, c->upload, (uint32_t)c->number, &content,
-                     c->etag, check, r->time_ms);
+    command_part_put(&r->command, c->upload, (uint32_t)c->number, &m->content,
+                     m->etag, salted, r->time_ms);
+    free(salted);
     free(check);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
-    if (c->put != NULL) {
-        /* When the outcome is unknown the shards may be named: they stay, and
-         * are orphans if they are not. */
-        object_put_close(c->put, rc == 0 || rc == ERR_UNKNOWN);
-    }
-    if (rc == 0) {
-        reply_part_copied(c);
-    } else {
-        reply_err(r, rc, &err);
-    }
+    return meta_propose_wait(r->gateway->meta, &r->command, NULL, err);
 }
 
 /* ---- UploadPartCopy: what is asked ---- */
@@ -577,11 +620,14 @@ static bool parse_range(struct part_copy *c)
                     (unsigned long long)S3_PUT_MAX);
         return false;
     }
-    c->size_bytes = length;
-    c->reader = (struct s3_reader){.gateway = r->gateway,
-                                   .object = &c->source.object,
-                                   .offset = offset,
-                                   .left = length};
+    c->move.gateway = r->gateway;
+    c->move.bucket = r->bucket;
+    c->move.sse = c->sse;
+    c->move.reader = (struct s3_reader){.gateway = r->gateway,
+                                        .object = &c->source.object,
+                                        .offset = offset,
+                                        .left = length,
+                                        .key = c->sealed ? c->key : NULL};
     return true;
 }
 
@@ -606,9 +652,9 @@ static bool read_upload(struct part_copy *c)
         return false;
     }
     algorithm = s3_attrs_get(u.attrs, u.attrs_len, "x-amz-checksum-algorithm");
-    c->kind = DIGEST_CRC64NVME;
+    c->move.kind = DIGEST_CRC64NVME;
     if (algorithm != NULL) {
-        digest_kind_parse(algorithm, &c->kind);
+        digest_kind_parse(algorithm, &c->move.kind);
     }
     free(algorithm);
     meta_upload_free(&u);
@@ -621,24 +667,20 @@ void s3_copy_part(struct request *r)
     struct err err = {{0}};
     int rc;
 
-    if (!parse_source(r, &c.source) || !read_upload(&c) ||
-        !read_source(r, &c.source, true) || !parse_range(&c)) {
-        goto out;
+    if (parse_source(r, &c.source) && read_upload(&c) &&
+        read_source(r, &c.source, true) && s3_sse_new(r, &c.sse) &&
+        s3_sse_open_source(r, &c.source.object, &c.sealed, c.key) &&
+        parse_range(&c)) {
+        rc = s3_move_bytes(&c.move, &err);
+        if (rc == 0) {
+            rc = propose_part(&c, &err);
+        }
+        if (rc == 0) {
+            reply_part_copied(&c);
+        } else {
+            reply_err(r, rc, &err);
+        }
+        s3_move_close(&c.move, rc == 0 || rc == ERR_UNKNOWN);
     }
-    digest_init(&c.md5, DIGEST_MD5);
-    digest_init(&c.check, c.kind);
-    rc = move_bytes(&c, &err);
-    if (rc != 0) {
-        /* The source's bytes may have been collected since its row was read,
-         * and damaged ones are no answer either. */
-        reply_err(
-            r, rc == ERR_NOT_FOUND || rc == ERR_CORRUPT ? ERR_UNAVAILABLE : rc,
-            &err);
-        goto out;
-    }
-    end_digests(&c);
-    propose_part(&c);
-
-out:
     part_copy_free(&c);
 }

@@ -437,7 +437,8 @@ static void job_in_worker(struct work *w)
             c->len = s3_sse_seal(u->sse, c->data, c->len);
         }
         if (u->put == NULL) {
-            u->put = bucket_put_open(u->gateway, u->request->bucket);
+            u->put =
+                bucket_put_open(u->gateway, u->request->bucket, u->sse != NULL);
         }
         rc = object_put_write(u->put, c->data, c->room, c->len, &u->err);
         if (rc == 0) {

@@ -445,3 +445,130 @@ def test_a_policy_may_ask_for_encryption(s3, raw, bucket):
     assert raw.put(bucket, "k", b"x").status == 403
     assert raw.put(bucket, "k", b"x", customer(ONE)).status == 200
     s3.delete_bucket_policy(Bucket=bucket)
+
+
+# ---- copies ----
+
+HOWS = {"plain": [], "s3": S3, "kms": KMS, "one": customer(ONE),
+        "two": customer(TWO)}
+
+
+def of_source(how):
+    return customer(ONE, True) if how == "one" else []
+
+
+def to_read(how):
+    return HOWS[how] if how in ("one", "two") else []
+
+
+def copy(raw, bucket, key, source, headers=(), query=()):
+    return raw.request("PUT", bucket, key, query, [
+        ("x-amz-copy-source", f"/{bucket}/{source}"), *headers])
+
+
+@pytest.mark.parametrize("size", [0, 100, 200001])
+@pytest.mark.parametrize("to", HOWS)
+@pytest.mark.parametrize("of", ["plain", "s3", "kms", "one"])
+def test_copies_are_sealed_as_is_asked(raw, bucket, of, to, size):
+    data = blob(size)
+    raw.put(bucket, "source", data, HOWS[of] + [
+        ("x-amz-meta-a", "b"), ("x-amz-tagging", "t=u"),
+        ("Content-Type", "text/x")])
+    reply = copy(raw, bucket, "copy", "source", of_source(of) + HOWS[to])
+    assert reply.status == 200, reply
+    if to == "plain":  # what is sealed stays so
+        to = {"one": "s3"}.get(of, of)
+    says = shown(raw.put(bucket, "like", b"", HOWS[to]))
+    assert shown(reply) == says
+    raw.delete(bucket, "source")
+    got = raw.get(bucket, "copy", to_read(to))
+    assert got.status == 200 and got.body == data
+    assert shown(got) == says
+    assert got.headers["x-amz-meta-a"] == "b"
+    assert got.headers["content-type"] == "text/x"
+    assert got.headers["x-amz-tagging-count"] == "1"
+    assert got.headers["etag"] == (
+        '"%s"' % reply.xml.findtext("ETag").strip('"'))
+    if to in ("plain", "s3"):
+        assert got.headers["etag"] == etag(data)
+    if size > 70000:
+        got = raw.get(bucket, "copy",
+                      to_read(to) + [("Range", "bytes=65530-65540")])
+        assert got.body == data[65530:65541]
+
+
+def test_copies_of_parts_and_in_parts(raw, bucket):
+    parts = [blob(MIB5 + 3, 1), blob(70000, 2)]
+    data = b"".join(parts)
+    for of in ("plain", "s3", "one"):
+        upload_parts(raw, bucket, "source", parts, HOWS[of], to_read(of))
+        for to in ("plain", "s3", "kms", "two"):
+            reply = copy(raw, bucket, "copy", "source",
+                         of_source(of) + HOWS[to])
+            assert reply.status == 200, reply
+            kept = {"one": "s3"}.get(of, of) if to == "plain" else to
+            assert raw.get(bucket, "copy", to_read(kept)).body == data
+            made = raw.request("POST", bucket, "parts", headers=HOWS[to],
+                               query=[("uploads", "")])
+            upload = made.xml.findtext("UploadId")
+            reply = copy(raw, bucket, "parts", "source", of_source(of) +
+                         to_read(to) + [("x-amz-copy-source-range",
+                                         "bytes=65530-5300000")],
+                         query=[("partNumber", "1"), ("uploadId", upload)])
+            assert reply.status == 200, reply
+            assert shown(reply) == shown(made)
+            body = ("<CompleteMultipartUpload><Part><PartNumber>1"
+                    "</PartNumber><ETag>" + reply.xml.findtext("ETag") +
+                    "</ETag></Part></CompleteMultipartUpload>")
+            reply = raw.request("POST", bucket, "parts", body=body.encode(),
+                                query=[("uploadId", upload)])
+            assert reply.status == 200, reply
+            assert raw.get(bucket, "parts", to_read(to)).body == (
+                data[65530:5300001])
+
+
+def test_copies_need_the_key_of_their_source(raw, bucket):
+    raw.put(bucket, "one", b"secret", customer(ONE))
+    raw.put(bucket, "plain", b"plain")
+    for headers, status, code in (
+            ([], 400, "InvalidRequest"),
+            (customer(TWO, True), 403, "AccessDenied"),
+            (customer(ONE), 400, "InvalidRequest"),
+            (customer(ONE, True)[:2], 400, "InvalidArgument")):
+        reply = copy(raw, bucket, "copy", "one", headers)
+        assert (reply.status, reply.code) == (status, code), headers
+    reply = copy(raw, bucket, "copy", "plain", customer(ONE, True))
+    assert (reply.status, reply.code) == (400, "InvalidRequest")
+    assert raw.head(bucket, "copy").status == 404
+
+
+def test_an_object_gets_another_key_in_place(raw, keys, bucket):
+    data = blob(100000)
+    keys("create", bucket)
+    raw.put(bucket, "k", data)
+    assert copy(raw, bucket, "k", "k").status == 400
+    other = KMS + [(KEY_ID, bucket)]
+    for headers in (S3, KMS, other, customer(ONE)):
+        assert copy(raw, bucket, "k", "k", headers).status == 200
+        got = raw.get(bucket, "k", customer(ONE) if headers[0][0].endswith(
+            "algorithm") else ())
+        assert got.body == data
+    reply = copy(raw, bucket, "k", "k", customer(ONE, True) + customer(TWO))
+    assert reply.status == 200, reply
+    assert raw.get(bucket, "k", customer(ONE)).status == 403
+    assert raw.get(bucket, "k", customer(TWO)).body == data
+
+
+def test_a_copy_by_the_default_of_its_bucket(s3, raw, bucket):
+    raw.put(bucket, "plain", b"x" * 9000, [("x-amz-checksum-sha256",
+            base64.b64encode(hashlib.sha256(b"x" * 9000).digest()).decode())])
+    s3.put_bucket_encryption(
+        Bucket=bucket,
+        ServerSideEncryptionConfiguration=default("AES256"))
+    reply = copy(raw, bucket, "copy", "plain")
+    assert shown(reply) == {"": "AES256"}
+    assert reply.xml.findtext("ChecksumSHA256")
+    got = raw.get(bucket, "copy", [("x-amz-checksum-mode", "ENABLED")])
+    assert got.body == b"x" * 9000
+    assert got.headers["x-amz-checksum-sha256"] == (
+        reply.xml.findtext("ChecksumSHA256"))
