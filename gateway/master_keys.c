@@ -168,31 +168,37 @@ static void derive(const uint8_t master[MASTER_KEY], const uint8_t *id,
 
 /* ---- what is kept ---- */
 
-/* Read the rows into @k's list. The mutex is held. */
-static int read_rows(struct gateway *g, bool local, struct err *err)
-{
-    struct master_keys *k = g->master;
-    uint64_t revision = meta_access_revision(g->meta); /* of what is read */
-    struct meta_master_key *rows = NULL;
-    size_t count = 0;
-    int rc = meta_master_keys(g->meta, local, &rows, &count, err);
+/* Rows as they were read, and when. */
+struct rows {
+    uint64_t revision;
+    struct meta_master_key *items;
+    size_t count;
+};
 
-    if (rc != 0) {
-        return rc;
-    }
+/* Not @local: waits for others, so not with the mutex. */
+static int fetch(struct gateway *g, bool local, struct rows *out,
+                 struct err *err)
+{
+    out->revision = meta_access_revision(g->meta); /* of what is read */
+    return meta_master_keys(g->meta, local, &out->items, &out->count, err);
+}
+
+/* Make them the list, opened; frees them. The mutex is held. */
+static void install(struct master_keys *k, struct rows *rows)
+{
     drop_list(k);
-    k->list = mem_calloc(count > 0 ? count : 1, sizeof *k->list);
-    for (size_t i = 0; i < count; i++) {
+    k->list = mem_calloc(rows->count > 0 ? rows->count : 1, sizeof *k->list);
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct meta_master_key *row = &rows->items[i];
         struct opened *o = &k->list[k->count++];
-        memcpy(o->name, rows[i].name, sizeof o->name);
-        o->number = rows[i].number;
-        o->disabled = rows[i].disabled;
-        o->good = open_row(k, &rows[i], o->key);
+        memcpy(o->name, row->name, sizeof o->name);
+        o->number = row->number;
+        o->disabled = row->disabled;
+        o->good = open_row(k, row, o->key);
     }
-    free(rows);
-    k->revision = revision;
+    free(rows->items);
+    k->revision = rows->revision;
     k->known = true;
-    return 0;
 }
 
 /* The one of @number, or (0) the newest of @name; NULL: there is none. */
@@ -210,36 +216,72 @@ static const struct opened *search(const struct master_keys *k,
     return found;
 }
 
-/* A copy of one; wipe it. Waits for others only when it @may. */
-static int find(struct gateway *g, const char *name, uint32_t number, bool may,
-                struct opened *out, struct err *err)
+static bool copy_one(const struct master_keys *k, const char *name,
+                     uint32_t number, struct opened *out)
+{
+    const struct opened *o = search(k, name, number);
+
+    if (o != NULL) {
+        *out = *o;
+    }
+    return o != NULL;
+}
+
+/* What this copy of the catalogue has. */
+static int find_here(struct gateway *g, const char *name, uint32_t number,
+                     bool *found, struct opened *out, struct err *err)
 {
     struct master_keys *k = g->master;
-    const struct opened *o;
+    struct rows rows;
     int rc = 0;
 
     pthread_mutex_lock(&k->mutex);
     if (!k->known || k->revision != meta_access_revision(g->meta)) {
-        rc = read_rows(g, true, err);
+        rc = fetch(g, true, &rows, err);
+        if (rc == 0) {
+            install(k, &rows);
+        }
     }
-    o = rc == 0 ? search(k, name, number) : NULL;
-    if (rc == 0 && o == NULL && may && g->cluster != NULL) {
-        rc = read_rows(g, false, err);
-        o = rc == 0 ? search(k, name, number) : NULL;
-    }
-    if (o != NULL) {
-        *out = *o;
-    }
+    *found = rc == 0 && copy_one(k, name, number, out);
     pthread_mutex_unlock(&k->mutex);
+    return rc;
+}
+
+static int find_anywhere(struct gateway *g, const char *name, uint32_t number,
+                         bool *found, struct opened *out, struct err *err)
+{
+    struct master_keys *k = g->master;
+    struct rows rows;
+    int rc = fetch(g, false, &rows, err);
+
+    if (rc == 0) {
+        pthread_mutex_lock(&k->mutex);
+        install(k, &rows);
+        *found = copy_one(k, name, number, out);
+        pthread_mutex_unlock(&k->mutex);
+    }
+    return rc;
+}
+
+/* A copy of one; wipe it. Waits for others only when it @may. */
+static int find(struct gateway *g, const char *name, uint32_t number, bool may,
+                struct opened *out, struct err *err)
+{
+    bool found = false;
+    int rc = find_here(g, name, number, &found, out, err);
+
+    if (rc == 0 && !found && may && g->cluster != NULL) {
+        rc = find_anywhere(g, name, number, &found, out, err);
+    }
     if (rc != 0) {
         return rc;
     }
-    if (o == NULL) {
+    if (!found) {
         return err_set(err, ERR_NOT_FOUND, "there is no key %s", name);
     }
     if (out->disabled) {
         rc = err_set(err, ERR_DENIED, "the key %s is disabled", name);
-    } else if (!k->has_root) {
+    } else if (!g->master->has_root) {
         rc = err_set(err, ERR_UNAVAILABLE,
                      "this server has no master key; give it one by "
                      "--master-key");
@@ -327,11 +369,16 @@ static int next_number(struct gateway *g, const char *name, bool rotate,
 {
     struct master_keys *k = g->master;
     const struct opened *o;
+    struct rows rows;
     int rc;
 
+    rc = fetch(g, false, &rows, err);
+    if (rc != 0) {
+        return rc;
+    }
     pthread_mutex_lock(&k->mutex);
-    rc = read_rows(g, false, err);
-    o = rc == 0 ? search(k, name, 0) : NULL;
+    install(k, &rows);
+    o = search(k, name, 0);
     *number = o != NULL ? o->number + 1 : 1;
     for (size_t i = 0; i < k->count && rc == 0; i++) {
         if (!k->list[i].good) {
