@@ -536,6 +536,26 @@ def bench_compression():
     result.write()
 
 
+def bench_encryption():
+    """The same bytes into and out of buckets that encrypt and do not."""
+    import of_encryption
+    result = Result("encryption", "Encryption by the server: AES256 and none")
+    server = Server(flags=DEFAULTS + ["--gc-delay", "1s"])
+    try:
+        got = of_encryption.measure(server, ROUNDS, SECONDS)
+    finally:
+        server.close()
+    for (name, what, mode), values in got.items():
+        result.measured(f"{what} of {name}, {mode}", values, "MB/s")
+    for name in of_encryption.SIZES:
+        for what in ("PUT", "GET"):
+            result.measured(
+                f"{what} of {name}, AES256 of plain",
+                [a / b for a, b in zip(got[name, what, "AES256"],
+                                       got[name, what, "plain"])], "times")
+    result.write()
+
+
 def bench_seal():
     """Sealing on each library against the bare AEAD of the same library."""
     result = Result("seal", "Sealing and opening, on libcrypto and mbedtls")
@@ -560,7 +580,8 @@ def bench_seal():
 BENCHES = {"codec": bench_codec, "small": bench_small, "large": bench_large,
            "memory": bench_memory, "listing": bench_listing,
            "parts": bench_parts, "cluster": bench_cluster,
-           "compression": bench_compression, "seal": bench_seal}
+           "compression": bench_compression,
+           "encryption": bench_encryption, "seal": bench_seal}
 
 
 def main():

@@ -1,0 +1,77 @@
+"""Figures of encryption: PUT and GET of the same bytes in a bucket whose default
+is AES256 and in one that has none, taking turns, by a few connections with
+presigned URLs, so that nothing but the server works on the bytes."""
+import http.client
+import os
+import threading
+import time
+import urllib.parse
+
+KIB, MIB = 1 << 10, 1 << 20
+SIZES = {"64 MiB": 64 * MIB, "64 KiB": 64 * KIB}
+MODES = ("plain", "AES256")
+THREADS = 2
+KEYS = 4
+
+
+def urls(client, bucket, what, name):
+    method = "put_object" if what == "PUT" else "get_object"
+    return [client.generate_presigned_url(
+        method, Params={"Bucket": bucket, "Key": f"{name}/{i}"},
+        ExpiresIn=3600) for i in range(KEYS)]
+
+
+def one(connection, what, url, body, room):
+    parts = urllib.parse.urlsplit(url)
+    connection.request(what, f"{parts.path}?{parts.query}",
+                       body=body if what == "PUT" else None)
+    reply = connection.getresponse()
+    assert reply.status == 200, reply.read()
+    if what == "GET":
+        while reply.readinto(room):
+            pass
+    reply.read()
+
+
+def rate(endpoint, what, targets, body, seconds):
+    """MB/s of bytes put or got."""
+    host = urllib.parse.urlsplit(endpoint).netloc
+    counts = [0] * THREADS
+    start = time.perf_counter()
+
+    def work(n):
+        connection = http.client.HTTPConnection(host)
+        room = memoryview(bytearray(MIB))
+        while time.perf_counter() - start < seconds or counts[n] < KEYS:
+            one(connection, what, targets[(n + counts[n]) % KEYS], body, room)
+            counts[n] += 1
+        connection.close()
+
+    threads = [threading.Thread(target=work, args=(n,))
+               for n in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) * len(body) / (time.perf_counter() - start) / 1e6
+
+
+def measure(server, rounds, seconds):
+    """{(size, PUT or GET, plain or AES256): rates}."""
+    client = server.client()
+    got = {}
+    for mode in MODES:
+        client.create_bucket(Bucket=f"bench-{mode.lower()}")
+    client.put_bucket_encryption(
+        Bucket="bench-aes256", ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": {
+                "SSEAlgorithm": "AES256"}}]})
+    for _ in range(rounds):
+        for name, size in SIZES.items():
+            body = os.urandom(size)
+            for what in ("PUT", "GET"):
+                for mode in MODES:
+                    targets = urls(client, f"bench-{mode.lower()}", what, name)
+                    got.setdefault((name, what, mode), []).append(
+                        rate(server.endpoint, what, targets, body, seconds))
+    return got
