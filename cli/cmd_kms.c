@@ -5,8 +5,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "cli/cli.h"
 #include "base/json.h"
+#include "cli/cli.h"
 
 #define PATH "/-/master-keys"
 

@@ -32,8 +32,8 @@
 #include "object/object_store.h"
 
 #define BUFFER_WAIT_MS 10000
-#define OBJECT_MAX (BATCH_OBJECT_MAX + BATCH_SEGMENT_MAX) /* with its header \
-                                                           */
+/* With the header of its segment. */
+#define OBJECT_MAX (BATCH_OBJECT_MAX + BATCH_SEGMENT_MAX)
 #define OWN_META "x-amz-meta-godwit-"
 #define TIME_MAX_MS 253402300799999 /* the last of year 9999 */
 

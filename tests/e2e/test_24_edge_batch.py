@@ -135,6 +135,29 @@ def test_two_connections_send_the_same_at_once(store, device):
     assert versions(store, device.name + "/") == {i.key: 1 for i in items}
 
 
+def test_the_bucket_encrypts_what_comes_in_batches(store):
+    store.boto.create_bucket(Bucket="vault")
+    store.boto.put_bucket_encryption(
+        Bucket="vault", ServerSideEncryptionConfiguration={"Rules": [{
+            "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]})
+    device = Device(store, "vaulter", "vault")
+    try:
+        mark = blob(64, "mark")
+        items = [Item(i + 1, f"vaulter/{i}", (mark * 5000)[:size])
+                 for i, size in enumerate((0, 64, 4096, 65536, 262144))]
+        assert set(device.batch(items).values()) == {STORED}
+        for item in items:
+            reply = store.boto.get_object(Bucket="vault", Key=item.key)
+            assert reply["Body"].read() == item.data
+            assert reply["ServerSideEncryption"] == "AES256"
+        for folder, _, names in os.walk(store.data):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    assert mark not in file.read()
+    finally:
+        device.close()
+
+
 def test_deletes_are_delivered_once_too(store, device):
     key = f"{device.name}/gone"
     items = [Item(1, key, b"x"), Item(2, key, flags=DELETE)]
