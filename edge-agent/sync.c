@@ -96,11 +96,20 @@ static void settle(struct flush_waiter *w, int code, const char *why)
     }
 }
 
-static void settle_all(struct sync *s, int code, const char *why)
+/* True when some wait for more: they asked after this exchange had begun. */
+static bool settle_all(struct sync *s, int code, const char *why)
 {
+    bool later = false;
+
     LIST_EACH (node, &s->waiters) {
-        settle(LIST_OF(node, struct flush_waiter, node), code, why);
+        struct flush_waiter *w = LIST_OF(node, struct flush_waiter, node);
+        if (s->landed > w->after) {
+            settle(w, code, why);
+        } else {
+            later = true;
+        }
     }
+    return later;
 }
 
 /* Call back those that have what they waited for. */
@@ -135,6 +144,7 @@ void sync_flush(struct sync *s, sync_done done, void *arg)
     struct flush_waiter *w = mem_alloc(sizeof *w);
 
     w->through = spool_coming_id(s->spool) - 1;
+    w->after = s->exchanges;
     w->refused = s->memory.refused;
     w->done = done;
     w->arg = arg;
@@ -159,13 +169,21 @@ void sync_forget(struct sync *s, const void *arg)
 static void note_failure(struct sync *s, const char *text)
 {
     char pause[24];
-    uint64_t ms = sync_backoff_ms(++s->failures, rng_u64());
+    uint64_t ms;
 
     snprintf(s->error, sizeof s->error, "%s", text);
+    s->failed_kind = s->landed_kind;
+    if (s->landed_kind == FLIGHT_CARE) {
+        log_line(LOG_WARN, "report or renewal failed", "err", s->error, NULL);
+        return;
+    }
+    ms = sync_backoff_ms(++s->failures, rng_u64());
+    if (settle_all(s, ERR_UNAVAILABLE, s->error)) {
+        ms = 0;
+    }
     s->pause_until_ms = clock_mono_ms() + ms;
     snprintf(pause, sizeof pause, "%llu", (unsigned long long)ms);
     log_line(LOG_WARN, "no delivery", "err", s->error, "retry_ms", pause, NULL);
-    settle_all(s, ERR_UNAVAILABLE, s->error);
 }
 
 void sync_failed(struct sync *s, const char *fmt, ...)
@@ -190,6 +208,9 @@ void sync_failed_answer(struct sync *s, const struct uplink_answer *a)
 
 void sync_succeeded(struct sync *s)
 {
+    if (s->landed_kind == FLIGHT_CARE && s->failed_kind != FLIGHT_CARE) {
+        return; /* what failed was a delivery */
+    }
     if (s->failures > 0) {
         log_line(LOG_INFO, "delivery goes on", NULL);
     }
@@ -277,12 +298,15 @@ void sync_send(struct flight *f, enum flight_kind kind,
         edge_tls_trust_time(s->trust, now, known);
     }
     f->kind = kind;
+    f->number = ++s->exchanges;
     uplink_send(f->uplink, r, done, f);
 }
 
 bool sync_landed(struct flight *f, int code, const struct uplink_answer *a,
                  const char *why)
 {
+    f->sync->landed = f->number;
+    f->sync->landed_kind = f->kind;
     f->kind = FLIGHT_NONE;
     if (code != 0) {
         sync_failed(f->sync, "%s: %s", f->sync->url.authority, why);
@@ -367,6 +391,8 @@ void sync_pump(struct sync *s)
     bool open = sync_hours_open(&s->hours, sync_now(s, &known)) ||
                 !list_empty(&s->waiters);
 
+    s->landed = UINT64_MAX; /* what fails now is not by an answer */
+    s->landed_kind = FLIGHT_NONE;
     change_trust(s);
     for (size_t i = 0; i < SYNC_FLIGHTS && s->next == NULL; i++) {
         if (s->flights[i].kind == FLIGHT_NONE && now >= s->pause_until_ms) {

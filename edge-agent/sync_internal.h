@@ -27,6 +27,7 @@ struct flight {
     struct buf body; /* of the request */
     uint64_t *ids;   /* of the batch, as sent */
     size_t count;
+    uint64_t number; /* of the exchange, from 1 */
 };
 
 /* What is asked now and then. */
@@ -37,6 +38,7 @@ struct large; /* sync_large.c */
 struct flush_waiter {
     struct list_node node;
     uint64_t through; /* all ids up to this */
+    uint64_t after;   /* what an earlier exchange says does not count */
     uint64_t refused; /* by then */
     sync_done done;
     void *arg;
@@ -67,11 +69,13 @@ struct sync {
     uint64_t saved_floor;
     uint64_t saved_ms;
 
+    uint64_t exchanges; /* begun */
+    uint64_t landed;    /* number of the one that is judged; or UINT64_MAX */
+    enum flight_kind landed_kind, failed_kind;
     unsigned failures; /* one after the other */
     uint64_t pause_until_ms;
     char error[SYNC_ERROR_MAX]; /* of the last exchange; "" */
     uint64_t due_ms[CARES];
-    enum care care;
 
     struct sync_memory memory, stored;
     bool heard; /* the cluster's time, since the start */
@@ -96,7 +100,8 @@ void sync_send(struct flight *f, enum flight_kind kind,
  * the gateway (@a may be NULL): the failure is noted. */
 bool sync_landed(struct flight *f, int code, const struct uplink_answer *a,
                  const char *why);
-/* What came means a failure: wait, then try again. */
+/* What came means a failure: wait, then try again. Of what is asked and told
+ * beside the objects (FLIGHT_CARE), objects do not wait for it. */
 void sync_failed(struct sync *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* As "the gateway says: ... (403)". */

@@ -86,10 +86,9 @@ void sync_plan_end(struct sync_plan *p, uint64_t id, bool again)
     }
 }
 
-void sync_plan_put_back(struct sync_plan *p, const struct index_entry *e)
+void sync_plan_put_back(struct sync_plan *p, uint64_t id)
 {
-    CHECK(forget(p, e->id));
-    p->at[e->class_id] = start_of(p);
+    sync_plan_end(p, id, true);
 }
 
 /* ---- choosing ---- */

@@ -57,7 +57,7 @@ const struct index_entry *sync_plan_next(struct sync_plan *p,
                                          struct spool_index *x,
                                          uint8_t class_min, uint32_t size_max);
 /* It was not taken after all: the next one again. */
-void sync_plan_put_back(struct sync_plan *p, const struct index_entry *e);
+void sync_plan_put_back(struct sync_plan *p, uint64_t id);
 /* It was delivered or dropped, or is to go once more (@again). */
 void sync_plan_end(struct sync_plan *p, uint64_t id, bool again);
 

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import re
 import secrets
+import socket
 import ssl
 import struct
 import threading
@@ -144,6 +145,11 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    def get_request(self):
+        request, address = super().get_request()
+        self.gateway.connections.append(request)
+        return request, address
+
     def handle_error(self, request, client_address):
         pass  # cut connections are what is tested
 
@@ -154,7 +160,7 @@ class Gateway:
         self.codes = {}
         self.numbers = 0
         self.revoked = set()
-        self.requests = []
+        self.requests, self.connections = [], []
         self.reports = []
         self.settings = {"bucket": "inbox", "prefix": "", "recipients": []}
         self.fault = None
@@ -189,6 +195,12 @@ class Gateway:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+        for connection in self.connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed
+        self.connections.clear()
 
     def code(self):
         secret = secrets.token_bytes(16)
@@ -312,7 +324,8 @@ class Gateway:
         return self.objects[key][-1][1]
 
 
-STORED, REPEATED, DENIED, BAD, RETRY = 1, 2, 3, 4, 5
+STORED, REPEATED, DENIED, BAD, RETRY = range(5)
+MIB = 1 << 20
 
 
 def crc_table():
@@ -332,62 +345,64 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-def read_meta(data):
-    """Content type and pairs, as an agent writes them."""
-    at = 0
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
 
-    def text():
-        nonlocal at
-        n, = struct.unpack_from("<I", data, at)
-        at += 4
-        if n == 0xFFFFFFFF:
+    def take(self, count):
+        self.at += count
+        assert self.at <= len(self.data)
+        return self.data[self.at - count:self.at]
+
+    def get(self, form):
+        return struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))
+
+    def checked(self, count):
+        """Bytes and the CRC after them."""
+        data = self.take(count)
+        assert self.get("I") == (crc32c(data),)
+        return data
+
+    def text(self):
+        size, = self.get("H")
+        if size == 0:
             return None
-        at += n
-        return data[at - n:at].decode()
+        text = self.take(size)
+        assert text[-1] == 0
+        return text[:-1].decode()
 
-    if not data:
-        return {}
-    meta = {"content-type": text()}
-    count, = struct.unpack_from("<H", data, at)
-    at += 2
-    for _ in range(count):
-        name = text()
-        meta["x-amz-meta-" + name.lower()] = text()
-    assert at == len(data)
-    return meta
+
+def read_object(r, segments):
+    size, = struct.unpack_from("<I", r.data, r.at)
+    h = Reader(r.checked(4 + size))
+    h.take(4)
+    sequence, time_ms, length, flags, class_id, segment, pairs = h.get(
+        "QQIBBBB")
+    bucket, key, content_type = h.text(), h.text(), h.text()
+    meta = {"content-type": content_type} if content_type else {}
+    for _ in range(pairs):
+        name = h.text()
+        meta["x-amz-meta-" + name] = h.text()
+    assert h.at == len(h.data)
+    data = r.checked(length)
+    if flags & 2:
+        header = segments[segment]
+        assert struct.unpack_from("<H", data, 6)[0] == len(header)
+        data = data[:12] + header + data[12:]
+    return dict(sequence=sequence, time_ms=time_ms, key=f"{bucket}/{key}",
+                meta=meta, envelope=None if flags & 1 else data)
 
 
 def read_batch(body):
-    magic, version, _, header_count, count, floor = struct.unpack_from(
-        "<4sBBHIQ", body)
-    assert magic == b"GWBR" and version == 1
-    assert struct.unpack("<I", body[-4:])[0] == crc32c(body[:-4])
-    at = 20
-    headers = []
-    for _ in range(header_count):
-        n, = struct.unpack_from("<H", body, at)
-        headers.append(body[at + 2:at + 2 + n])
-        at += 2 + n
-    objects = []
+    """As fleet/batch.h says."""
+    r = Reader(body)
+    magic, version, count, objects, floor, _ = struct.unpack(
+        "<4sBBHQQ", r.checked(24))
+    assert magic == b"GWEB" and version == 1 and 1 <= objects <= 1000
+    segments = []
     for _ in range(count):
-        (sequence, time_ms, kind, flags, seal_flags, _, link, header, key_len,
-         meta_len, size) = struct.unpack_from("<QQBBBBIHHHI", body, at)
-        at += 34
-        key = body[at:at + key_len].decode()
-        at += key_len
-        meta = read_meta(body[at:at + meta_len])
-        at += meta_len
-        data = body[at:at + size]
-        at += size
-        if kind == 3:
-            envelope = None
-        elif flags & 1:
-            envelope = data
-        else:
-            h = headers[header]
-            envelope = struct.pack("<4sBBHI", b"GWSE", 1, seal_flags, len(h),
-                                   link) + h + data
-        objects.append(dict(sequence=sequence, time_ms=time_ms, key=key,
-                            meta=meta, envelope=envelope))
-    assert at == len(body) - 4
-    return headers, objects, floor
+        size, = struct.unpack_from("<H", body, r.at)
+        segments.append(r.checked(2 + size)[2:])
+    out = [read_object(r, segments) for _ in range(objects)]
+    assert r.at == len(body) <= MIB
+    return segments, out, floor

@@ -241,3 +241,366 @@ def test_a_put_outside_what_the_cluster_gave_is_refused(make_device, gateway):
     d.put("inbox/dev1/x", b"x")
     d.flush()
     assert list(gateway.objects) == ["inbox/dev1/x"]
+
+
+# ---- a gateway that misbehaves ----
+
+def cut(handler, body):
+    """Not a byte, and the connection is closed."""
+    handler.close_connection = True
+    handler.connection.close()
+
+
+def half(handler, body):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nGWBA")
+    cut(handler, body)
+
+
+def stored_then_cut(handler, body):
+    """The cluster has it, but the answer is lost."""
+    handler.server.gateway.batch(handler.device(), body)
+    cut(handler, body)
+
+
+def answers(status, body=b"", **fields):
+    return lambda handler, _: handler.answer(status, body, **fields)
+
+
+def right_but(change):
+    """The right answer to a batch, damaged."""
+    def fault(handler, body):
+        g = handler.server.gateway
+        count = len(edge_gateway.read_batch(body)[1])
+        out = b"".join(
+            edge_gateway.struct.pack("<QB", o["sequence"], edge_gateway.STORED)
+            for o in edge_gateway.read_batch(body)[1])
+        out = b"GWBA" + edge_gateway.struct.pack("<I", count) + out
+        out += edge_gateway.struct.pack("<I", edge_gateway.crc32c(out))
+        assert g is not None
+        handler.answer(200, change(out))
+    return fault
+
+
+def renumbered(out):
+    """Another object's number, with the right checksum."""
+    out = out[:8] + bytes([out[8] + 1]) + out[9:-4]
+    return out + edge_gateway.struct.pack("<I", edge_gateway.crc32c(out))
+
+
+@pytest.mark.parametrize("fault,word", [
+    (cut, "closed"),
+    (half, "ended early"),
+    (stored_then_cut, "closed"),
+    (answers(200, b"<html>Log in to the hotel's network</html>"), "no answer"),
+    (answers(302, b"", Location="https://elsewhere/"), "302"),
+    (answers(204), "204"),
+    (answers(500, b"oops"), "500"),
+    (answers(503, b'{"error":"too busy"}'), "too busy (503)"),
+    (answers(403, b'{"error":"the device was revoked"}'), "revoked (403)"),
+    (right_but(lambda out: out[:-1]), "no answer"),
+    (right_but(lambda out: out + b"x"), "no answer"),
+    (right_but(lambda out: out[:-1] + bytes([out[-1] ^ 1])), "no answer"),
+    (right_but(lambda out: out[:12] + bytes([out[12] ^ 64]) + out[13:]),
+     "no answer"),
+    (right_but(renumbered), "other objects"),
+    (right_but(lambda out: out[:4] + b"\0\0\0\0" + out[8:]), "no answer"),
+], ids=lambda v: v if isinstance(v, str) else "")
+def test_what_is_no_answer_delivers_nothing(make_device, gateway, fault, word):
+    d = make_device()
+    gateway.fault = lambda h, path: fault if path.endswith("batch") else None
+    sent = fill(d, 20)
+    out = d.command("flush")
+    assert out.returncode == 1 and word in out.stderr, out.stderr
+    st = d.status()
+    assert st["objects"] == 20 and word in st["last_error"]
+    assert st["retry_in_ms"] > 0 and st["delivered_objects"] == 0
+    gateway.fault = None
+    d.flush()
+    d.proper(sent)
+    assert d.status()["last_error"] == ""
+
+
+def test_a_slow_drip_is_left(make_device, gateway):
+    d = make_device("--answer-timeout", "500ms")
+
+    def drip(handler, body):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(1000):
+            handler.wfile.write(b"G")
+            handler.wfile.flush()
+            time.sleep(0.05)
+    gateway.fault = lambda h, path: drip if path.endswith("batch") else None
+    sent = fill(d, 3)
+    out = d.command("flush")
+    assert out.returncode == 1 and "in time" in out.stderr
+    gateway.fault = None
+    d.flush()
+    d.proper(sent)
+
+
+def test_an_impostor_gets_nothing(make_device, gateway, tmp_path):
+    d = make_device()
+    d.flush()
+    gateway.stop()
+    impostor = edge_gateway.Gateway(tmp_path, port=gateway.port)
+    sent = fill(d, 5)
+    out = d.command("flush")
+    assert out.returncode == 1 and "impostor" in out.stderr
+    assert not impostor.requests and d.holds() == 5
+    impostor.stop()
+    gateway.start(gateway.port)
+    d.flush()
+    d.proper(sent)
+
+
+def test_a_revoked_device_keeps_what_it_holds(make_device, gateway):
+    d = make_device()
+    gateway.revoked.add(1)
+    sent = fill(d, 10)
+    out = d.command("flush")
+    assert out.returncode == 1 and "revoked" in out.stderr
+    assert "revoked" in d.status()["last_error"]
+    d.stop()
+    d.start()
+    assert d.holds() == 10
+    # Enrolled anew, it delivers all.
+    d.stop()
+    assert enroll(d.data, gateway.url, gateway.code()).returncode == 0
+    d.start()
+    d.flush()
+    d.proper(sent)
+    assert d.status()["device"] == "dev2"
+
+
+def test_what_is_refused_is_given_up_alone(make_device, gateway):
+    d = make_device()
+    J = edge_gateway
+    verdict = {"inbox/r/00003": J.DENIED, "inbox/r/00005": J.BAD}
+    gateway.judge = lambda o: verdict.get(o["key"])
+    sent = fill(d, 10)
+    d.wait(lambda: d.holds() == 0)
+    st = d.status()
+    assert st["refused_objects"] == 2 and st["shed_objects"] == 2
+    assert d.text().count("the cluster refused an object") == 2
+    for key in verdict:
+        del sent[key]
+    d.proper(sent)
+    # Denied once is not refused: it may be that the device itself was.
+    seen = []
+
+    def once(o):
+        seen.append(o["key"])
+        return J.DENIED if len(seen) == 1 else None
+    gateway.judge = once
+    d.put("inbox/late", b"late")
+    d.wait(lambda: d.holds() == 0)
+    assert seen == ["inbox/late"] * 2 and "inbox/late" in gateway.objects
+
+
+def test_busy_objects_go_once_more(make_device, gateway):
+    d = make_device()
+    rng = random.Random(7)
+    gateway.judge = lambda o: edge_gateway.RETRY if rng.random() < .3 else None
+    sent = fill(d, 50)
+    d.wait(lambda: d.command("flush").returncode == 0)
+    d.proper(sent)
+
+
+def test_the_link_is_cut_again_and_again(make_device, gateway):
+    d = make_device()
+    rng = random.Random(11)
+    faults = [cut, half, stored_then_cut, answers(503), None, None]
+    gateway.fault = lambda h, path: rng.choice(faults) \
+        if path.endswith("batch") else None
+    sent = {}
+    for i in range(30):
+        for k in range(10):
+            key = f"inbox/r/{i}-{k}"
+            sent[key] = util.blob(200 + 50 * k, seed=i * 10 + k)
+            d.put(key, sent[key])
+        d.command("flush")
+    gateway.fault = None
+    d.flush()
+    d.proper(sent)
+    assert gateway.repeats > 0
+
+
+def test_killed_at_any_moment_all_arrives_once(make_device, gateway):
+    d = make_device()
+    rng = random.Random(13)
+    gateway.fault = lambda h, path: \
+        (stored_then_cut if rng.random() < .2 else None) \
+        if path.endswith("batch") else None
+    sent = {}
+    for i in range(12):
+        for k in range(40):
+            key = f"inbox/r/{i}-{k}"
+            sent[key] = util.blob(100 + 90 * k, seed=i * 40 + k)
+            d.put(key, sent[key])
+        time.sleep(rng.random() * .1)
+        d.kill()
+        d.start()
+    gateway.fault = None
+    d.flush()
+    d.proper(sent)
+
+
+# ---- large objects ----
+
+def test_large_objects_go_in_parts_beside_small_ones(make_device, gateway):
+    d = make_device()
+    sent = fill(d, 50)
+    sizes = {"inbox/large": 5 * MIB + 12345, "inbox/medium": 200 * KIB,
+             "inbox/edge": 256 * KIB, "inbox/two": 2 * MIB}
+    for key, size in sizes.items():
+        sent[key] = util.blob(size)
+        d.put(key, sent[key], x_amz_meta_a="b")
+    d.flush()
+    d.proper(sent)
+    assert gateway.parts == 6 + 1 + 3
+    meta = gateway.objects["inbox/large"][0][2]
+    assert meta["x-amz-meta-a"] == "b"
+    assert meta["x-amz-meta-godwit-device"] == "dev1"
+    assert not os.path.exists(os.path.join(d.data, "upload.json"))
+
+
+def test_a_large_object_goes_on_after_cuts_and_kills(make_device, gateway):
+    d = make_device()
+    gateway.stop()
+    sent = {"inbox/large": util.blob(20 * MIB + 5)}
+    d.put("inbox/large", sent["inbox/large"])
+    rng = random.Random(17)
+    gateway.fault = lambda h, path: \
+        cut if path == "/inbox/large" and rng.random() < .2 else None
+    gateway.start(gateway.port)
+    for n in (3, 9, 15):
+        d.wait(lambda: d.command("flush").returncode == 0 or
+               gateway.parts >= n)
+        d.kill()
+        d.start()
+    d.wait(lambda: d.command("flush").returncode == 0)
+    d.proper(sent)
+    # 21 parts; a part whose answer was cut away goes once more.
+    assert gateway.lists > 0 and gateway.parts < 21 + 10
+
+
+def test_an_upload_that_is_gone_begins_anew(make_device, gateway):
+    d = make_device()
+    gateway.fault = lambda h, path: \
+        cut if path == "/inbox/large" and gateway.parts == 2 else None
+    d.put("inbox/large", util.blob(4 * MIB))
+    d.wait(lambda: gateway.parts == 2)
+    gateway.uploads.clear()
+    gateway.fault = None
+    d.wait(lambda: d.command("flush").returncode == 0)
+    d.proper({"inbox/large": util.blob(4 * MIB)})
+
+
+def test_an_upload_that_was_completed_unheard_counts_once(make_device,
+                                                          gateway):
+    d = make_device()
+    lost = []
+
+    def complete_unheard(handler, body):
+        handler.connection, real = None, handler.connection
+        handler.wfile, wire = open(os.devnull, "wb"), handler.wfile
+        path = edge_gateway.urllib.parse.urlsplit(handler.path)
+        gateway.multipart(handler, 1, path, body)
+        handler.connection, handler.wfile = real, wire
+        lost.append(1)
+        cut(handler, body)
+
+    gateway.fault = lambda h, path: \
+        complete_unheard if h.command == "POST" and "uploadId" in h.path \
+        and not lost else None
+    d.put("inbox/large", util.blob(2 * MIB))
+    d.wait(lambda: lost)
+    d.wait(lambda: d.holds() == 0)
+    d.proper({"inbox/large": util.blob(2 * MIB)})
+    assert gateway.repeats == 1 and d.status()["repeated_objects"] == 1
+
+
+# ---- time, hours, certificates, settings ----
+
+def test_a_certificate_is_renewed_before_it_ends(make_device, gateway):
+    gateway.cert_days = 2  # a day of them has passed; 2/3 has not
+    d = make_device()
+    sent = fill(d, 3)
+    d.flush()
+    assert gateway.renewals == 0
+    d.stop()
+    gateway.cert_days = 1.2
+    assert enroll(d.data, gateway.url, gateway.code()).returncode == 0
+    before = open(os.path.join(d.data, "identity/cert.pem")).read()
+    d.start()
+    d.wait(lambda: gateway.renewals == 1)
+    d.wait(lambda: open(os.path.join(d.data, "identity/cert.pem")).read() !=
+           before)
+    d.put("inbox/after", b"after")
+    sent["inbox/after"] = b"after"
+    d.flush()
+    d.proper(sent)
+
+
+def test_the_clock_is_learnt_from_the_cluster(make_device, gateway):
+    gateway.ahead = 3600
+    d = make_device()
+    d.flush()
+    assert abs(d.status()["skew_ms"] - 3600_000) < 5000
+    d.stop()
+    with open(os.path.join(d.data, "sync.json"), encoding="ascii") as f:
+        assert abs(json.load(f)["skew_ms"] - 3600_000) < 5000
+
+
+def test_out_of_hours_only_what_is_urgent_goes(make_device, gateway):
+    hour = datetime.datetime.utcnow().hour
+    d = make_device("--hours", f"{(hour + 3) % 24}-{(hour + 4) % 24}")
+    sent = fill(d, 5)
+    sent["inbox/urgent"] = b"now"
+    d.put("inbox/urgent", b"now", x_godwit_class="9")
+    d.wait(lambda: d.holds() == 5)
+    assert list(gateway.objects) == ["inbox/urgent"]
+    d.flush()  # whoever asks gets it
+    d.proper(sent)
+
+
+def test_the_rate_is_kept(make_device, gateway):
+    d = make_device("--rate", "100K")
+    gateway.stop()
+    sent = {f"inbox/{i}": util.blob(50 * KIB, seed=i) for i in range(5)}
+    for key, body in sent.items():
+        d.put(key, body)
+    gateway.start(gateway.port)
+    begun = time.monotonic()
+    d.flush()
+    assert time.monotonic() - begun > 1.8  # 250 KiB, 25 of them at once
+    d.proper(sent)
+
+
+def test_new_settings_are_kept_for_the_next_start(make_device, gateway):
+    d = make_device()
+    gateway.settings["prefix"] = "new/"
+    d.stop()
+    d.start()
+    d.wait(lambda: "new settings" in d.text())
+    d.stop()
+    d.start()
+    assert d.status()["below"] == "inbox/new/"
+
+
+def test_another_spool_is_not_taken_for_the_one_before(make_device, gateway):
+    d = make_device()
+    sent = fill(d, 3)
+    d.flush()
+    d.proper(sent)
+    d.stop()
+    spool = os.path.join(d.data, "spool")
+    for name in os.listdir(spool):
+        os.unlink(os.path.join(spool, name))
+    with pytest.raises(RuntimeError, match="enrol the device anew"):
+        d.start()
+    assert enroll(d.data, gateway.url, gateway.code()).returncode == 0
+    d.start()
+    d.put("inbox/new", b"new")
+    d.flush()
+    assert d.open(gateway.newest("inbox/new")) == b"new"

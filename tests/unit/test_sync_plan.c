@@ -118,7 +118,7 @@ static void what_was_put_back_comes_again(void **state)
     add(x, 2, 5, 2, 10);
     sync_plan_init(&p, false);
     e = sync_plan_next(&p, x, 0, 100);
-    sync_plan_put_back(&p, e);
+    sync_plan_put_back(&p, e->id);
     assert_int_equal(next(&p, x, 100), 1);
     assert_int_equal(next(&p, x, 100), 2);
     spool_index_free(x);
