@@ -12,10 +12,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "base/wire.h"
 
 #define PART INTAKE_SMALL
 #define SECRET 32
+#define NAME_MAX_BYTES 128   /* of metadata, as the cluster takes them */
+#define META_BYTES_MAX 2048  /* S3 */
+#define OWN_PREFIX "godwit-" /* the cluster writes these itself */
+#define OBJECT_KEY_MAX 1024  /* S3: without its bucket */
 
 _Static_assert(INTAKE_SMALL + SEAL_SALT + PRIM_TAG <= SPOOL_PAYLOAD_MAX,
                "a small object is one record");
@@ -265,21 +270,88 @@ bool intake_md5(struct intake *in, const struct spool_object *o,
 
 /* ---- putting ---- */
 
+/* "BUCKET/KEY". */
+static bool is_key(const char *key, size_t len)
+{
+    const char *slash = memchr(key, '/', len);
+
+    return len > 0 && len <= SPOOL_KEY_MAX &&
+           (slash == NULL || len - (size_t)(slash - key) - 1 <= OBJECT_KEY_MAX);
+}
+
+/* UTF-8 without control bytes: what the cluster takes. */
+static bool is_value(const char *s)
+{
+    for (const char *p = s; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ' || *p == 0x7f) {
+            return false;
+        }
+    }
+    return text_utf8(s, strlen(s));
+}
+
+/* Give the name in small letters; NULL: the cluster would not take it. */
+static char *meta_name(const char *name)
+{
+    char *out = mem_strdup(name);
+    size_t len = strlen(name);
+
+    for (char *p = out; *p != '\0'; p++) {
+        *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+        if ((*p < 'a' || *p > 'z') && (*p < '0' || *p > '9') &&
+            strchr("-_.", *p) == NULL) {
+            len = 0;
+        }
+    }
+    if (len == 0 || len > NAME_MAX_BYTES || text_starts(out, OWN_PREFIX)) {
+        free(out);
+        return NULL;
+    }
+    return out;
+}
+
+static int put_pair(struct buf *b, const char *name, const char *value,
+                    struct err *err)
+{
+    char *small = meta_name(name);
+
+    if (small == NULL || !is_value(value)) {
+        free(small);
+        return err_set(err, ERR_BAD_INPUT,
+                       "metadata are a-z, 0-9, '-', '_', '.' (not beginning "
+                       "with " OWN_PREFIX ") and UTF-8");
+    }
+    put_text(b, small);
+    put_text(b, value);
+    free(small);
+    return 0;
+}
+
 static int put_meta(struct buf *b, const struct intake_what *what,
                     struct err *err)
 {
+    size_t bytes = 0;
+    int code = 0;
+
     if (what->meta_count > INTAKE_META_MAX) {
         return err_set(err, ERR_LIMIT, "more than %d metadata",
                        INTAKE_META_MAX);
     }
+    if (what->content_type != NULL && !is_value(what->content_type)) {
+        return err_set(err, ERR_BAD_INPUT, "the content type is no UTF-8");
+    }
     put_text(b, what->content_type);
     put_u16(b, (uint16_t)what->meta_count);
-    for (size_t i = 0; i < 2 * what->meta_count; i++) {
-        put_text(b, what->meta[i]);
+    for (size_t i = 0; code == 0 && i < what->meta_count; i++) {
+        const char *name = what->meta[2 * i];
+        const char *value = what->meta[2 * i + 1];
+        bytes += strlen(name) + strlen(value);
+        code = put_pair(b, name, value, err);
     }
-    return b->len <= SPOOL_META_MAX
-               ? 0
-               : err_set(err, ERR_LIMIT, "the metadata are too long");
+    if (code == 0 && (bytes > META_BYTES_MAX || b->len > SPOOL_META_MAX)) {
+        code = err_set(err, ERR_LIMIT, "the metadata are too long");
+    }
+    return code;
 }
 
 int intake_put_open(struct intake *in, const struct intake_what *what,
@@ -288,9 +360,9 @@ int intake_put_open(struct intake *in, const struct intake_what *what,
     struct intake_put *p;
     int code;
 
-    if (what->key_len == 0 || what->key_len > SPOOL_KEY_MAX) {
+    if (!is_key(what->key, what->key_len)) {
         return err_set(err, ERR_LIMIT, "a key has 1 to %d bytes",
-                       SPOOL_KEY_MAX);
+                       OBJECT_KEY_MAX);
     }
     if (what->class_id >= SPOOL_CLASSES) {
         return err_set(err, ERR_BAD_INPUT, "a class is 0 to %d",
@@ -536,9 +608,9 @@ int intake_delete(struct intake *in, const char *key, size_t key_len,
     uint64_t id;
     int code;
 
-    if (key_len == 0 || key_len > SPOOL_KEY_MAX) {
+    if (!is_key(key, key_len)) {
         return err_set(err, ERR_LIMIT, "a key has 1 to %d bytes",
-                       SPOOL_KEY_MAX);
+                       OBJECT_KEY_MAX);
     }
     code = spool_begin(in->spool, key_len, 0, 0, o.class_id, &payload, err);
     if (code == 0) {

@@ -47,6 +47,7 @@ void sync_learn(struct sync *s, const struct http_head *head)
         ms < CERT_TIME_FLOOR_MS) {
         return;
     }
+    ms += 500; /* Date has whole seconds: the middle is the best guess */
     s->heard = true;
     s->heard_ms = ms;
     s->heard_at_ms = clock_mono_ms();
