@@ -571,6 +571,44 @@ bool s3_authorize(struct request *r)
     return judge_target(r, action);
 }
 
+bool s3_require_acl(struct request *r)
+{
+    const char *action = r->key != NULL ? "s3:PutObjectAcl" : "s3:PutBucketAcl";
+    const struct access_user *u = r->user;
+    enum iam_effect own = IAM_NOTHING, of_bucket = IAM_NOTHING;
+    char resource[ARN_MAX];
+    struct context c;
+
+    resource_of(resource, r->bucket, r->key);
+    if (u != NULL) {
+        own = judge(u->policy, &c, r, action, resource);
+    }
+    if (r->target != NULL) {
+        of_bucket = judge(r->target->policy, &c, r, action, resource);
+    }
+    return (own != IAM_DENY && of_bucket != IAM_DENY &&
+            (u == NULL || u->policy == NULL || own == IAM_ALLOW ||
+             (r->consent & S3_BY_BUCKET) != 0)) ||
+           deny(r, action, resource);
+}
+
+bool s3_target_wait(struct request *r)
+{
+    struct err err = {{0}};
+    int rc = 0;
+
+    if (r->target == NULL) {
+        rc = meta_barrier(r->gateway->meta, &err);
+    }
+    if (rc == 0 && r->target == NULL) {
+        rc = access_bucket(r->gateway, r->bucket, &r->target, &err);
+    }
+    if (rc != 0) {
+        reply_err(r, rc, &err);
+    }
+    return rc == 0;
+}
+
 bool s3_is_owner(struct request *r, const char *owner)
 {
     return r->user != NULL &&

@@ -57,6 +57,13 @@ bool s3_object_allowed(struct request *r, const struct access_bucket *b,
 /* There is no such key, or version, in @bucket: may that be told? False: a
  * reply was made. */
 bool s3_may_be_told(struct request *r, const char *bucket);
+/* May it set the ACL of the bucket or object that it makes? Whoever lets it be
+ * made may be silent on that; a policy of the asker's own must not. False: a
+ * reply was made. */
+bool s3_require_acl(struct request *r);
+/* Worker: see that r->target is there, which root is let in without. False: a
+ * reply was made. */
+bool s3_target_wait(struct request *r);
 /* What the operation needs of an object's ACL; 0: it does not go by it. */
 unsigned s3_object_permission(const struct request *r);
 

@@ -71,14 +71,39 @@ struct place {
     bool enforced, block;
 };
 
-bool s3_grants_named(const struct request *r)
+static struct place place_of(const struct access_bucket *b, const char *owner,
+                             const char *bucket_owner)
+{
+    return (struct place){.owner = owner,
+                          .bucket_owner = bucket_owner,
+                          .enforced = b->ownership == ACCESS_OWNER_ENFORCED,
+                          .block = (b->block & ACCESS_BLOCK_ACLS) != 0};
+}
+
+static bool is_grant(const char *header)
+{
+    return strncasecmp(header, "x-amz-grant-", 12) == 0;
+}
+
+static bool has_grants(const struct request *r)
 {
     for (size_t i = 0; i < r->header_count; i++) {
-        if (strncasecmp(r->headers[i].name, "x-amz-grant-", 12) == 0) {
+        if (is_grant(r->headers[i].name)) {
             return true;
         }
     }
     return false;
+}
+
+/* Do the headers say anything of a list? */
+static bool has_headers(const struct request *r)
+{
+    return request_header(r, "x-amz-acl") != NULL || has_grants(r);
+}
+
+bool s3_grants_block(const struct request *r)
+{
+    return has_grants(r) || (r->target == NULL && has_headers(r));
 }
 
 static bool refuse(struct request *r, enum s3_error e, const struct err *err)
@@ -100,6 +125,9 @@ static bool take_grants(struct request *r, struct acl *acl)
         unsigned permission = s3_acl_header(h->name);
         if (permission != 0) {
             e = s3_acl_grant(acl, permission, h->value, &names, &err);
+        } else if (is_grant(h->name)) {
+            e = S3_InvalidArgument;
+            err_set(&err, ERR_BAD_INPUT, "%.64s: no such grant", h->name);
         }
     }
     finder_close(&f);
@@ -139,10 +167,10 @@ static bool take_headers(struct request *r, const struct place *p,
     const char *canned = request_header(r, "x-amz-acl");
     struct err err = {{0}};
 
-    if (canned == NULL && !s3_grants_named(r)) {
+    if (!has_headers(r)) {
         return true;
     }
-    if (canned != NULL && s3_grants_named(r)) {
+    if (canned != NULL && has_grants(r)) {
         reply_error(r, S3_InvalidRequest,
                     "Specifying both Canned ACLs and Header Grants is not "
                     "allowed");
@@ -166,12 +194,14 @@ bool s3_grants_bucket(struct request *r, const char *owner, bool enforced,
 {
     struct place p = {.owner = owner, .enforced = enforced};
 
-    if (enforced &&
-        (request_header(r, "x-amz-acl") != NULL || s3_grants_named(r))) {
+    if (!has_headers(r)) {
+        return true;
+    }
+    if (enforced) {
         reply_error(r, S3_InvalidBucketAclWithObjectOwnership, NULL);
         return false;
     }
-    return take_headers(r, &p, out);
+    return s3_require_acl(r) && take_headers(r, &p, out);
 }
 
 /* ---- of an object that is put ---- */
@@ -191,18 +221,19 @@ static const char *owner_of_put(const struct request *r,
 
 bool s3_grants_put(struct request *r, struct buf *attrs)
 {
-    const struct access_bucket *b = r->target;
+    const struct access_bucket *b;
     struct acl acl = {.count = 0};
     struct place p;
     bool good;
 
+    if (has_headers(r) && (!s3_target_wait(r) || !s3_require_acl(r))) {
+        return false;
+    }
+    b = r->target;
     if (b == NULL) { /* of root, made by another server a moment ago */
         return true;
     }
-    p = (struct place){.owner = owner_of_put(r, b),
-                       .bucket_owner = b->owner,
-                       .enforced = b->ownership == ACCESS_OWNER_ENFORCED,
-                       .block = (b->block & ACCESS_BLOCK_ACLS) != 0};
+    p = place_of(b, owner_of_put(r, b), b->owner);
     good = take_headers(r, &p, &acl);
     if (good && acl.owner[0] == '\0') {
         acl_begin(&acl, p.owner);
@@ -327,7 +358,7 @@ static bool take_document(struct request *r, const struct place *p,
 /* Of headers or a document, one of them. False: a reply was made. */
 static bool take_list(struct request *r, const struct place *p, struct acl *out)
 {
-    bool headers = request_header(r, "x-amz-acl") != NULL || s3_grants_named(r);
+    bool headers = has_headers(r);
 
     if (headers && r->document.len > 0) {
         reply_error(r, S3_UnexpectedContent, NULL);
@@ -340,14 +371,13 @@ static bool take_list(struct request *r, const struct place *p, struct acl *out)
     return headers ? take_headers(r, p, out) : take_document(r, p, out);
 }
 
-/* @acl NULL: private. */
 static int set_bucket_acl(struct request *r, const struct acl *acl,
                           struct err *err)
 {
     struct buf text = {0};
     int rc;
 
-    if (acl != NULL) {
+    if (!acl_is_private(acl)) {
         acl_encode(acl, &text);
     }
     buf_clear(&r->command);
@@ -361,24 +391,19 @@ static int set_bucket_acl(struct request *r, const struct acl *acl,
 
 void s3_put_bucket_acl(struct request *r)
 {
-    struct access_bucket *b = NULL;
     struct acl acl = {.count = 0};
     struct err err = {{0}};
     struct place p;
-    /* Not r->target: root is let in without one. */
-    int rc = access_bucket(r->gateway, r->bucket, &b, &err);
+    int rc = 0;
 
-    if (rc != 0) {
-        reply_err(r, rc, &err);
+    if (!s3_target_wait(r)) {
         return;
     }
-    p = (struct place){.owner = b->owner,
-                       .enforced = b->ownership == ACCESS_OWNER_ENFORCED,
-                       .block = (b->block & ACCESS_BLOCK_ACLS) != 0};
+    p = place_of(r->target, r->target->owner, NULL);
     if (take_list(r, &p, &acl)) {
-        rc = p.enforced
-                 ? 0
-                 : set_bucket_acl(r, acl_is_private(&acl) ? NULL : &acl, &err);
+        if (!p.enforced) {
+            rc = set_bucket_acl(r, &acl, &err);
+        }
         if (rc == 0) {
             reply(r, 200);
         } else {
@@ -386,7 +411,6 @@ void s3_put_bucket_acl(struct request *r)
         }
     }
     acl_free(&acl);
-    access_bucket_free(b);
 }
 
 /* The attrs of @o with another list. */
@@ -402,9 +426,9 @@ static void with_list(const struct meta_object *o, const char *bucket_owner,
 
 /* One try. ERR_PRECONDITION: the object has changed since it was read; else a
  * reply was made. */
-static int try_object_acl(struct request *r, uint64_t which,
-                          const struct access_bucket *b)
+static int try_object_acl(struct request *r, uint64_t which)
 {
+    const struct access_bucket *b = r->target;
     struct acl old = {.count = 0}, acl = {.count = 0};
     struct buf attrs = {0};
     struct err err = {{0}};
@@ -416,10 +440,7 @@ static int try_object_acl(struct request *r, uint64_t which,
         return 0;
     }
     list_of(r, &o, &old);
-    p = (struct place){.owner = old.owner,
-                       .bucket_owner = b->owner,
-                       .enforced = b->ownership == ACCESS_OWNER_ENFORCED,
-                       .block = (b->block & ACCESS_BLOCK_ACLS) != 0};
+    p = place_of(b, old.owner, b->owner);
     if (!take_list(r, &p, &acl)) {
         goto out;
     }
@@ -451,25 +472,16 @@ out:
 
 void s3_put_object_acl(struct request *r)
 {
-    struct access_bucket *b = NULL;
-    struct err err = {{0}};
+    int rc = ERR_PRECONDITION;
     uint64_t which;
-    int rc;
 
-    if (!s3_version_param(r, &which)) {
+    if (!s3_version_param(r, &which) || !s3_target_wait(r)) {
         return;
     }
-    rc = access_bucket(r->gateway, r->bucket, &b, &err);
-    if (rc != 0) {
-        reply_err(r, rc, &err);
-        return;
-    }
-    rc = ERR_PRECONDITION;
     for (int i = 0; i < TRIES && rc == ERR_PRECONDITION; i++) {
-        rc = try_object_acl(r, which, b);
+        rc = try_object_acl(r, which);
     }
     if (rc == ERR_PRECONDITION) {
         reply_error(r, S3_SlowDown, "the object keeps changing");
     }
-    access_bucket_free(b);
 }

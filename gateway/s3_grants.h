@@ -21,8 +21,8 @@ struct access_bucket;
 struct buf;
 struct request;
 
-/* Has the request headers whose users must be looked up? On a worker, then. */
-bool s3_grants_named(const struct request *r);
+/* Would s3_grants_put ask the catalogue? On a worker, then. */
+bool s3_grants_block(const struct request *r);
 
 /* Append the list of the object that @r puts to attrs that were just begun, if
  * one is to be kept. False: a reply was made. */

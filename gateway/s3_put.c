@@ -81,7 +81,7 @@ void s3_put_object(struct request *r)
     enum digest_kind kind;
     char value[64];
 
-    if (s3_grants_named(r) && request_on_loop(r)) {
+    if (s3_grants_block(r) && request_on_loop(r)) {
         request_in_worker(r, s3_put_object);
         return;
     }

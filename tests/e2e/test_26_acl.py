@@ -600,6 +600,59 @@ def test_a_deny_beats_a_list(who, bucket):
         assert not may(who[asker].list_objects_v2, Bucket=bucket)
 
 
+def test_a_deny_of_setting_lists_holds_for_puts_too(who, ids, bucket):
+    alice, bob = who["alice"], who["bob"]
+    alice.put_bucket_policy(Bucket=bucket, Policy="""{
+        "Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"CanonicalUser": "%s"},
+         "Action": "s3:PutObject", "Resource": "arn:aws:s3:::%s/*"},
+        {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObjectAcl",
+         "Resource": "arn:aws:s3:::%s/closed/*"}]}""" %
+                            (ids["bob"], bucket, bucket))
+    full = {"ACL": "bucket-owner-full-control"}
+    assert may(bob.put_object, Bucket=bucket, Key="closed/k", Body=b"")
+    assert not may(bob.put_object, Bucket=bucket, Key="closed/k", Body=b"",
+                   **full)
+    assert not may(bob.create_multipart_upload, Bucket=bucket, Key="closed/k",
+                   **full)
+    assert not may(alice.put_object, Bucket=bucket, Key="closed/k", Body=b"",
+                   ACL="public-read")
+    assert may(bob.put_object, Bucket=bucket, Key="k", Body=b"", **full)
+    assert may(alice.get_object, Bucket=bucket, Key="k")
+
+
+def test_a_user_with_a_policy_sets_lists_by_it(store, who, bucket, tmp_path):
+    import json
+    path = tmp_path / "policy.json"
+
+    def allow(*actions):
+        path.write_text(json.dumps({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}))
+
+    allow("s3:CreateBucket", "s3:PutObject", "s3:GetObject")
+    user = "bound-" + bucket
+    store.cli("user", "add", user, "--access-key", user.upper(),
+              "--secret-key", "bound-secret", "--policy", str(path))
+    bound = store.client(user.upper(), "bound-secret")
+    assert may(bound.create_bucket, Bucket=user)
+    assert not may(bound.create_bucket, Bucket=user + "-2", ACL="public-read")
+    assert may(bound.put_object, Bucket=user, Key="k", Body=b"")
+    assert not may(bound.put_object, Bucket=user, Key="k", Body=b"",
+                   ACL="public-read")
+    assert not may(bound.put_object_acl, Bucket=user, Key="k",
+                   ACL="public-read")
+    assert not may(bound.put_bucket_acl, Bucket=user, ACL="public-read")
+    assert not may(bound.get_object_acl, Bucket=user, Key="k")
+    assert not may(bound.list_objects_v2, Bucket=user)
+    allow("s3:CreateBucket", "s3:PutObject", "s3:PutObjectAcl",
+          "s3:PutBucketAcl")
+    store.cli("user", "policy", user, "--policy", str(path))
+    assert may(bound.create_bucket, Bucket=user + "-2", ACL="public-read")
+    assert may(bound.put_object, Bucket=user, Key="k", Body=b"",
+               ACL="public-read")
+    assert may(who["nobody"].get_object, Bucket=user, Key="k")
+
+
 def test_public_lists_are_blocked_and_ignored(who, ids, bucket):
     alice, nobody, bob = who["alice"], who["nobody"], who["bob"]
     alice.put_bucket_acl(Bucket=bucket, ACL="public-read")

@@ -331,6 +331,9 @@ static void a_list_that_must_not_be_is_refused(void **state)
     refuse(put_by(&bob, ACCESS_OBJECT_WRITER, 0,
                   ask("x-amz-grant-read", "id=1", NULL)),
            S3_InvalidArgument);
+    refuse(put_by(&bob, ACCESS_OBJECT_WRITER, 0,
+                  ask("x-amz-grant-all", "id=1", NULL)),
+           S3_InvalidArgument);
     bucket.block = 0;
 }
 
@@ -359,8 +362,10 @@ static void damaged_lists_are_none(void **state)
 
 static void what_asks_for_nothing_is_taken(void **state)
 {
-    struct buf attrs = taken(ask("x-amz-acl", "private", "x-amz-storage-class",
-                                 "STANDARD", "x-amz-tagging", "", NULL));
+    struct buf attrs =
+        taken(put_by(&boss, ACCESS_OBJECT_WRITER, 0,
+                     ask("x-amz-acl", "private", "x-amz-storage-class",
+                         "STANDARD", "x-amz-tagging", "", NULL)));
 
     (void)state;
     expect(&attrs, "x-amz-storage-class", NULL); /* as S3 shows it */
