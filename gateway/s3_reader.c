@@ -9,6 +9,10 @@
 #include "gateway/s3_sse.h"
 #include "object/object_get.h"
 
+/* At once of a sealed run, whoever wants more: it is opened into memory of its
+ * own. */
+#define SEALED_TAKE_MAX ((size_t)1 << 20)
+
 static void close_run(struct s3_reader *s)
 {
     if (s->get != NULL) {
@@ -61,8 +65,9 @@ static int open_sealed(struct s3_reader *s, const uint8_t *manifest,
                            &s->get, err);
 }
 
-/* Read and open the segment that holds s->run_offset. */
-static int next_segment(struct s3_reader *s, struct err *err)
+/* Read the segment that holds s->run_offset and open it: to @whole when that is
+ * not NULL, else to where s->bytes shows what is wanted of it. */
+static int next_segment(struct s3_reader *s, uint8_t *whole, struct err *err)
 {
     uint64_t number = s->run_offset / AEAD_SEGMENT;
     uint64_t start = number * AEAD_SEGMENT;
@@ -84,12 +89,46 @@ static int next_segment(struct s3_reader *s, struct err *err)
         return rc;
     }
     if (aead_stream_open(s->stream, (uint32_t)number, plain < AEAD_SEGMENT,
-                         s->segment, plain + AEAD_TAG, s->segment, err) != 0) {
+                         s->segment, plain + AEAD_TAG,
+                         whole != NULL ? whole : s->segment, err) != 0) {
         return err_wrap(err, ERR_CORRUPT, "segment %llu",
                         (unsigned long long)number);
     }
     s->bytes = s->segment + skip;
-    s->segment_left = plain - skip;
+    s->segment_left = whole != NULL ? 0 : plain - skip;
+    return 0;
+}
+
+/* Fill @out to @max bytes of a sealed run, which has them. Whole segments are
+ * opened where they go, parts of one by way of s->segment. */
+static int take_sealed(struct s3_reader *s, size_t max,
+                       struct object_bytes *out, struct err *err)
+{
+    while (out->len < max) {
+        size_t wanted = max - out->len;
+        size_t n = s->segment_left;
+        int rc = 0;
+        if (n == 0 && s->run_offset % AEAD_SEGMENT == 0 &&
+            wanted >= AEAD_SEGMENT) {
+            rc = next_segment(s, out->p + out->len, err);
+            n = AEAD_SEGMENT;
+        } else {
+            if (n == 0) {
+                rc = next_segment(s, NULL, err);
+            }
+            n = s->segment_left < wanted ? s->segment_left : wanted;
+            if (rc == 0) {
+                memcpy(out->p + out->len, s->bytes, n);
+                s->bytes += n;
+                s->segment_left -= n;
+            }
+        }
+        if (rc != 0) {
+            return rc;
+        }
+        out->len += n;
+        s->run_offset += n;
+    }
     return 0;
 }
 
@@ -154,15 +193,15 @@ int s3_reader_take(struct s3_reader *s, size_t max, struct object_bytes *out,
     }
     max = max < s->run_left ? max : (size_t)s->run_left;
     if (s->key != NULL && s->get != NULL) {
-        if (s->segment_left == 0) {
-            rc = next_segment(s, err);
-            if (rc != 0) {
-                return rc;
-            }
+        max = max < SEALED_TAKE_MAX ? max : SEALED_TAKE_MAX;
+        if (!object_bytes_new(s->gateway->objects, max, false, out)) {
+            return err_set(err, ERR_NOMEM, "no memory for a read");
         }
-        max = max < s->segment_left ? max : s->segment_left;
-    }
-    if (s->bytes == NULL) {
+        rc = take_sealed(s, max, out, err);
+        if (rc != 0) {
+            object_bytes_free(s->gateway->objects, out);
+        }
+    } else if (s->bytes == NULL) {
         rc = object_get_take(s->get, max, out, err);
     } else if (object_bytes_new(s->gateway->objects, max, false, out)) {
         memcpy(out->p, s->bytes, max);
@@ -176,10 +215,6 @@ int s3_reader_take(struct s3_reader *s, size_t max, struct object_bytes *out,
     }
     if (out->len == 0) {
         return err_set(err, ERR_CORRUPT, "a run of chunks is too short");
-    }
-    if (s->segment_left > 0) {
-        s->segment_left -= out->len;
-        s->run_offset += out->len;
     }
     s->offset += out->len;
     s->left -= out->len;
