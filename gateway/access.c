@@ -260,6 +260,7 @@ static int device_read(struct gateway *g, const char *number,
     struct meta_device row = {.policy = NULL};
     char name[sizeof ACCESS_DEVICE_PREFIX + META_DEVICE_MAX];
     struct access_user *u;
+    struct err why;
     int rc = meta_device_local(g->meta, strtoull(number, NULL, 10), &row, err);
 
     if (rc != 0) {
@@ -274,11 +275,11 @@ static int device_read(struct gateway *g, const char *number,
     u->device = row.number;
     memcpy(u->key, row.fingerprint, sizeof u->key);
     rc = iam_read(IAM_IDENTITY, NULL, row.policy, row.policy_len, &u->policy,
-                  err);
+                  &why);
     if (rc != 0) {
-        log_errf(LOG_ERROR, "policy of a device", "%s: %s", name, err->text);
+        log_errf(LOG_ERROR, "policy of a device", "%s: %s", name, why.text);
         access_user_free(u);
-        rc = ERR_NOT_FOUND;
+        rc = err_set(err, ERR_NOT_FOUND, "its policy cannot be read");
     } else {
         *out = &u->counted;
     }

@@ -124,30 +124,6 @@ def test_a_store_alone_keeps_its_ca_over_starts_and_into_a_cluster():
         drop(s)
 
 
-def test_a_server_without_the_cas_key_gets_its_certificate_from_another():
-    port = free_port()
-    first = auto(flags=["--cluster", f"127.0.0.1:{port}"])
-    second = None
-    try:
-        token = run_godwit("token", "create", "--data", first.data)
-        assert token.returncode == 0, token
-        text = next(w for w in token.stdout.split() if w.startswith("gwj1."))
-        second = auto(flags=[
-            "--cluster", f"127.0.0.1:{free_port()}", "--join",
-            f"127.0.0.1:{port}", "--token", text, "--roles", "gateway,node"])
-        assert not os.path.exists(
-            os.path.join(second.data, "identity", "ca.key"))
-        assert shown(second, "localhost")["issuer"] == \
-            shown(first, "localhost")["issuer"]
-        second.stop()
-        second.start()  # the one of its last start is there at once
-        assert shown(second, "localhost")
-    finally:
-        if second:
-            drop(second)
-        drop(first)
-
-
 # Devices.
 def new_key(curve=ec.SECP256R1()):
     return ec.generate_private_key(curve)
@@ -572,3 +548,44 @@ def test_devices_are_known_after_a_restart(tmp_path):
         assert again.headers["x-godwit-repeated"] == "true"
     finally:
         drop(s)
+
+
+def test_a_server_without_the_cas_key_has_its_certificate_of_another(tmp_path):
+    """And enrols devices, who are known at both, and revoked at both."""
+    port = free_port()
+    first = auto(flags=["--cluster", f"127.0.0.1:{port}"])
+    second = None
+    try:
+        token = run_godwit("token", "create", "--data", first.data)
+        assert token.returncode == 0, token
+        text = next(w for w in token.stdout.split() if w.startswith("gwj1."))
+        second = auto(flags=[
+            "--cluster", f"127.0.0.1:{free_port()}", "--join",
+            f"127.0.0.1:{port}", "--token", text, "--roles", "gateway,node"])
+        assert not os.path.exists(
+            os.path.join(second.data, "identity", "ca.key"))
+        assert shown(second, "localhost")["issuer"] == \
+            shown(first, "localhost")["issuer"]
+        code = code_of(first, "far")
+        at_second = Device(second, tmp_path)
+        assert at_second.enroll(code).status == 200
+        assert at_second.put("far/a", b"1", 1, 1).status == 200
+        at_first = Device(first, tmp_path, at_second.key)
+        at_first.wear(at_second.certificate)
+        again = at_first.put("far/a", b"2", 1, 1)
+        assert again.headers["x-godwit-repeated"] == "true"
+        reply = at_second.post("renew", request=request_of(at_second.key))
+        assert reply.status == 200
+        second.stop()
+        second.start()  # the certificate of its last start is there at once
+        c = at_second.connect()
+        assert at_second.put("far/b", b"3", 2, 1, connection=c).status == 200
+        edge(first, "revoke", "far")
+        end = time.monotonic() + 30
+        while at_second.put("far/c", b"4", connection=c).status != 403:
+            assert time.monotonic() < end
+        assert at_first.put("far/d", b"5").status == 403
+    finally:
+        if second:
+            drop(second)
+        drop(first)

@@ -15,6 +15,7 @@
 
 #include "gateway/access.h"
 #include "gateway/gateway_internal.h"
+#include "meta/meta_device.h"
 #include "tests/lib/meta_store.h"
 #include "tests/lib/temp_dir.h"
 
@@ -177,6 +178,101 @@ static void a_policy_that_cannot_be_read_is_told_apart_from_none(void **state)
     access_bucket_free(b);
 }
 
+/* By a code of its own letters. */
+static void put_device(struct world *w, const char *name, const char *policy)
+{
+    uint8_t code[META_CODE_HASH] = {0};
+    struct buf b = {0};
+
+    memcpy(code, name, strlen(name));
+    command_device_put(&b, name, policy, strlen(policy), "{}", 2, code, 1000,
+                       1);
+    tell(w, &b);
+    buf_free(&b);
+}
+
+/* By a key of the same; gives its number. */
+static uint64_t enroll(struct world *w, const char *name)
+{
+    struct meta_proposal p = {.codes = NULL};
+    uint8_t code[META_CODE_HASH] = {0}, key[META_FINGERPRINT] = {0};
+    struct buf b = {0};
+
+    memcpy(code, name, strlen(name));
+    memcpy(key, name, strlen(name));
+    command_device_enroll(&b, code, key, 2);
+    assert_int_equal(meta_propose_wait(w->g.meta, &b, &p, NULL), 0);
+    buf_free(&b);
+    return p.body;
+}
+
+static void a_device_is_who_its_row_says_until_it_is_revoked(void **state)
+{
+    static const char policy[] =
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"s3:PutObject\","
+        "\"Resource\":\"arn:aws:s3:::b/dev1/*\"}]}";
+    struct world *w = *state;
+    struct access_user *u, *held;
+    struct buf b = {0};
+    struct err err;
+    uint64_t number;
+
+    put_device(w, "dev1", policy);
+    number = enroll(w, "dev1");
+    assert_int_equal(access_device(&w->g, number, &u, NULL), 0);
+    assert_string_equal(u->name, "device/dev1");
+    assert_non_null(strstr(u->arn, ":user/device/dev1"));
+    assert_int_equal(u->device, number);
+    assert_memory_equal(u->key, "dev1\0", 5);
+    assert_non_null(u->policy);
+    held = u; /* a request under way keeps it */
+    assert_int_equal(access_device(&w->g, number + 1, &u, &err), ERR_NOT_FOUND);
+    assert_int_equal(access_device(&w->g, 0, &u, &err), ERR_NOT_FOUND);
+    command_device_revoke(&b, "dev1", 3);
+    tell(w, &b);
+    assert_int_equal(access_device(&w->g, number, &u, &err), ERR_NOT_FOUND);
+    assert_string_equal(held->name, "device/dev1");
+    access_user_free(held);
+    buf_free(&b);
+}
+
+static void a_device_whose_policy_cannot_be_read_is_nobody(void **state)
+{
+    struct world *w = *state;
+    struct access_user *u;
+    uint64_t number;
+
+    put_device(w, "dev2", "no policy");
+    number = enroll(w, "dev2");
+    assert_int_equal(access_device(&w->g, number, &u, NULL), ERR_NOT_FOUND);
+    assert_null(u);
+    atomic_store(&w->g.ready, false);
+    assert_int_equal(access_device(&w->g, number, &u, NULL), ERR_UNAVAILABLE);
+}
+
+static void devices_are_found_by_key_and_codes_until_they_are_used(void **state)
+{
+    struct world *w = *state;
+    uint8_t code[META_CODE_HASH] = "dev3", key[META_FINGERPRINT] = "dev3";
+    struct meta_device d;
+    uint64_t expires_ms = 0, number;
+
+    assert_int_equal(meta_device_code(w->g.meta, code, &expires_ms, NULL),
+                     ERR_NOT_FOUND);
+    put_device(w, "dev3", "{}");
+    assert_int_equal(meta_device_code(w->g.meta, code, &expires_ms, NULL), 0);
+    assert_int_equal(expires_ms, 1000);
+    assert_int_equal(meta_device_by_key(w->g.meta, key, &d, NULL),
+                     ERR_NOT_FOUND);
+    number = enroll(w, "dev3");
+    assert_int_equal(meta_device_code(w->g.meta, code, &expires_ms, NULL),
+                     ERR_NOT_FOUND);
+    assert_int_equal(meta_device_by_key(w->g.meta, key, &d, NULL), 0);
+    assert_string_equal(d.name, "dev3");
+    assert_int_equal(d.number, number);
+    meta_device_free(&d);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -187,6 +283,9 @@ int main(void)
         TEST(a_key_whose_users_policy_cannot_be_read_is_no_key),
         TEST(a_bucket_is_as_it_was_told_last),
         TEST(a_policy_that_cannot_be_read_is_told_apart_from_none),
+        TEST(a_device_is_who_its_row_says_until_it_is_revoked),
+        TEST(a_device_whose_policy_cannot_be_read_is_nobody),
+        TEST(devices_are_found_by_key_and_codes_until_they_are_used),
     };
 
     return cmocka_run_group_tests_name("access", tests, NULL, NULL);
