@@ -22,6 +22,7 @@ _Static_assert(META_ACCESS_KEY_MAX <= ACL_NAME_MAX, "whoever asks can own");
 
 /* Each name has one place; another name that has it too is read again. */
 #define PLACES 512
+#define DEVICE_PLACES 8192 /* fleets are larger than what people use */
 
 struct place {
     char name[META_ACCESS_KEY_MAX + 1]; /* "": none */
@@ -33,17 +34,18 @@ struct place {
 struct access {
     struct access_user *root;
     pthread_mutex_t mutex; /* guards the places */
-    struct place users[PLACES], devices[PLACES], buckets[PLACES];
+    struct place users[PLACES], devices[DEVICE_PLACES], buckets[PLACES];
 };
 
-static struct place *place_of(struct place *places, const char *name)
+static struct place *place_of(struct place *places, size_t count,
+                              const char *name)
 {
     uint64_t h = 1469598103934665603u; /* FNV-1a */
 
     for (const char *p = name; *p != '\0'; p++) {
         h = (h ^ (uint8_t)*p) * 1099511628211u;
     }
-    return &places[(h ^ h >> 32) % PLACES];
+    return &places[(h ^ h >> 32) % count];
 }
 
 static struct counted *share(struct counted *it)
@@ -62,14 +64,15 @@ static bool let_go(struct counted *it)
 
 /* What is kept under @name, or is by @read; what it is not told is not kept.
  * @absent: the failure that says that there is none. */
-static int look_up(struct gateway *g, struct place *places, const char *name,
+static int look_up(struct gateway *g, struct place *places, size_t count,
+                   const char *name,
                    int (*read)(struct gateway *g, const char *name,
                                struct counted **out, struct err *err),
                    void (*drop)(struct counted *it), int absent,
                    struct counted **out, struct err *err)
 {
     uint64_t revision = meta_access_revision(g->meta); /* of what is read */
-    struct place *p = place_of(places, name);
+    struct place *p = place_of(places, count, name);
     struct counted *it = NULL;
     bool known;
     int rc;
@@ -154,11 +157,13 @@ void access_free(struct access *a)
         if (a->users[i].it != NULL) {
             user_drop(a->users[i].it);
         }
-        if (a->devices[i].it != NULL) {
-            user_drop(a->devices[i].it);
-        }
         if (a->buckets[i].it != NULL) {
             bucket_drop(a->buckets[i].it);
+        }
+    }
+    for (size_t i = 0; i < DEVICE_PLACES; i++) {
+        if (a->devices[i].it != NULL) {
+            user_drop(a->devices[i].it);
         }
     }
     access_user_free(a->root);
@@ -245,7 +250,7 @@ int access_user(struct gateway *g, const char *access_key,
     } else if (strlen(access_key) > META_ACCESS_KEY_MAX) {
         rc = err_set(err, ERR_NOT_FOUND, "there is no such access key");
     } else {
-        rc = look_up(g, a->users, access_key, user_read, user_drop,
+        rc = look_up(g, a->users, PLACES, access_key, user_read, user_drop,
                      ERR_NOT_FOUND, &it, err);
     }
     *out = rc == 0 ? LIST_OF(it, struct access_user, counted) : NULL;
@@ -299,8 +304,8 @@ int access_device(struct gateway *g, uint64_t number, struct access_user **out,
         return err_set(err, ERR_UNAVAILABLE, "the server is starting");
     }
     snprintf(name, sizeof name, "%llu", (unsigned long long)number);
-    rc = look_up(g, g->access->devices, name, device_read, user_drop,
-                 ERR_NOT_FOUND, &it, err);
+    rc = look_up(g, g->access->devices, DEVICE_PLACES, name, device_read,
+                 user_drop, ERR_NOT_FOUND, &it, err);
     *out = rc == 0 ? LIST_OF(it, struct access_user, counted) : NULL;
     return rc;
 }
@@ -423,8 +428,8 @@ int access_bucket(struct gateway *g, const char *bucket,
                   struct access_bucket **out, struct err *err)
 {
     struct counted *it = NULL;
-    int rc = look_up(g, g->access->buckets, bucket, bucket_read, bucket_drop,
-                     ERR_NO_BUCKET, &it, err);
+    int rc = look_up(g, g->access->buckets, PLACES, bucket, bucket_read,
+                     bucket_drop, ERR_NO_BUCKET, &it, err);
 
     *out = rc == 0 ? LIST_OF(it, struct access_bucket, counted) : NULL;
     return rc;

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cluster/cluster.h"
 #include "crypto/pki.h"
 #include "fleet/batch.h"
 #include "gateway/access.h"
@@ -127,6 +128,10 @@ static bool judge_peer(struct request *r, const struct edge_peer *p)
     if (rc == ERR_NOT_FOUND) {
         return refuse(r, "the device is not enrolled, or was revoked");
     }
+    if (rc != 0 && text_starts(r->path, EDGE_PATH)) {
+        edge_error(r, 503, "%s", err.text);
+        return false;
+    }
     if (rc != 0) {
         reply_err(r, rc, &err);
         return false;
@@ -152,6 +157,11 @@ bool edge_judge(struct request *r)
     r->auth.payload = SIGV4_PAYLOAD_UNSIGNED;
     if (r->gateway->tls == NULL) {
         edge_error(r, 403, "devices need a server with --tls auto");
+        return false;
+    }
+    if (!atomic_load(&r->gateway->ready) ||
+        cluster_removed(r->gateway->cluster)) {
+        edge_error(r, 503, "the server is starting, or was removed");
         return false;
     }
     if (r->chunked || r->content_length > max) {

@@ -66,10 +66,6 @@ static bool read_asked(struct request *r, bool enrols, struct asked *a)
     struct err err = {{0}};
 
     *a = (struct asked){.tree = NULL};
-    if (!atomic_load(&r->gateway->ready)) {
-        edge_error(r, 503, "the server is starting");
-        return false;
-    }
     if (json_tree_read(r->document.data, r->document.len, &a->tree, &err) !=
         0) {
         edge_error(r, 400, "%s", err.text);
@@ -233,6 +229,9 @@ static bool take_key(struct request *r, const struct asked *a)
     }
     command_device_key(&r->command, r->user->device, a->key, r->time_ms);
     rc = meta_propose_wait(r->gateway->meta, &r->command, &r->proposal, &err);
+    if (rc == 0) {
+        rc = meta_barrier(r->gateway->meta, &err); /* known here from now on */
+    }
     if (rc == ERR_EXISTS) {
         edge_error(r, 403, "the key is that of another device");
         return false;
