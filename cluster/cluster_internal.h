@@ -162,6 +162,23 @@ void cluster_answer_renewal(struct cluster *c, struct net_request *r);
 
 void cluster_answer_flight(struct cluster *c, struct net_request *r);
 
+/* ---- ask.c ---- */
+
+#define CLUSTER_ASK_MS 6000 /* more than a read of the catalogue may take */
+
+/* Gives the answer, on a worker. It is wiped once it is sent. */
+typedef int (*cluster_answer_fn)(struct cluster *c, struct net_request *r,
+                                 struct buf *answer, struct err *err);
+/* Have @fn answer @r: of anybody, or of servers only. */
+void cluster_answer(struct cluster *c, struct net_request *r,
+                    cluster_answer_fn fn);
+void cluster_answer_server(struct cluster *c, struct net_request *r,
+                           cluster_answer_fn fn);
+/* Ask @server and append what it answers. The error names it. */
+int cluster_ask(struct cluster *c, uint32_t server, uint8_t type,
+                const struct buf *question, struct buf *answer,
+                struct err *err);
+
 /* ---- issue.c ---- */
 
 #define CLUSTER_ISSUE                                      \

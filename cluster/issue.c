@@ -20,7 +20,6 @@
 #define KIND_HTTPS 1
 #define KIND_DEVICE 2
 #define NAME_MAX_BYTES 255
-#define TIMEOUT_MS 6000
 
 struct wanted {
     uint8_t kind;
@@ -51,20 +50,15 @@ static int issue_here(const struct cluster *c, const struct wanted *w,
 
 /* ---- the one that gives ---- */
 
-struct issue_job {
-    struct work work;
-    struct cluster *c;
-    struct net_request *request;
-};
-
-static int give(const struct issue_job *j, struct buf *cert, struct err *err)
+static int give(struct cluster *c, struct net_request *r, struct buf *cert,
+                struct err *err)
 {
     char *names[PKI_NAMES_MAX] = {0};
     struct wanted w = {0};
     struct wire_reader in;
     int rc;
 
-    wire_init(&in, j->request->head, j->request->head_len);
+    wire_init(&in, r->head, r->head_len);
     w.kind = get_u8(&in);
     w.device = get_u64(&in);
     w.request = get_blob(&in, PKI_PEM_MAX, &w.request_len);
@@ -83,73 +77,24 @@ static int give(const struct issue_job *j, struct buf *cert, struct err *err)
         (w.kind == KIND_DEVICE) != (w.device != 0)) {
         rc = err_set(err, ERR_BAD_INPUT, "not a request of this version");
     } else {
-        rc = issue_here(j->c, &w, cert, err);
+        rc = issue_here(c, &w, cert, err);
     }
     for (size_t i = 0; i < PKI_NAMES_MAX; i++) {
         free(names[i]);
     }
-    return rc;
-}
-
-static void give_in_worker(struct work *work)
-{
-    struct issue_job *j = LIST_OF(work, struct issue_job, work);
-    uint32_t server = j->request->server;
-    struct buf cert = {0};
-    struct err err = {{0}};
-    int rc = give(j, &cert, &err);
-
     if (rc != 0 && rc != ERR_UNSUPPORTED) {
-        log_errf(LOG_WARN, "certificate not given", "to server %u: %s", server,
-                 err.text);
+        log_errf(LOG_WARN, "certificate not given", "to server %u: %s",
+                 r->server, err->text);
     }
-    net_reply(j->c->net, j->request, rc, err.text, cert.data, cert.len, NULL, 0,
-              NULL, NULL);
-    buf_free(&cert);
-    free(j);
+    return rc;
 }
 
 void cluster_answer_issue(struct cluster *c, struct net_request *r)
 {
-    struct issue_job *j;
-
-    if (r->server == 0) {
-        net_reply(c->net, r, ERR_DENIED, "for servers of the cluster only",
-                  NULL, 0, NULL, 0, NULL, NULL);
-        return;
-    }
-    j = mem_alloc(sizeof *j);
-    j->work.fn = give_in_worker;
-    j->c = c;
-    j->request = r;
-    if (!workers_run(c->workers, &j->work)) {
-        net_reply(c->net, r, ERR_BUSY, "too much to do, try again", NULL, 0,
-                  NULL, 0, NULL, NULL);
-        free(j);
-    }
+    cluster_answer_server(c, r, give);
 }
 
 /* ---- the one that needs it ---- */
-
-static int ask(struct cluster *c, uint32_t server, const struct buf *question,
-               struct buf *cert, struct err *err)
-{
-    struct net_call call = {.service = NET_CLUSTER,
-                            .type = CLUSTER_ISSUE,
-                            .head = question->data,
-                            .head_len = question->len,
-                            .timeout_ms = TIMEOUT_MS};
-    int rc = net_call_wait(c->net, server, &call);
-
-    if (rc == 0) {
-        buf_append(cert, call.reply_head.data, call.reply_head.len);
-    } else {
-        err_set(err, rc, "server %u: %s", server, call.err.text);
-    }
-    buf_free(&call.reply_head);
-    buf_free(&call.reply_body);
-    return rc;
-}
 
 static int ask_others(struct cluster *c, const struct buf *question,
                       struct buf *cert, struct err *err)
@@ -165,7 +110,7 @@ static int ask_others(struct cluster *c, const struct buf *question,
         uint32_t id = r.servers[i].id;
         if (r.servers[i].state != META_SERVER_REMOVED &&
             id != c->identity.server && cluster_hears(c, id)) {
-            rc = ask(c, id, question, cert, err);
+            rc = cluster_ask(c, id, CLUSTER_ISSUE, question, cert, err);
         }
     }
     meta_registry_free(&r);

@@ -192,12 +192,6 @@ int cluster_join(struct cluster *c, const char *address, const char *token,
 
 /* ---- the one that lets in ---- */
 
-struct join_job {
-    struct work work;
-    struct cluster *c;
-    struct net_request *request;
-};
-
 int cluster_check_token(const struct cluster *c, const struct pki_token *t,
                         struct err *err)
 {
@@ -363,41 +357,27 @@ static int let_in(struct cluster *c, const struct net_request *r,
     return rc;
 }
 
-static void join_in_worker(struct work *w)
+static int let_in_and_tell(struct cluster *c, struct net_request *r,
+                           struct buf *answer, struct err *err)
 {
-    struct join_job *j = LIST_OF(w, struct join_job, work);
-    struct buf answer = {0};
-    struct err err = {{0}};
-    int rc = let_in(j->c, j->request, &answer, &err);
+    int rc = let_in(c, r, answer, err);
 
     if (rc != 0) {
-        log_errf(LOG_WARN, "join refused", "%s", err.text);
+        log_errf(LOG_WARN, "join refused", "%s", err->text);
     }
-    net_reply(j->c->net, j->request, rc, err.text, answer.data, answer.len,
-              NULL, 0, NULL, NULL);
-    buf_wipe(&answer);
-    free(j);
+    return rc;
 }
 
 static void on_join(void *arg, struct net_request *r)
 {
     struct cluster *c = arg;
-    struct join_job *j;
 
     if (r->type != JOIN_TYPE) {
         net_reply(c->net, r, ERR_UNSUPPORTED, "no such request", NULL, 0, NULL,
                   0, NULL, NULL);
         return;
     }
-    j = mem_alloc(sizeof *j);
-    j->work.fn = join_in_worker;
-    j->c = c;
-    j->request = r;
-    if (!workers_run(c->workers, &j->work)) {
-        net_reply(c->net, r, ERR_BUSY, "too much to do, try again", NULL, 0,
-                  NULL, 0, NULL, NULL);
-        free(j);
-    }
+    cluster_answer(c, r, let_in_and_tell);
 }
 
 void cluster_serve_joins(struct cluster *c)

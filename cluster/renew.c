@@ -27,17 +27,10 @@
 #define DAY_MS (DAY_S * 1000)
 #define URGENT_S (7 * DAY_S)
 #define CA_WARNED_S (365 * DAY_S)
-#define ASK_TIMEOUT_MS 6000 /* more than a read of the catalogue may take */
-#define AGAIN_MS 10000      /* once nobody gave it */
-#define PATIENCE_MS 10000   /* at a start not all are heard yet */
+#define AGAIN_MS 10000    /* once nobody gave it */
+#define PATIENCE_MS 10000 /* at a start not all are heard yet */
 
 /* ---- the one that gives ---- */
-
-struct renew_job {
-    struct work work;
-    struct cluster *c;
-    struct net_request *request;
-};
 
 static int give(struct cluster *c, const struct net_request *r,
                 struct buf *cert, struct err *err)
@@ -64,44 +57,23 @@ static int give(struct cluster *c, const struct net_request *r,
     return rc;
 }
 
-static void give_in_worker(struct work *w)
+static int give_and_tell(struct cluster *c, struct net_request *r,
+                         struct buf *cert, struct err *err)
 {
-    struct renew_job *j = LIST_OF(w, struct renew_job, work);
-    uint32_t server = j->request->server;
-    struct buf cert = {0};
-    struct err err = {{0}};
-    int rc = give(j->c, j->request, &cert, &err);
+    int rc = give(c, r, cert, err);
 
     if (rc == 0) {
-        log_errf(LOG_INFO, "certificate given", "to server %u", server);
+        log_errf(LOG_INFO, "certificate given", "to server %u", r->server);
     } else if (rc != ERR_UNSUPPORTED) { /* that is for the other end to say */
-        log_errf(LOG_WARN, "certificate not given", "to server %u: %s", server,
-                 err.text);
+        log_errf(LOG_WARN, "certificate not given", "to server %u: %s",
+                 r->server, err->text);
     }
-    net_reply(j->c->net, j->request, rc, err.text, cert.data, cert.len, NULL, 0,
-              NULL, NULL);
-    buf_free(&cert);
-    free(j);
+    return rc;
 }
 
 void cluster_answer_renewal(struct cluster *c, struct net_request *r)
 {
-    struct renew_job *j;
-
-    if (r->server == 0) {
-        net_reply(c->net, r, ERR_DENIED, "for servers of the cluster only",
-                  NULL, 0, NULL, 0, NULL, NULL);
-        return;
-    }
-    j = mem_alloc(sizeof *j);
-    j->work.fn = give_in_worker;
-    j->c = c;
-    j->request = r;
-    if (!workers_run(c->workers, &j->work)) {
-        net_reply(c->net, r, ERR_BUSY, "too much to do, try again", NULL, 0,
-                  NULL, 0, NULL, NULL);
-        free(j);
-    }
+    cluster_answer_server(c, r, give_and_tell);
 }
 
 /* ---- the one that needs it ---- */
@@ -120,26 +92,6 @@ static struct peer *next_to_ask(struct cluster *c)
     return best;
 }
 
-static int ask(struct cluster *c, uint32_t server, const struct buf *request,
-               struct buf *cert, struct err *err)
-{
-    struct net_call call = {.service = NET_CLUSTER,
-                            .type = CLUSTER_RENEW,
-                            .head = request->data,
-                            .head_len = request->len,
-                            .timeout_ms = ASK_TIMEOUT_MS};
-    int rc = net_call_wait(c->net, server, &call);
-
-    if (rc == 0) {
-        buf_append(cert, call.reply_head.data, call.reply_head.len);
-    } else {
-        err_set(err, rc, "server %u: %s", server, call.err.text);
-    }
-    buf_free(&call.reply_head);
-    buf_free(&call.reply_body);
-    return rc;
-}
-
 /* From @from, or from the own CA when that is NULL. */
 static int obtain(struct cluster *c, const struct peer *from, struct buf *cert,
                   struct err *err)
@@ -152,7 +104,7 @@ static int obtain(struct cluster *c, const struct peer *from, struct buf *cert,
         rc = pki_issue(&id->ca_key, &id->ca_cert, request.data, request.len,
                        id->server, clock_real_ms() / 1000, cert, err);
     } else if (rc == 0) {
-        rc = ask(c, from->id, &request, cert, err);
+        rc = cluster_ask(c, from->id, CLUSTER_RENEW, &request, cert, err);
     }
     buf_free(&request);
     return rc;
