@@ -206,15 +206,17 @@ bool s3_grants_bucket(struct request *r, const char *owner, bool enforced,
 
 /* ---- of an object that is put ---- */
 
-/* Who will own it. */
+/* Who will own it. A device fills the bucket for its owner, singly or by
+ * batches. */
 static const char *owner_of_put(const struct request *r,
                                 const struct access_bucket *b)
 {
+    bool own = r->user != NULL && r->user->device == 0;
     const char *canned = request_header(r, "x-amz-acl");
     bool given_up = b->ownership == ACCESS_OWNER_PREFERRED && canned != NULL &&
                     strcmp(canned, FULL_CONTROL_OF_OWNER) == 0;
 
-    return r->user == NULL || given_up || b->ownership == ACCESS_OWNER_ENFORCED
+    return !own || given_up || b->ownership == ACCESS_OWNER_ENFORCED
                ? b->owner
                : r->user->name;
 }

@@ -212,9 +212,8 @@ static void all_that_is_kept_has_a_bound(void **state)
 static void what_is_not_there_is_refused(void **state)
 {
     static const char *const rows[][2] = {
-        {"x-amz-server-side-encryption", "AES256"},
-        {"x-amz-server-side-encryption-customer-algorithm", "AES256"},
-        {"X-Amz-Server-Side-Encryption", "aws:kms"},
+        {"x-amz-server-side-encryption-other", "AES256"},
+        {"X-Amz-Server-Side-Encryption-Other", "aws:kms"},
         {"x-amz-write-offset-bytes", "5"},
     };
 
@@ -234,6 +233,7 @@ static void what_is_not_there_is_refused(void **state)
 static struct access_bucket bucket = {.owner = "boss"};
 static struct access_user bob = {.name = "bob"};
 static struct access_user boss = {.name = "boss"};
+static struct access_user device = {.name = "device/d", .device = 1};
 
 /* The list in the attrs of a put by @user with x-amz-acl @canned (NULL: none).
  */
@@ -285,6 +285,7 @@ static void a_list_is_kept_when_it_is_not_the_bucket_owners_alone(void **state)
     expect_list(&bob, writer, "bucket-owner-read", "1\nbob\nfubob\nruboss\n");
     expect_list(NULL, writer, NULL, NULL);
     expect_list(NULL, writer, "public-read", "1\nboss\nfuboss\nra\n");
+    expect_list(&device, writer, NULL, NULL);
     expect_list(&bob, ACCESS_OWNER_PREFERRED, NULL, "1\nbob\nfubob\n");
     expect_list(&bob, ACCESS_OWNER_PREFERRED, "bucket-owner-full-control",
                 NULL);
