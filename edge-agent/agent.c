@@ -17,8 +17,8 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "edge-agent/device_id.h"
 #include "edge-agent/http.h"
-#include "edge-agent/identity.h"
 #include "edge-agent/intake.h"
 #include "edge-agent/local_s3.h"
 #include "edge-agent/sync.h"
@@ -95,8 +95,8 @@ struct agent {
     struct http_server *http;
     struct watch *watch;
     struct sync *sync; /* NULL: not enrolled */
-    struct identity id;
-    struct identity_settings settings;
+    struct device_id id;
+    struct device_id_settings settings;
     struct agent_config c; /* as given, and by the settings; borrows */
     char *below;           /* "BUCKET/PREFIX" */
     struct loop_fd signals;
@@ -360,14 +360,14 @@ static void on_forget(void *arg, void *done_arg)
 static int use_settings(struct agent *a, struct err *err)
 {
     struct agent_config *c = &a->c;
-    const struct identity_settings *s = &a->settings;
-    int code = identity_load(c->data, &a->id, err);
+    const struct device_id_settings *s = &a->settings;
+    int code = device_id_load(c->data, &a->id, err);
 
     if (code == ERR_NOT_FOUND) {
         return 0;
     }
     if (code == 0) {
-        code = identity_settings_read(&a->id.settings, &a->settings, err);
+        code = device_id_settings_read(&a->id.settings, &a->settings, err);
     }
     if (code != 0) {
         return code;
@@ -468,8 +468,8 @@ static void stop(struct agent *a)
     local_s3_free(a->s3);
     watch_free(a->watch);
     sync_free(a->sync);
-    identity_free(&a->id);
-    identity_settings_free(&a->settings);
+    device_id_free(&a->id);
+    device_id_settings_free(&a->settings);
     free(a->below);
     if (a->signals.fd >= 0) {
         loop_remove_fd(a->loop, &a->signals);

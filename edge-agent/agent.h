@@ -5,7 +5,7 @@
  * acknowledged. docs/EDGE.md tells the whole.
  *
  * DATA: lock (while an agent runs), socket, spool/, and when it is enrolled,
- * identity/ (edge-agent/identity.h) and sync.json.
+ * identity/ (edge-agent/device_id.h) and sync.json.
  */
 #ifndef GODWIT_EDGE_AGENT_H
 #define GODWIT_EDGE_AGENT_H

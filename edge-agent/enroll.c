@@ -14,17 +14,17 @@
 #include "base/text.h"
 #include "edge-agent/agent.h"
 #include "edge-agent/cert_time.h"
+#include "edge-agent/device_id.h"
 #include "edge-agent/edge_tls.h"
-#include "edge-agent/identity.h"
 #include "edge-agent/uplink.h"
 
 #define REASON_MAX 200
 
 struct enrolment {
     struct uplink_url url;
-    uint8_t pin[IDENTITY_CA_PIN];
-    char secret[IDENTITY_SECRET_TEXT + 1];
-    struct identity id;
+    uint8_t pin[DEVICE_ID_CA_PIN];
+    char secret[DEVICE_ID_SECRET_TEXT + 1];
+    struct device_id id;
     struct sync_memory memory;
 
     /* The exchange under way. */
@@ -180,7 +180,7 @@ static int take_pem(const char *json, const char *name, struct buf *out)
 
 static int read_answer(struct enrolment *e, struct err *err)
 {
-    struct identity_settings settings;
+    struct device_id_settings settings;
     struct edge_tls_cert ca;
     const char *json, *found;
     size_t len;
@@ -211,10 +211,10 @@ static int read_answer(struct enrolment *e, struct err *err)
         code = edge_tls_cert_check(&e->id.cert, &e->id.key, &e->id.ca, err);
     }
     if (code == 0) {
-        code = identity_settings_read(&e->id.settings, &settings, err);
+        code = device_id_settings_read(&e->id.settings, &settings, err);
     }
     if (code == 0) {
-        identity_settings_free(&settings);
+        device_id_settings_free(&settings);
     }
     return code;
 }
@@ -222,7 +222,7 @@ static int read_answer(struct enrolment *e, struct err *err)
 static int enroll_locked(struct enrolment *e, const char *data,
                          struct buf *name, struct err *err)
 {
-    int code = identity_new_key(data, &e->id.key, err);
+    int code = device_id_new_key(data, &e->id.key, err);
 
     if (code == 0) {
         code = find_ca(e, err);
@@ -235,7 +235,7 @@ static int enroll_locked(struct enrolment *e, const char *data,
     }
     if (code == 0) {
         e->memory.number = e->id.number;
-        code = identity_save(data, &e->id, err);
+        code = device_id_save(data, &e->id, err);
     }
     if (code == 0) {
         (void)sync_memory_save(data, &e->memory, NULL);
@@ -253,7 +253,7 @@ int enroll(const char *data, const char *gateway, const char *code_text,
     int code = uplink_url_parse(gateway, insecure, &e.url, err);
 
     if (code == 0) {
-        code = identity_code_parse(code_text, e.pin, e.secret, err);
+        code = device_id_code_parse(code_text, e.pin, e.secret, err);
     }
     if (code == 0) {
         code = fs_mkdirs(data, err);
@@ -268,7 +268,7 @@ int enroll(const char *data, const char *gateway, const char *code_text,
         e.id.gateway = mem_strdup(gateway);
         code = enroll_locked(&e, data, name, err);
     }
-    identity_free(&e.id);
+    device_id_free(&e.id);
     buf_wipe(&e.body);
     mem_wipe(e.secret, sizeof e.secret);
     if (lock >= 0) {

@@ -448,7 +448,7 @@ static void make_flights(struct sync *s, const struct sync_options *o)
     }
 }
 
-int sync_new(struct loop *loop, struct intake *in, struct identity *id,
+int sync_new(struct loop *loop, struct intake *in, struct device_id *id,
              const struct sync_options *o, struct sync **out, struct err *err)
 {
     struct sync *s = mem_alloc(sizeof *s);
@@ -473,7 +473,7 @@ int sync_new(struct loop *loop, struct intake *in, struct identity *id,
         free(s);
         return code;
     }
-    *id = (struct identity){0};
+    *id = (struct device_id){0};
     if (s->memory.number != s->id.number) {
         s->memory = (struct sync_memory){.skew_ms = s->memory.skew_ms,
                                          .seen_ms = s->memory.seen_ms};
@@ -507,7 +507,7 @@ void sync_free(struct sync *s)
     sync_remember(s, true);
     edge_tls_trust_free(s->trust);
     edge_tls_trust_free(s->next);
-    identity_free(&s->id);
+    device_id_free(&s->id);
     free(s->data);
     free(s);
 }

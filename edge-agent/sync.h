@@ -27,7 +27,7 @@
 
 struct buf;
 struct err;
-struct identity;
+struct device_id;
 struct intake;
 struct loop;
 struct sync;
@@ -51,7 +51,7 @@ struct sync_options {
 
 /* Takes @id, on success. ERR_BAD_INPUT: the gateway's URL; ERR_CORRUPT: the
  * spool is not the one that this identity delivered from. */
-int sync_new(struct loop *loop, struct intake *in, struct identity *id,
+int sync_new(struct loop *loop, struct intake *in, struct device_id *id,
              const struct sync_options *o, struct sync **out, struct err *err);
 void sync_free(struct sync *s); /* NULL is nothing */
 /* Objects became durable. */

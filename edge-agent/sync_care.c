@@ -82,7 +82,7 @@ static void report(struct flight *f)
 
 static void take_settings(struct sync *s, const struct uplink_answer *a)
 {
-    struct identity_settings parsed;
+    struct device_id_settings parsed;
     struct err err = {{0}};
     struct buf json = {0};
     int code;
@@ -90,20 +90,20 @@ static void take_settings(struct sync *s, const struct uplink_answer *a)
     buf_append(&json, a->body, a->body_len);
     buf_char(&json, '\0');
     json.len--;
-    code = identity_settings_read(&json, &parsed, &err);
+    code = device_id_settings_read(&json, &parsed, &err);
     if (code != 0) {
         sync_failed(s, "the gateway sent no settings: %s", err.text);
         buf_free(&json);
         return;
     }
-    identity_settings_free(&parsed);
+    device_id_settings_free(&parsed);
     sync_succeeded(s);
     if (json.len == s->id.settings.len &&
         memcmp(json.data, s->id.settings.data, json.len) == 0) {
         buf_free(&json);
         return;
     }
-    if (identity_save_settings(s->data, &json, &err) == 0) {
+    if (device_id_save_settings(s->data, &json, &err) == 0) {
         log_line(LOG_WARN, "new settings: they count from the next start",
                  NULL);
         buf_free(&s->id.settings);
@@ -156,7 +156,7 @@ static int take_cert(struct sync *s, const struct uplink_answer *a,
         code = edge_tls_trust_new(&s->id.ca, &cert, &s->id.key, &trust, err);
     }
     if (code == 0) {
-        code = identity_save_cert(s->data, &cert, err);
+        code = device_id_save_cert(s->data, &cert, err);
     }
     if (code != 0) {
         edge_tls_trust_free(trust);

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/loop.h"
-#include "edge-agent/identity.h"
+#include "edge-agent/device_id.h"
 #include "edge-agent/intake.h"
 #include "edge-agent/rate.h"
 #include "edge-agent/spool.h"
@@ -52,7 +52,7 @@ struct sync {
     struct intake *intake;
     struct spool *spool;
     char *data;
-    struct identity id;
+    struct device_id id;
     struct uplink_url url;
     struct edge_tls_trust *trust; /* NULL for http */
     struct edge_tls_trust *next;  /* once no flight is under way */

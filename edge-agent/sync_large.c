@@ -93,7 +93,7 @@ static char *find_upload(const struct sync *s, uint64_t id)
     char *upload = NULL;
     struct buf b = {0};
 
-    if (fs_read(path, IDENTITY_JSON_MAX, &b, NULL) == 0) {
+    if (fs_read(path, DEVICE_ID_JSON_MAX, &b, NULL) == 0) {
         buf_char(&b, '\0');
         if (json_u64((char *)b.data, "number") == s->id.number &&
             json_u64((char *)b.data, "id") == id) {

@@ -224,6 +224,67 @@ static void trailers_have_a_bound(void **state)
     free(text);
 }
 
+static int parse_reply(const char *text, struct http_head *h, int *status)
+{
+    static char copy[HTTP_HEAD_MAX];
+    size_t len = strlen(text);
+
+    memcpy(copy, text, len + 1);
+    return http_reply_parse(copy, len, h, status, NULL);
+}
+
+static void an_answer_is_read(void **state)
+{
+    struct http_head h;
+    int status = 0;
+
+    (void)state;
+    assert_int_equal(parse_reply("HTTP/1.1 503 Slow Down\r\nDate: x\r\n"
+                                 "Content-Length: 7\r\n\r\n",
+                                 &h, &status),
+                     0);
+    assert_int_equal(status, 503);
+    assert_true(h.has_length && h.content_length == 7 && h.keep_alive);
+    assert_string_equal(http_field(&h, "date"), "x");
+    assert_null(h.method);
+    assert_int_equal(
+        parse_reply("HTTP/1.1 204\r\nConnection: close\r\n\r\n", &h, &status),
+        0);
+    assert_true(status == 204 && !h.keep_alive && !h.has_length);
+    assert_int_equal(parse_reply("HTTP/1.0 200 OK\r\n\r\n", &h, &status), 0);
+    assert_false(h.keep_alive);
+}
+
+static void bad_answers_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "HTTP/2 200 OK\r\n\r\n",
+        "HTTP/1.1  200 OK\r\n\r\n",
+        "HTTP/1.1 099 Low\r\n\r\n",
+        "HTTP/1.1 600 High\r\n\r\n",
+        "HTTP/1.1 +20 OK\r\n\r\n",
+        "HTTP/1.1 200OK\r\n\r\n",
+        "HTTP/1.1 20\r\n\r\n",
+        "HTTP/1.1 200 O\001K\r\n\r\n",
+        "HTTP/1.1 200 OK\nA: b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "\r\n\r\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct http_head h;
+        int status = -1;
+        assert_int_equal(parse_reply(bad[i], &h, &status), ERR_BAD_INPUT);
+        assert_int_equal(status, -1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +295,8 @@ int main(void)
         cmocka_unit_test(chunks_become_a_body_however_they_come),
         cmocka_unit_test(bad_chunks_are_refused),
         cmocka_unit_test(trailers_have_a_bound),
+        cmocka_unit_test(an_answer_is_read),
+        cmocka_unit_test(bad_answers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

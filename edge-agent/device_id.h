@@ -1,4 +1,4 @@
-/* identity.h: who a device is, in DATA/identity/.
+/* device_id.h: who a device is, in DATA/identity/.
  *
  *     key.pem        its key (mode 0600); never leaves the device
  *     cert.pem       its certificate, renewed at 2/3 of its life
@@ -15,8 +15,8 @@
  *
  * Threads: any.
  */
-#ifndef GODWIT_EDGE_IDENTITY_H
-#define GODWIT_EDGE_IDENTITY_H
+#ifndef GODWIT_EDGE_DEVICE_ID_H
+#define GODWIT_EDGE_DEVICE_ID_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,11 +27,11 @@
 
 struct err;
 
-#define IDENTITY_JSON_MAX (64U * 1024)
-#define IDENTITY_CA_PIN 32
-#define IDENTITY_SECRET_TEXT 22
+#define DEVICE_ID_JSON_MAX (64U * 1024)
+#define DEVICE_ID_CA_PIN 32
+#define DEVICE_ID_SECRET_TEXT 22
 
-struct identity {
+struct device_id {
     struct buf key, cert, ca; /* PEM */
     struct buf settings;      /* JSON; a NUL follows */
     char *gateway;
@@ -41,32 +41,34 @@ struct identity {
 
 /* ERR_NOT_FOUND: the device is not enrolled. ERR_CORRUPT: a file is none of
  * these, or key and certificate do not fit. */
-int identity_load(const char *data, struct identity *out, struct err *err);
-void identity_free(struct identity *id); /* wipes */
+int device_id_load(const char *data, struct device_id *out, struct err *err);
+void device_id_free(struct device_id *id); /* wipes */
 
 /* The key to enrol with: made when there is none from an earlier try. */
-int identity_new_key(const char *data, struct buf *key, struct err *err);
+int device_id_new_key(const char *data, struct buf *key, struct err *err);
 /* Replace all. */
-int identity_save(const char *data, const struct identity *id, struct err *err);
-int identity_save_cert(const char *data, const struct buf *cert,
-                       struct err *err);
-int identity_save_settings(const char *data, const struct buf *settings,
-                           struct err *err);
+int device_id_save(const char *data, const struct device_id *id,
+                   struct err *err);
+int device_id_save_cert(const char *data, const struct buf *cert,
+                        struct err *err);
+int device_id_save_settings(const char *data, const struct buf *settings,
+                            struct err *err);
 
 /* What settings.json says; what it does not say is NULL or empty. */
-struct identity_settings {
+struct device_id_settings {
     char *bucket, *prefix, *cipher, *when_full;
     struct config_list recipients;
 };
 /* ERR_BAD_INPUT: no bucket. */
-int identity_settings_read(const struct buf *json,
-                           struct identity_settings *out, struct err *err);
-void identity_settings_free(struct identity_settings *s);
+int device_id_settings_read(const struct buf *json,
+                            struct device_id_settings *out, struct err *err);
+void device_id_settings_free(struct device_id_settings *s);
 
 /* "gwe1.<CA's SHA-256>.<secret>": gives the secret as it travels. ERR_BAD_INPUT
  * says what is wrong; never repeats the code. */
-int identity_code_parse(const char *code, uint8_t ca[IDENTITY_CA_PIN],
-                        char secret[IDENTITY_SECRET_TEXT + 1], struct err *err);
+int device_id_code_parse(const char *code, uint8_t ca[DEVICE_ID_CA_PIN],
+                         char secret[DEVICE_ID_SECRET_TEXT + 1],
+                         struct err *err);
 
 /* ---- memory of the cluster ---- */
 

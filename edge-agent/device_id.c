@@ -1,4 +1,4 @@
-#include "edge-agent/identity.h"
+#include "edge-agent/device_id.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "edge-agent/edge_tls.h"
 
 #define CODE_PREFIX "gwe1."
-#define CODE_LEN (5 + 43 + 1 + IDENTITY_SECRET_TEXT)
+#define CODE_LEN (5 + 43 + 1 + DEVICE_ID_SECRET_TEXT)
 
 static char *path_in(const char *data, const char *folder, const char *name)
 {
@@ -25,7 +25,7 @@ static int read_file(const char *data, const char *folder, const char *name,
                      struct buf *out, struct err *err)
 {
     char *path = path_in(data, folder, name);
-    int code = fs_read(path, IDENTITY_JSON_MAX, out, err);
+    int code = fs_read(path, DEVICE_ID_JSON_MAX, out, err);
 
     free(path);
     return code;
@@ -56,7 +56,7 @@ static int read_json(const char *data, const char *name, struct buf *out,
     return code;
 }
 
-static int load_device(const char *data, struct identity *id, struct err *err)
+static int load_device(const char *data, struct device_id *id, struct err *err)
 {
     struct buf json = {0};
     int code = read_json(data, "device.json", &json, err);
@@ -73,9 +73,9 @@ static int load_device(const char *data, struct identity *id, struct err *err)
     return code;
 }
 
-int identity_load(const char *data, struct identity *out, struct err *err)
+int device_id_load(const char *data, struct device_id *out, struct err *err)
 {
-    struct identity id = {0};
+    struct device_id id = {0};
     int code = load_device(data, &id, err);
 
     if (code == ERR_NOT_FOUND) {
@@ -98,7 +98,7 @@ int identity_load(const char *data, struct identity *out, struct err *err)
         code = ERR_CORRUPT;
     }
     if (code != 0) {
-        identity_free(&id);
+        device_id_free(&id);
         return err_wrap(err, code == ERR_NOT_FOUND ? ERR_CORRUPT : code,
                         "identity");
     }
@@ -106,7 +106,7 @@ int identity_load(const char *data, struct identity *out, struct err *err)
     return 0;
 }
 
-void identity_free(struct identity *id)
+void device_id_free(struct device_id *id)
 {
     buf_wipe(&id->key);
     buf_free(&id->cert);
@@ -114,12 +114,12 @@ void identity_free(struct identity *id)
     buf_free(&id->settings);
     free(id->gateway);
     free(id->device);
-    *id = (struct identity){0};
+    *id = (struct device_id){0};
 }
 
 /* ---- saving ---- */
 
-int identity_new_key(const char *data, struct buf *key, struct err *err)
+int device_id_new_key(const char *data, struct buf *key, struct err *err)
 {
     char *folder = mem_printf("%s/identity.new", data);
     struct buf again = {0};
@@ -180,7 +180,8 @@ static int put_in_place(const char *data, struct err *err)
     return code;
 }
 
-int identity_save(const char *data, const struct identity *id, struct err *err)
+int device_id_save(const char *data, const struct device_id *id,
+                   struct err *err)
 {
     struct buf device = {0};
     int code = write_file(data, "identity.new", "key.pem", &id->key, 0600, err);
@@ -209,14 +210,14 @@ int identity_save(const char *data, const struct identity *id, struct err *err)
     return code == 0 ? put_in_place(data, err) : code;
 }
 
-int identity_save_cert(const char *data, const struct buf *cert,
-                       struct err *err)
+int device_id_save_cert(const char *data, const struct buf *cert,
+                        struct err *err)
 {
     return write_file(data, "identity", "cert.pem", cert, 0644, err);
 }
 
-int identity_save_settings(const char *data, const struct buf *settings,
-                           struct err *err)
+int device_id_save_settings(const char *data, const struct buf *settings,
+                            struct err *err)
 {
     return write_file(data, "identity", "settings.json", settings, 0644, err);
 }
@@ -235,10 +236,10 @@ static char *said(const struct buf *json, const char *path)
     return text;
 }
 
-int identity_settings_read(const struct buf *json,
-                           struct identity_settings *out, struct err *err)
+int device_id_settings_read(const struct buf *json,
+                            struct device_id_settings *out, struct err *err)
 {
-    struct identity_settings s = {0};
+    struct device_id_settings s = {0};
     size_t n = json_count((const char *)json->data, "recipients");
 
     s.bucket = said(json, "bucket");
@@ -253,14 +254,14 @@ int identity_settings_read(const struct buf *json,
         free(path);
     }
     if (s.bucket == NULL) {
-        identity_settings_free(&s);
+        device_id_settings_free(&s);
         return err_set(err, ERR_BAD_INPUT, "the settings name no bucket");
     }
     *out = s;
     return 0;
 }
 
-void identity_settings_free(struct identity_settings *s)
+void device_id_settings_free(struct device_id_settings *s)
 {
     free(s->bucket);
     free(s->prefix);
@@ -270,7 +271,7 @@ void identity_settings_free(struct identity_settings *s)
         free(s->recipients.items[i]);
     }
     free(s->recipients.items);
-    *s = (struct identity_settings){0};
+    *s = (struct device_id_settings){0};
 }
 
 /* ---- codes ---- */
@@ -301,8 +302,9 @@ static bool from_url(const char *text, size_t len, uint8_t *out, size_t out_len)
     return true;
 }
 
-int identity_code_parse(const char *code, uint8_t ca[IDENTITY_CA_PIN],
-                        char secret[IDENTITY_SECRET_TEXT + 1], struct err *err)
+int device_id_code_parse(const char *code, uint8_t ca[DEVICE_ID_CA_PIN],
+                         char secret[DEVICE_ID_SECRET_TEXT + 1],
+                         struct err *err)
 {
     const char *pin = code + strlen(CODE_PREFIX);
     uint8_t bytes[16];
@@ -318,12 +320,12 @@ int identity_code_parse(const char *code, uint8_t ca[IDENTITY_CA_PIN],
                        strlen(code), CODE_LEN);
     }
     rest = pin + 44;
-    if (pin[43] != '.' || !from_url(pin, 43, ca, IDENTITY_CA_PIN) ||
-        !from_url(rest, IDENTITY_SECRET_TEXT, bytes, sizeof bytes)) {
+    if (pin[43] != '.' || !from_url(pin, 43, ca, DEVICE_ID_CA_PIN) ||
+        !from_url(rest, DEVICE_ID_SECRET_TEXT, bytes, sizeof bytes)) {
         return err_set(err, ERR_BAD_INPUT,
                        "the enrolment code has a character too many or wrong");
     }
-    memcpy(secret, rest, IDENTITY_SECRET_TEXT + 1);
+    memcpy(secret, rest, DEVICE_ID_SECRET_TEXT + 1);
     mem_wipe(bytes, sizeof bytes);
     return 0;
 }
@@ -344,7 +346,7 @@ void sync_memory_load(const char *data, struct sync_memory *out)
     struct buf json = {0};
 
     *out = (struct sync_memory){0};
-    if (fs_read(path, IDENTITY_JSON_MAX, &json, NULL) == 0) {
+    if (fs_read(path, DEVICE_ID_JSON_MAX, &json, NULL) == 0) {
         const char *text;
         buf_char(&json, '\0');
         text = (char *)json.data;
