@@ -387,7 +387,8 @@ static void read_acl(const char *bucket, const struct meta_config *c,
     if (c->value != NULL && acl_decode(c->value, c->len, &b->acl, &err) != 0) {
         log_errf(LOG_ERROR, "ACL of a bucket", "%s: %s", bucket, err.text);
     }
-    if (b->acl.owner[0] == '\0') {
+    if (strcmp(b->acl.owner, b->owner) != 0) { /* none, or none of its own */
+        acl_free(&b->acl);
         acl_begin(&b->acl, b->owner);
     }
 }

@@ -72,13 +72,19 @@ static void add_user(struct world *w, const char *name, const char *key,
     buf_free(&b);
 }
 
-static void set_policy(struct world *w, const char *text)
+static void set_config(struct world *w, enum meta_config_kind kind,
+                       const char *text)
 {
     struct buf b = {0};
 
-    command_bucket_config(&b, "b", META_CONFIG_POLICY, text, strlen(text));
+    command_bucket_config(&b, "b", kind, text, strlen(text));
     tell(w, &b);
     buf_free(&b);
+}
+
+static void set_policy(struct world *w, const char *text)
+{
+    set_config(w, META_CONFIG_POLICY, text);
 }
 
 static void root_and_users_are_known_by_their_keys(void **state)
@@ -273,6 +279,45 @@ static void devices_are_found_by_key_and_codes_until_they_are_used(void **state)
     meta_device_free(&d);
 }
 
+/* What the bucket's list grants to all, and who owns what is put into it. */
+static void expect_list(struct world *w, unsigned to_all,
+                        enum access_ownership ownership)
+{
+    struct access_bucket *b;
+
+    assert_int_equal(access_bucket(&w->g, "b", &b, NULL), 0);
+    assert_string_equal(b->acl.owner, "me");
+    assert_int_equal(acl_permissions(&b->acl, NULL, false), to_all);
+    assert_int_equal(b->ownership, ownership);
+    access_bucket_free(b);
+}
+
+#define OWNERSHIP(kind)                                                     \
+    "<OwnershipControls xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" \
+    "<Rule><ObjectOwnership>" kind                                          \
+    "</ObjectOwnership></Rule></OwnershipControls>"
+
+static void a_bucket_has_the_list_that_it_was_told_last(void **state)
+{
+    struct world *w = *state;
+
+    bucket_create(w->g.meta, "b");
+    expect_list(w, 0, ACCESS_OBJECT_WRITER);
+    set_config(w, META_CONFIG_ACL, "1\nme\nfume\nra\nwa\n");
+    expect_list(w, ACL_READ | ACL_WRITE, ACCESS_OBJECT_WRITER);
+    set_config(w, META_CONFIG_OWNERSHIP, OWNERSHIP("BucketOwnerEnforced"));
+    expect_list(w, ACL_READ | ACL_WRITE, ACCESS_OWNER_ENFORCED);
+    set_config(w, META_CONFIG_OWNERSHIP, OWNERSHIP("BucketOwnerPreferred"));
+    set_config(w, META_CONFIG_ACL, "");
+    expect_list(w, 0, ACCESS_OWNER_PREFERRED);
+    /* What cannot be read, or is another's, grants nothing. */
+    set_config(w, META_CONFIG_ACL, "1\nme\nra");
+    expect_list(w, 0, ACCESS_OWNER_PREFERRED);
+    set_config(w, META_CONFIG_ACL, "1\nyou\nra\n");
+    set_config(w, META_CONFIG_OWNERSHIP, "<x/>");
+    expect_list(w, 0, ACCESS_OBJECT_WRITER);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -283,6 +328,7 @@ int main(void)
         TEST(a_key_whose_users_policy_cannot_be_read_is_no_key),
         TEST(a_bucket_is_as_it_was_told_last),
         TEST(a_policy_that_cannot_be_read_is_told_apart_from_none),
+        TEST(a_bucket_has_the_list_that_it_was_told_last),
         TEST(a_device_is_who_its_row_says_until_it_is_revoked),
         TEST(a_device_whose_policy_cannot_be_read_is_nobody),
         TEST(devices_are_found_by_key_and_codes_until_they_are_used),
