@@ -405,11 +405,6 @@ int edge_tls_write(struct edge_tls *s, const void *p, size_t len, size_t *n,
     return 0;
 }
 
-bool edge_tls_pending(const struct edge_tls *s)
-{
-    return mbedtls_ssl_check_pending(&s->ssl) != 0;
-}
-
 static int append_pem(const mbedtls_x509_crt *crt, struct buf *out)
 {
     unsigned char text[EDGE_TLS_PEM_MAX];

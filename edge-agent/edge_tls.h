@@ -59,8 +59,6 @@ int edge_tls_read(struct edge_tls *s, void *p, size_t len, size_t *n,
                   enum edge_tls_want *want, struct err *err);
 int edge_tls_write(struct edge_tls *s, const void *p, size_t len, size_t *n,
                    enum edge_tls_want *want, struct err *err);
-/* Bytes that are here and that no event of the socket will tell of. */
-bool edge_tls_pending(const struct edge_tls *s);
 
 /* Append the certificate of this fingerprint that the server sent. ERR_DENIED:
  * it sent none such. */

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -239,6 +240,32 @@ static int cmd_ls(const struct agent_config *c, char **args, int count,
     return code;
 }
 
+/* {"name":value,...}, a line for each; strings without their quotes. */
+static void print_members(const char *json)
+{
+    const char *p = json + (*json == '{');
+
+    while (*p == '"') {
+        const char *end = strchr(p + 1, '"');
+        char *name =
+            end != NULL ? mem_strndup(p + 1, (size_t)(end - p - 1)) : NULL;
+        size_t len = 0;
+        const char *value = name != NULL ? json_find(json, name, &len) : NULL;
+        char *text = value != NULL && *value == '"'
+                         ? json_text(json, name)
+                         : mem_strndup(value != NULL ? value : "", len);
+        if (value != NULL) {
+            printf("%-20s%s\n", name, text);
+        }
+        free(text);
+        free(name);
+        if (value == NULL) {
+            return;
+        }
+        p = value + len + (value[len] == ',');
+    }
+}
+
 static int cmd_status(const struct agent_config *c, char **args, int count,
                       struct err *err)
 {
@@ -253,15 +280,8 @@ static int cmd_status(const struct agent_config *c, char **args, int count,
     if (code == 0 && count > 0) {
         fwrite(body.data, 1, body.len, stdout);
     } else if (code == 0) {
-        /* {"name":value,...}: a line for each. */
-        char *save = NULL;
-        for (char *p = strtok_r((char *)body.data, "{},\n", &save); p != NULL;
-             p = strtok_r(NULL, "{},\n", &save)) {
-            char *colon = strchr(p, ':');
-            if (*p == '"' && colon != NULL && colon > p + 1) {
-                printf("%-20.*s%s\n", (int)(colon - p - 2), p + 1, colon + 1);
-            }
-        }
+        buf_char(&body, '\0');
+        print_members((char *)body.data);
     }
     buf_free(&body);
     return code;

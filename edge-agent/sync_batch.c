@@ -96,8 +96,8 @@ static int add_object(struct flight *f, struct batch_writer *w, uint64_t id,
 
 /* ---- the answer ---- */
 
-static void settle(struct sync *s, uint64_t id, enum batch_status status,
-                   bool *again)
+/* True when the object is to go once more. */
+static bool settle(struct sync *s, uint64_t id, enum batch_status status)
 {
     switch (status) {
         case BATCH_REPEATED:
@@ -115,10 +115,10 @@ static void settle(struct sync *s, uint64_t id, enum batch_status status,
             break;
         case BATCH_RETRY:
         case BATCH_STATUS_END:
-            *again = true;
             sync_plan_end(&s->plan, id, true);
-            break;
+            return true;
     }
+    return false;
 }
 
 /* Each object is answered, in the order sent. */
@@ -145,19 +145,23 @@ static int check_answer(const struct flight *f, const struct uplink_answer *a,
 static void settle_batch(struct flight *f, const struct batch_answer *answer)
 {
     struct sync *s = f->sync;
-    bool again = false;
+    size_t count = f->count;
+    size_t again = 0;
 
     s->batches++;
-    sync_succeeded(s);
-    for (size_t i = 0; i < f->count; i++) {
+    f->count = 0;
+    for (size_t i = 0; i < count; i++) {
         enum batch_status status;
         uint64_t sequence;
         batch_answer_row(answer, i, &sequence, &status);
-        settle(s, sequence, status, &again);
+        again += settle(s, sequence, status);
     }
-    f->count = 0;
-    if (again) {
-        sync_failed(s, "the cluster is busy: some objects go once more");
+    if (again < count) {
+        sync_succeeded(s);
+    }
+    if (again > 0) {
+        sync_failed(s, "the cluster cannot store %zu of %zu objects now", again,
+                    count);
     }
     sync_remember(s, false);
 }

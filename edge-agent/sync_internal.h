@@ -81,7 +81,7 @@ struct sync {
     bool heard; /* the cluster's time, since the start */
     uint64_t heard_at_ms, heard_ms;
     uint64_t memory_saved_ms;
-    uint64_t batches, repeated, bytes_large;
+    uint64_t batches, repeated;
 };
 
 /* The cluster's time, as well as it is known. */

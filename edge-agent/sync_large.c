@@ -450,7 +450,6 @@ static void on_part(void *arg, int code, const struct uplink_answer *a,
         } else {
             sync_succeeded(s);
             s->large->strikes = 0;
-            s->bytes_large += part_size(s->large);
             next_part(s->large, etag);
         }
     }

@@ -1,4 +1,4 @@
-/* fuzz_edge_http.c: any bytes as a request to an agent.
+/* fuzz_edge_http.c: any bytes as a request to an agent, or an answer to it.
  *
  * A head that is accepted has the shape that handlers rely on; a chunked body
  * gives the same bytes in one run and in single bytes.
@@ -55,6 +55,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             }
         } else {
             CHECK(status >= 400 && status <= 505);
+        }
+        memcpy(text, data, end);
+        if (http_reply_parse(text, end, &h, &status, NULL) == 0) {
+            CHECK(status >= 100 && status <= 599);
+            CHECK(!(h.chunked && h.has_length));
+            CHECK(h.content_length <= HTTP_BODY_MAX);
         }
         free(text);
     }

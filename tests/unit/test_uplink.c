@@ -84,6 +84,14 @@ static int ask(struct world *w, const struct uplink_request *r)
     return w->code;
 }
 
+static struct loop *stop_me;
+
+static void stop_loop(struct loop_timer *t)
+{
+    (void)t;
+    loop_stop(stop_me);
+}
+
 static const struct uplink_request get = {.method = "GET", .path = "/x"};
 
 struct sequence {
@@ -280,6 +288,45 @@ static void nobody_there_is_told(void **state)
     close_world(&w);
 }
 
+static void a_name_is_looked_up_beside_the_loop(void **state)
+{
+    const struct canned_reply reply = {.text = OK_HI};
+    struct canned_server *server = canned_start(&reply, 1);
+    const char *port = strrchr(canned_endpoint(server), ':');
+    char *endpoint = mem_printf("http://localhost%s", port);
+    struct world w;
+
+    (void)state;
+    open_world(&w, endpoint, 0);
+    assert_int_equal(ask(&w, &get), 0);
+    assert_int_equal(w.status, 200);
+    close_world(&w);
+    canned_stop(server);
+    free(endpoint);
+}
+
+/* Whatever the thread does, it does not touch what is gone. */
+static void a_name_is_not_waited_for_by_who_leaves(void **state)
+{
+    struct world w;
+
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        open_world(&w, "http://localhost:1", 0);
+        uplink_send(w.uplink, &get, on_done, &w);
+        w.code = -1;
+        if (i % 2 == 0) { /* let the look-up begin */
+            struct loop_timer t;
+            loop_timer_init(&t, stop_loop);
+            stop_me = w.loop;
+            loop_timer_set(w.loop, &t, 0);
+            loop_run(w.loop, NULL, NULL);
+            loop_timer_clear(&t);
+        }
+        close_world(&w);
+    }
+}
+
 static void a_server_that_says_nothing_is_left(void **state)
 {
     struct sockaddr_in to = {.sin_family = AF_INET};
@@ -389,6 +436,8 @@ int main(void)
         cmocka_unit_test(a_connection_that_was_closed_meanwhile_is_made_anew),
         cmocka_unit_test(an_answer_before_the_body_was_read_counts),
         cmocka_unit_test(nobody_there_is_told),
+        cmocka_unit_test(a_name_is_looked_up_beside_the_loop),
+        cmocka_unit_test(a_name_is_not_waited_for_by_who_leaves),
         cmocka_unit_test(a_server_that_says_nothing_is_left),
         cmocka_unit_test(the_rate_is_kept),
         cmocka_unit_test(a_link_may_go_with_an_exchange_under_way),
