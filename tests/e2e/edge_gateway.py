@@ -204,14 +204,19 @@ class Gateway:
 
     def code(self):
         secret = secrets.token_bytes(16)
-        self.codes[url64(secret)] = True
+        self.codes[url64(secret)] = None  # the key that used it
         return f"gwe1.{url64(self.ca.pin)}.{url64(secret)}"
 
     def enroll(self, handler, ask):
-        if not self.codes.pop(ask["code"], None):
+        csr = x509.load_pem_x509_csr(ask["request"].encode())
+        key = csr.public_key().public_numbers()
+        used = self.codes.get(ask["code"], False)
+        if used not in (None, key):
             handler.answer(403, b'{"error":"the code is unknown or used"}')
             return
-        self.numbers += 1
+        if used is None:
+            self.codes[ask["code"]] = key
+            self.numbers += 1
         handler.answer(200, json.dumps({
             "device": f"dev{self.numbers}", "number": self.numbers,
             "certificate": self.ca.device(ask["request"], self.numbers,

@@ -9,8 +9,10 @@ import json
 import os
 import random
 import re
+import socket
 import stat
 import subprocess
+import threading
 import time
 
 import pytest
@@ -63,6 +65,29 @@ def test_a_device_is_enrolled_once_by_a_code(gateway, tmp_path):
     assert out.stdout == "enrolled as dev2\n", out.stderr
     assert (identity / "key.pem").read_bytes() != before
     assert not (data / "identity.new").exists()
+
+
+def test_an_enrolment_unheard_is_done_by_the_same_code(gateway, tmp_path):
+    data = tmp_path / "data"
+    code = gateway.code()
+
+    def unheard(handler, body):
+        handler.wfile, wire = open(os.devnull, "wb"), handler.wfile
+        gateway.enroll(handler, json.loads(body))
+        handler.wfile = wire
+        cut(handler, body)
+
+    gateway.fault = lambda h, path: unheard if path.endswith("enroll") else None
+    out = enroll(data, gateway.url, code)
+    assert out.returncode == 1 and "closed" in out.stderr
+    assert os.listdir(data / "identity.new") == ["key.pem"]
+    gateway.fault = None
+    out = enroll(data, gateway.url, code)
+    assert out.stdout == "enrolled as dev1\n", out.stderr
+    assert gateway.numbers == 1
+    # From another device the code is worth nothing.
+    out = enroll(tmp_path / "thief", gateway.url, code)
+    assert out.returncode == 1 and "used" in out.stderr
 
 
 def test_an_impostor_learns_nothing(gateway, tmp_path):
@@ -350,6 +375,37 @@ def test_an_impostor_gets_nothing(make_device, gateway, tmp_path):
     impostor.stop()
     gateway.start(gateway.port)
     d.flush()
+    d.proper(sent)
+
+
+@pytest.mark.parametrize("says", [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"",
+    b"\x15\x03\x03\x00\x02\x02\x28", b"\x16\x03\x03\xff\xff" + b"x" * 70000])
+def test_what_speaks_no_tls_gets_nothing(make_device, gateway, says):
+    d = make_device()
+    d.flush()
+    gateway.stop()
+    heard = []
+    with socket.create_server(("127.0.0.1", gateway.port)) as listener:
+        def serve():
+            while True:
+                try:
+                    with listener.accept()[0] as c:
+                        c.sendall(says)
+                        heard.append(c.recv(65536))
+                except ConnectionError:
+                    pass
+                except OSError:
+                    return
+        threading.Thread(target=serve, daemon=True).start()
+        sent = fill(d, 5)
+        out = d.command("flush")
+        assert out.returncode == 1 and d.holds() == 5, out.stderr
+        listener.shutdown(socket.SHUT_RDWR)
+    # What it heard was a ClientHello, and no more.
+    assert all(h[:1] in (b"\x16", b"") for h in heard)
+    gateway.start(gateway.port)
+    d.wait(lambda: d.command("flush").returncode == 0)
     d.proper(sent)
 
 
