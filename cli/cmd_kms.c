@@ -82,29 +82,27 @@ static bool is_change(const char *word)
     return false;
 }
 
+static int act(void *options, int rest, char **argv, struct err *err)
+{
+    struct options *o = options;
+    int rc;
+
+    if (strcmp(argv[1], "ls") == 0 && rest == 1) {
+        rc = list(o, err);
+    } else if (is_change(argv[1]) && rest == 2) {
+        rc = change(o, argv[1], argv[2], err);
+    } else {
+        rc = err_set(err, ERR_BAD_INPUT,
+                     "say ls, or create, rotate, disable or enable NAME");
+    }
+    return rc;
+}
+
 static int run(int argc, char **argv)
 {
     struct options o;
-    struct err err = {{0}};
-    int code = CLI_OK;
-    int rest, rc;
 
-    if (!cli_args(&cli_kms, &o, argc, argv, 1, 2, &rest, &code)) {
-        return code;
-    }
-    if (strcmp(argv[1], "ls") == 0 && rest == 1) {
-        rc = list(&o, &err);
-    } else if (is_change(argv[1]) && rest == 2) {
-        rc = change(&o, argv[1], argv[2], &err);
-    } else {
-        rc = err_set(&err, ERR_BAD_INPUT,
-                     "say ls, or create, rotate, disable or enable NAME");
-    }
-    if (rc != 0) {
-        code = cli_fail(&cli_kms, rc, &err);
-    }
-    config_free(table, &o);
-    return code;
+    return cli_do(&cli_kms, &o, argc, argv, 1, 2, act);
 }
 
 const struct cli_command cli_kms = {
