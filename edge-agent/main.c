@@ -78,25 +78,42 @@ static int ask_path(const struct agent_config *c, struct ask *a,
     return code;
 }
 
+/* Where what names no place goes: "BUCKET/PREFIX" by the cluster, as the agent
+ * says, or by the settings. */
+static char *default_place(const struct agent_config *c)
+{
+    struct ask a = {.method = "GET", .body_fd = -1};
+    struct buf body = {0};
+    char *below = NULL;
+
+    if (ask_path(c, &a, "/-/status", &body, NULL, NULL) == 0) {
+        buf_char(&body, '\0');
+        below = json_text((char *)body.data, "below");
+    }
+    buf_free(&body);
+    if (below == NULL || *below == '\0') {
+        free(below);
+        below = mem_printf("%s/%s", c->bucket, c->prefix);
+    }
+    return below;
+}
+
 /* "/BUCKET/KEY", escaped, from "BUCKET/KEY", or the default for a file. */
 static char *path_of(const struct agent_config *c, const char *key,
                      const char *file)
 {
     const char *slash = strrchr(file, '/');
+    const char *name = slash != NULL ? slash + 1 : file;
+    char *place = key == NULL ? default_place(c) : mem_strdup("");
     struct buf b = {0};
     size_t len;
 
     buf_char(&b, '/');
-    if (key != NULL) {
-        text_uri_encode(&b, key, strlen(key), true);
-    } else {
-        const char *name = slash != NULL ? slash + 1 : file;
-        text_uri_encode(&b, c->bucket, strlen(c->bucket), true);
-        buf_char(&b, '/');
-        text_uri_encode(&b, c->prefix, strlen(c->prefix), true);
-        text_uri_encode(&b, name, strlen(name), true);
-    }
+    text_uri_encode(&b, place, strlen(place), true);
+    key = key != NULL ? key : name;
+    text_uri_encode(&b, key, strlen(key), true);
     buf_char(&b, '\0');
+    free(place);
     return (char *)buf_take(&b, &len);
 }
 
@@ -202,7 +219,8 @@ static char *between(char **at, const char *tag)
 static int cmd_ls(const struct agent_config *c, char **args, int count,
                   struct err *err)
 {
-    const char *where = count > 0 ? args[0] : c->bucket;
+    char *place = count > 0 ? mem_strdup(args[0]) : default_place(c);
+    const char *where = place;
     const char *slash = strchr(where, '/');
     size_t bucket_len = slash != NULL ? (size_t)(slash - where) : strlen(where);
     const char *prefix = slash != NULL ? slash + 1 : "";
@@ -237,6 +255,7 @@ static int cmd_ls(const struct agent_config *c, char **args, int count,
         buf_free(&body);
     }
     free(token);
+    free(place);
     return code;
 }
 

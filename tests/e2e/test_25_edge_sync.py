@@ -263,9 +263,21 @@ def test_a_put_outside_what_the_cluster_gave_is_refused(make_device, gateway):
     assert d.ask("PUT", "/other/key", b"x")[0] == 403
     assert d.ask("PUT", "/inbox/other", b"x")[0] == 403
     assert d.ask("DELETE", "/inbox/other")[0] == 403
+    gateway.stop()
     d.put("inbox/dev1/x", b"x")
-    d.flush()
-    assert list(gateway.objects) == ["inbox/dev1/x"]
+    # What names no place goes where it may.
+    path = os.path.join(d.folder, "reading")
+    with open(path, "wb") as f:
+        f.write(b"r")
+    assert d.command("put", path).returncode == 0
+    assert re.findall(r" (\S+)$", d.command("ls").stdout, re.M) == [
+        "inbox/dev1/reading", "inbox/dev1/x"]
+    gateway.start(gateway.port)
+    d.wait(lambda: d.command("flush").returncode == 0)
+    assert sorted(gateway.objects) == ["inbox/dev1/reading", "inbox/dev1/x"]
+    shown = d.command("status").stdout
+    assert re.search(r"^below +inbox/dev1/$", shown, re.M)
+    assert re.search("^last_error +$", shown, re.M)
 
 
 # ---- a gateway that misbehaves ----
