@@ -588,6 +588,32 @@ def test_an_upload_that_was_completed_unheard_counts_once(make_device,
     assert gateway.repeats == 1 and d.status()["repeated_objects"] == 1
 
 
+def test_what_is_shed_under_way_harms_nothing(make_device, gateway):
+    d = make_device("--max-bytes", "4MiB", "--when-full", "oldest")
+    rng = random.Random(29)
+
+    def slow(handler, path):
+        time.sleep(rng.random() * .03)
+        return rng.choice([cut, None, None, None])
+    gateway.fault = slow
+    sent = {}
+    for i in range(60):
+        size = rng.choice([300, 20 * KIB, 300 * KIB, 1500 * KIB])
+        key = f"inbox/s/{i}"
+        sent[key] = util.blob(size, seed=i)
+        d.put(key, sent[key])
+    gateway.fault = None
+    d.wait(lambda: d.command("flush").returncode == 0)
+    shed = set(re.findall(r'shed an object.* key=(\S+)', d.text()))
+    assert shed and d.holds() == 0
+    assert d.status()["damaged_objects"] == 0
+    stored = {k: [d.open(v[1]) for v in versions]
+              for k, versions in gateway.objects.items()}
+    # What was shed may have been on its way already.
+    assert all(stored[k] == [sent[k]] for k in stored)
+    assert set(sent) - set(stored) <= shed
+
+
 # ---- time, hours, certificates, settings ----
 
 def test_a_certificate_is_renewed_before_it_ends(make_device, gateway):
