@@ -98,20 +98,20 @@ static char *default_place(const struct agent_config *c)
     return below;
 }
 
-/* "/BUCKET/KEY", escaped, from "BUCKET/KEY", or the default for a file. */
+/* "/BUCKET/KEY", escaped, from "BUCKET/KEY"; a name without '/', and that of a
+ * file when @key is NULL, is in the default place. */
 static char *path_of(const struct agent_config *c, const char *key,
                      const char *file)
 {
     const char *slash = strrchr(file, '/');
-    const char *name = slash != NULL ? slash + 1 : file;
-    char *place = key == NULL ? default_place(c) : mem_strdup("");
+    const char *name = key != NULL ? key : slash != NULL ? slash + 1 : file;
+    char *place = strchr(name, '/') == NULL ? default_place(c) : mem_strdup("");
     struct buf b = {0};
     size_t len;
 
     buf_char(&b, '/');
     text_uri_encode(&b, place, strlen(place), true);
-    key = key != NULL ? key : name;
-    text_uri_encode(&b, key, strlen(key), true);
+    text_uri_encode(&b, name, strlen(name), true);
     buf_char(&b, '\0');
     free(place);
     return (char *)buf_take(&b, &len);
@@ -364,10 +364,10 @@ static const struct command commands[] = {
     {"run", "", "take objects and keep them safe", 0, 0, cmd_run},
     {"enroll", "", "become a device of a cluster (--gateway, --code)", 0, 0,
      cmd_enroll},
-    {"put", "FILE [BUCKET/KEY]", "put a file; done when it is safe", 1, 2,
-     cmd_put},
-    {"get", "BUCKET/KEY [FILE]", "read back what is buffered (--local-read)", 1,
-     2, cmd_get},
+    {"put", "FILE [NAME | BUCKET/KEY]", "put a file; done when it is safe", 1,
+     2, cmd_put},
+    {"get", "NAME | BUCKET/KEY [FILE]",
+     "read back what is buffered (--local-read)", 1, 2, cmd_get},
     {"ls", "[BUCKET[/PREFIX]]", "list what is buffered", 0, 1, cmd_ls},
     {"status", "[--json]", "show what is held, delivered, shed, written", 0, 1,
      cmd_status},

@@ -270,11 +270,13 @@ def test_a_put_outside_what_the_cluster_gave_is_refused(make_device, gateway):
     with open(path, "wb") as f:
         f.write(b"r")
     assert d.command("put", path).returncode == 0
+    assert d.command("put", path, "named").returncode == 0
     assert re.findall(r" (\S+)$", d.command("ls").stdout, re.M) == [
-        "inbox/dev1/reading", "inbox/dev1/x"]
+        "inbox/dev1/named", "inbox/dev1/reading", "inbox/dev1/x"]
     gateway.start(gateway.port)
     d.wait(lambda: d.command("flush").returncode == 0)
-    assert sorted(gateway.objects) == ["inbox/dev1/reading", "inbox/dev1/x"]
+    assert sorted(gateway.objects) == [
+        "inbox/dev1/named", "inbox/dev1/reading", "inbox/dev1/x"]
     shown = d.command("status").stdout
     assert re.search(r"^below +inbox/dev1/$", shown, re.M)
     assert re.search("^last_error +$", shown, re.M)
