@@ -189,14 +189,28 @@ static bool by_server(struct request *r, struct s3_sse_how *how)
     return true;
 }
 
-/* The default of @r's bucket; a bucket that is not known has none. */
-static void by_bucket(struct request *r, struct s3_sse_how *how)
+/* One that was made through another server just now may be missing in this copy
+ * of the catalogue: who may wait does. */
+static struct access_bucket *find_bucket(struct request *r)
+{
+    struct access_bucket *b = NULL;
+    int rc = access_bucket(r->gateway, r->bucket, &b, NULL);
+
+    if (rc == ERR_NO_BUCKET && r->gateway->cluster != NULL &&
+        !request_on_loop(r) && meta_barrier(r->gateway->meta, NULL) == 0) {
+        rc = access_bucket(r->gateway, r->bucket, &b, NULL);
+    }
+    return rc == 0 ? b : NULL;
+}
+
+/* The default of @r's bucket, if it has one; false: the bucket is not known. */
+static bool by_bucket(struct request *r, struct s3_sse_how *how)
 {
     const char *bucket_key = request_header(r, BUCKET_KEY);
-    struct access_bucket *b = NULL;
+    struct access_bucket *b = find_bucket(r);
 
-    if (access_bucket(r->gateway, r->bucket, &b, NULL) != 0) {
-        return;
+    if (b == NULL) {
+        return false;
     }
     how->kind = b->encryption.kind;
     memcpy(how->name, b->encryption.name, sizeof how->name);
@@ -205,6 +219,7 @@ static void by_bucket(struct request *r, struct s3_sse_how *how)
         how->bucket_key = text_ieq(bucket_key, "true");
     }
     access_bucket_free(b);
+    return true;
 }
 
 bool s3_sse_asked(struct request *r, struct s3_sse_how *how)
@@ -226,8 +241,8 @@ bool s3_sse_must_ask(struct request *r)
     if (r->op == S3_OP_UploadPart) {
         return true;
     }
-    if (sse == NULL && request_header(r, SSE "-customer-key") == NULL) {
-        by_bucket(r, &how);
+    if (sse != NULL || request_header(r, SSE "-customer-key") != NULL) {
+        return sse != NULL;
     }
-    return sse != NULL || how.kind != S3_SSE_NONE;
+    return !by_bucket(r, &how) || how.kind != S3_SSE_NONE;
 }

@@ -572,3 +572,101 @@ def test_a_copy_by_the_default_of_its_bucket(s3, raw, bucket):
     assert got.body == b"x" * 9000
     assert got.headers["x-amz-checksum-sha256"] == (
         reply.xml.findtext("ChecksumSHA256"))
+
+
+# ---- forms and clients ----
+
+def form_of(s3, raw, bucket, key, fields, data):
+    signed = s3.generate_presigned_post(
+        bucket, key, Fields=fields,
+        Conditions=[{n: v} for n, v in fields.items()])["fields"]
+    body = b"".join(
+        b'--XbX\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+        % (n.encode(), v.encode()) for n, v in signed.items())
+    body += (b'--XbX\r\nContent-Disposition: form-data; name="file"; '
+             b'filename="f"\r\n\r\n' + data + b"\r\n--XbX--\r\n")
+    return raw.request(
+        "POST", bucket, sign=False, body=body,
+        extra=[("Content-Type", "multipart/form-data; boundary=XbX")])
+
+
+@pytest.mark.parametrize("size", [0, 10, 4097, 300000])
+def test_forms_are_sealed_as_they_ask(s3, raw, bucket, size):
+    data = blob(size)
+    for fields in (dict(S3), dict(KMS), dict(KMS + [(KEY_ID, "s3")])):
+        reply = form_of(s3, raw, bucket, "f", fields, data)
+        assert reply.status == 204, reply
+        assert shown(reply)[""] == fields[SSE]
+        got = raw.get(bucket, "f")
+        assert got.body == data and shown(got) == shown(reply)
+    reply = form_of(s3, raw, bucket, "g",
+                    dict(KMS + [(KEY_ID, "nobody")]), data)
+    assert (reply.status, reply.code) == (400, "KMS.NotFoundException")
+    s3.put_bucket_encryption(
+        Bucket=bucket, ServerSideEncryptionConfiguration=default("AES256"))
+    assert shown(form_of(s3, raw, bucket, "h", {}, data)) == {"": "AES256"}
+    assert raw.get(bucket, "h").body == data
+
+
+def test_chunked_bodies_are_sealed(raw, bucket):
+    for size in (10, 300000):
+        reply = raw.put_chunked(bucket, "c", blob(size),
+                                "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+                                headers=S3)
+        assert reply.status == 200 and shown(reply) == {"": "AES256"}
+        assert raw.get(bucket, "c").body == blob(size)
+
+
+def test_versions_have_keys_of_their_own(s3, raw, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={
+        "Status": "Enabled"})
+    made = {}
+    for how in ([], S3, KMS, customer(ONE)):
+        data = blob(5000, len(made))
+        reply = raw.put(bucket, "k", data, how)
+        made[reply.headers["x-amz-version-id"]] = (how, data)
+    for version, (how, data) in made.items():
+        got = raw.get(bucket, "k", how if how and how[0][0] != SSE else (),
+                      query=[("versionId", version)])
+        assert got.body == data
+    old = next(v for v, (how, _) in made.items() if how == S3)
+    reply = raw.put(bucket, "k", b"", [
+        ("x-amz-copy-source", f"/{bucket}/k?versionId={old}")])
+    assert shown(reply) == {"": "AES256"}
+    assert raw.get(bucket, "k").body == made[old][1]
+
+
+def test_the_client_of_aws(server, keys, raw, bucket, tmp):
+    need("aws")
+    access, secret = server.credentials
+    env = dict(os.environ, AWS_ACCESS_KEY_ID=access,
+               AWS_SECRET_ACCESS_KEY=secret, AWS_DEFAULT_REGION="us-east-1",
+               AWS_CONFIG_FILE="/dev/null")
+
+    def aws(*words):
+        return run("aws", "--endpoint-url", server.endpoint, *words, env=env)
+
+    keys("create", bucket)
+    data = blob(20_000_000)  # in parts
+    path = os.path.join(tmp, "file")
+    with open(path, "wb") as file:
+        file.write(data)
+    with open(os.path.join(tmp, "key"), "wb") as file:
+        file.write(ONE)
+    client = ["--sse-c", "AES256", "--sse-c-key",
+              "fileb://" + os.path.join(tmp, "key")]
+    for name, flags, back in (
+            ("s3", ["--sse", "AES256"], []),
+            ("kms", ["--sse", "aws:kms", "--sse-kms-key-id", bucket], []),
+            ("client", client, client)):
+        aws("s3", "cp", "--quiet", path, f"s3://{bucket}/{name}", *flags)
+        aws("s3", "cp", "--quiet", f"s3://{bucket}/{name}", path + ".back",
+            *back)
+        with open(path + ".back", "rb") as file:
+            assert file.read() == data
+    aws("s3", "cp", "--quiet", f"s3://{bucket}/s3", f"s3://{bucket}/copy",
+        "--sse", "aws:kms", "--sse-kms-key-id", bucket)
+    assert raw.get(bucket, "copy").body == data
+    assert raw.head(bucket, "copy").headers[KEY_ID] == bucket
+    told = aws("s3api", "head-object", "--bucket", bucket, "--key", "kms")
+    assert json.loads(told.stdout)["SSEKMSKeyId"] == bucket
