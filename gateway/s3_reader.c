@@ -9,9 +9,10 @@
 #include "gateway/s3_sse.h"
 #include "object/object_get.h"
 
-/* At once of a sealed run, whoever wants more: it is opened into memory of its
- * own. */
-#define SEALED_TAKE_MAX ((size_t)1 << 20)
+/* Segments of a sealed run that are read at once, and at most opened at once,
+ * whoever wants more: with their tags they fit into a buffer of 1 MiB. */
+#define AHEAD_SEGMENTS 15
+#define SEALED_TAKE_MAX (AHEAD_SEGMENTS * AEAD_SEGMENT)
 
 static void close_run(struct s3_reader *s)
 {
@@ -22,6 +23,10 @@ static void close_run(struct s3_reader *s)
     meta_part_free(&s->part);
     aead_stream_free(s->stream);
     s->stream = NULL;
+    if (s->ahead.p != NULL) {
+        object_bytes_free(s->gateway->objects, &s->ahead);
+    }
+    s->ahead_at = 0;
     s->bytes = NULL;
     s->segment_left = 0;
 }
@@ -65,6 +70,43 @@ static int open_sealed(struct s3_reader *s, const uint8_t *manifest,
                            &s->get, err);
 }
 
+/* Gives the next @len bytes of the run as they lie: where they were read to, or
+ * in s->segment when they come in pieces. */
+static int take_segment(struct s3_reader *s, size_t len, const uint8_t **out,
+                        struct err *err)
+{
+    size_t have = 0;
+
+    while (have < len) {
+        size_t left = s->ahead.len - s->ahead_at;
+        size_t n = left < len - have ? left : len - have;
+        if (n == len) {
+            *out = s->ahead.p + s->ahead_at;
+            s->ahead_at += n;
+            return 0;
+        }
+        if (n > 0) {
+            memcpy(s->segment + have, s->ahead.p + s->ahead_at, n);
+            s->ahead_at += n;
+            have += n;
+        } else {
+            int rc;
+            object_bytes_free(s->gateway->objects, &s->ahead);
+            s->ahead_at = 0;
+            rc = object_get_take(s->get, AHEAD_SEGMENTS * S3_SSE_SEALED,
+                                 &s->ahead, err);
+            if (rc != 0) {
+                return rc;
+            }
+            if (s->ahead.len == 0) {
+                return err_set(err, ERR_CORRUPT, "a sealed run is too short");
+            }
+        }
+    }
+    *out = s->segment;
+    return 0;
+}
+
 /* Read the segment that holds s->run_offset and open it: to @whole when that is
  * not NULL, else to where s->bytes shows what is wanted of it. */
 static int next_segment(struct s3_reader *s, uint8_t *whole, struct err *err)
@@ -74,22 +116,14 @@ static int next_segment(struct s3_reader *s, uint8_t *whole, struct err *err)
     uint64_t rest = s->run_size - start;
     size_t plain = rest < AEAD_SEGMENT ? (size_t)rest : AEAD_SEGMENT;
     size_t skip = (size_t)(s->run_offset - start);
-    size_t have = 0, got = 0;
-    int rc = 0;
+    const uint8_t *sealed = s->segment;
+    int rc = take_segment(s, plain + AEAD_TAG, &sealed, err);
 
-    while (rc == 0 && have < plain + AEAD_TAG) {
-        rc = object_get_read(s->get, s->segment + have, plain + AEAD_TAG - have,
-                             &got, err);
-        if (rc == 0 && got == 0) {
-            rc = err_set(err, ERR_CORRUPT, "a sealed run is too short");
-        }
-        have += got;
-    }
     if (rc != 0) {
         return rc;
     }
     if (aead_stream_open(s->stream, (uint32_t)number, plain < AEAD_SEGMENT,
-                         s->segment, plain + AEAD_TAG,
+                         sealed, plain + AEAD_TAG,
                          whole != NULL ? whole : s->segment, err) != 0) {
         return err_wrap(err, ERR_CORRUPT, "segment %llu",
                         (unsigned long long)number);

@@ -32,6 +32,8 @@ struct s3_reader {
     const uint8_t *bytes;   /* or its bytes in the row */
     uint64_t run_left;
     struct aead_stream *stream; /* of a sealed run */
+    struct object_bytes ahead;  /* its bytes as they lie, not opened yet */
+    size_t ahead_at;            /* the next of them */
     uint8_t *segment;           /* the opened one; bytes points into it */
     size_t segment_left;
     uint64_t run_offset, run_size; /* plain ones */
