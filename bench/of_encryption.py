@@ -33,10 +33,17 @@ def one(connection, what, url, body, room):
     reply.read()
 
 
-def rate(endpoint, what, targets, body, seconds):
-    """MB/s of bytes put or got."""
-    host = urllib.parse.urlsplit(endpoint).netloc
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rate(server, what, targets, body, seconds):
+    """MB/s of bytes put or got, and the server's CPU time for each GB."""
+    host = urllib.parse.urlsplit(server.endpoint).netloc
     counts = [0] * THREADS
+    spent = cpu_seconds(server.pid)
     start = time.perf_counter()
 
     def work(n):
@@ -53,11 +60,13 @@ def rate(endpoint, what, targets, body, seconds):
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) * len(body) / (time.perf_counter() - start) / 1e6
+    moved = sum(counts) * len(body)
+    return (moved / (time.perf_counter() - start) / 1e6,
+            (cpu_seconds(server.pid) - spent) / moved * 1e9)
 
 
 def measure(server, rounds, seconds):
-    """{(size, PUT or GET, plain or AES256): rates}."""
+    """{(size, PUT or GET, plain or AES256): what rate gives}."""
     client = server.client()
     got = {}
     for mode in MODES:
@@ -73,5 +82,5 @@ def measure(server, rounds, seconds):
                 for mode in MODES:
                     targets = urls(client, f"bench-{mode.lower()}", what, name)
                     got.setdefault((name, what, mode), []).append(
-                        rate(server.endpoint, what, targets, body, seconds))
+                        rate(server, what, targets, body, seconds))
     return got
