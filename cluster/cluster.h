@@ -29,6 +29,7 @@ struct buf;
 struct cluster;
 struct err;
 struct meta;
+struct meta_registry;
 struct net;
 struct object_store;
 struct peers;
@@ -84,6 +85,9 @@ bool cluster_founds(const struct cluster *c);
 const char *cluster_access_key(const struct cluster *c);
 const char *cluster_secret_key(const struct cluster *c);
 
+/* Let drives that @r has be asked where they are, before the objects that lie
+ * there are opened by its layout. Any thread, after cluster_use_peers. */
+void cluster_learn_drives(struct cluster *c, const struct meta_registry *r);
 /* The drives, of this server and others: kept true to the registry. Before
  * cluster_start; kept. */
 void cluster_use_peers(struct cluster *c, struct peers *p);

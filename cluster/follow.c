@@ -72,7 +72,7 @@ bool cluster_goes_on(struct cluster *c)
 
 /* ---- following ---- */
 
-static void follow_drives(struct cluster *c, const struct meta_registry *r)
+void cluster_learn_drives(struct cluster *c, const struct meta_registry *r)
 {
     for (size_t i = 0; i < r->drive_count; i++) {
         const struct meta_drive *d = &r->drives[i];
@@ -123,7 +123,7 @@ void cluster_follow(struct cluster *c, const struct meta_registry *r)
         return;
     }
     if (r->cluster.revision != c->revision) {
-        follow_drives(c, r);
+        cluster_learn_drives(c, r);
     }
     if (r->epoch != 0 && r->epoch != cluster_epoch(c)) {
         follow_layout(c, r);

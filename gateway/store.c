@@ -444,6 +444,7 @@ static int open_when_led(struct gateway *g, struct err *err)
         meta_registry_free(&r);
         return rc;
     }
+    cluster_learn_drives(g->cluster, &r);
     if (r.epoch == 0) {
         rc = err_set(err, ERR_UNAVAILABLE, "there is no layout yet");
     } else {
