@@ -463,7 +463,7 @@ static void what_is_no_question_is_refused(void **state)
     assert_int_equal(
         ask(b,
             (struct net_call){
-                .service = NET_JOIN, .type = 1, .head = "\1", .head_len = 1},
+                .service = NET_JOIN, .type = 1, .head = "\2", .head_len = 1},
             1),
         ERR_BAD_INPUT);
 }
