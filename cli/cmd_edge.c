@@ -16,7 +16,7 @@
 struct options {
     struct cli_options common;
     char *data;
-    char *bucket, *prefix;
+    char *bucket, *prefix, *format;
     struct config_list recipient;
     uint64_t expires_ms;
     bool read, json;
@@ -31,6 +31,10 @@ static const struct config_row table[] = {
     CLI_ROW(struct options, "recipient", LIST, recipient, NULL, 0, 0, "age1...",
             "enroll: seal to the owner of this key, so that no server can "
             "open what the device sends."),
+    CLI_ROW(struct options, "format", STRING, format, "godwit", 0, 0,
+            "godwit|age",
+            "enroll: form of the sealed objects: Godwit's, or files that any "
+            "age opens."),
     CLI_ROW(struct options, "read", BOOL, read, NULL, 0, 0, NULL,
             "enroll: it may get what is below its prefix."),
     CLI_ROW(struct options, "expires", DURATION, expires_ms, "1h", 1000,
@@ -55,6 +59,7 @@ static void put_enrolment(struct buf *b, const struct options *o,
     put_json_member(b, "name", name, false);
     put_json_member(b, "bucket", o->bucket, false);
     put_json_member(b, "prefix", prefix, false);
+    put_json_member(b, "format", o->format, false);
     put_json_bool(b, "read", o->read, false);
     put_json_u64(b, "expires_ms", o->expires_ms, false);
     buf_str(b, "\"recipients\":[");

@@ -46,6 +46,9 @@ const struct config_row agent_table[] = {
     {"cipher", CONFIG_STRING, AT(cipher), "auto", 0, 0, "aes|chacha|auto",
      "Cipher of the sealed bytes; auto is aes where the processor has "
      "instructions for it."},
+    {"format", CONFIG_STRING, AT(format), "godwit", 0, 0, "godwit|age",
+     "Form of the sealed objects: Godwit's envelopes, or standard files of age "
+     "v1, which any age opens and which cost each object some milliseconds."},
     {"max-bytes", CONFIG_SIZE, AT(max_bytes), "256MiB", SPOOL_BYTES_MIN,
      SPOOL_BYTES_MAX, "SIZE", "Most that the spool takes on the disk."},
     {"max-objects", CONFIG_UINT, AT(max_objects), "1000000", 1, 10000000, "N",
@@ -155,6 +158,21 @@ static int parse_cipher(const char *text, enum prim_algorithm *out,
     return 0;
 }
 
+static int parse_format(const struct agent_config *c, bool *age,
+                        struct err *err)
+{
+    *age = strcmp(c->format, "age") == 0;
+    if (!*age && strcmp(c->format, "godwit") != 0) {
+        return err_set(err, ERR_BAD_INPUT, "--format \"%s\": godwit or age",
+                       c->format);
+    }
+    if (*age && c->local_read) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "--local-read goes with --format godwit alone");
+    }
+    return 0;
+}
+
 static int intake_options(const struct agent_config *c,
                           struct seal_recipient *recipients,
                           struct intake_options *out, struct err *err)
@@ -170,6 +188,9 @@ static int intake_options(const struct agent_config *c,
 
     if (code == 0) {
         code = parse_cipher(c->cipher, &o.algorithm, err);
+    }
+    if (code == 0) {
+        code = parse_format(c, &o.age, err);
     }
     if (code == 0 && (c->recipient.count == 0 ||
                       c->recipient.count > INTAKE_RECIPIENTS_MAX)) {
@@ -388,6 +409,9 @@ static int use_settings(struct agent *a, struct err *err)
     }
     if (s->cipher != NULL && strcmp(c->cipher, "auto") == 0) {
         c->cipher = s->cipher;
+    }
+    if (s->format != NULL && strcmp(c->format, "godwit") == 0) {
+        c->format = s->format;
     }
     if (s->when_full != NULL && strcmp(c->when_full, "refuse") == 0) {
         c->when_full = s->when_full;

@@ -24,6 +24,7 @@ struct agent_config {
     struct config_list watch;
     struct config_list recipient;
     char *cipher;
+    char *format;
     uint64_t max_bytes;
     uint64_t max_objects;
     char *when_full;

@@ -245,6 +245,7 @@ int device_id_settings_read(const struct buf *json,
     s.bucket = said(json, "bucket");
     s.prefix = said(json, "prefix");
     s.cipher = said(json, "cipher");
+    s.format = said(json, "format");
     s.when_full = said(json, "when_full");
     s.recipients.items = mem_calloc(n + 1, sizeof s.recipients.items[0]);
     for (size_t i = 0; i < n; i++) {
@@ -266,6 +267,7 @@ void device_id_settings_free(struct device_id_settings *s)
     free(s->bucket);
     free(s->prefix);
     free(s->cipher);
+    free(s->format);
     free(s->when_full);
     for (size_t i = 0; i < s->recipients.count; i++) {
         free(s->recipients.items[i]);

@@ -56,7 +56,7 @@ int device_id_save_settings(const char *data, const struct buf *settings,
 
 /* What settings.json says; what it does not say is NULL or empty. */
 struct device_id_settings {
-    char *bucket, *prefix, *cipher, *when_full;
+    char *bucket, *prefix, *cipher, *format, *when_full;
     struct config_list recipients;
 };
 /* ERR_BAD_INPUT: no bucket. */

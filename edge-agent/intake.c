@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/wire.h"
+#include "crypto/age.h"
 
 #define PART INTAKE_SMALL
 #define SECRET 32
@@ -39,6 +40,7 @@ struct intake {
     struct seal_recipient recipients[SEAL_RECIPIENTS_MAX];
     size_t recipient_count;
     enum prim_algorithm algorithm;
+    bool age;
     bool local_read;
     struct seal_identity local; /* of this process alone */
     struct seal_segment *segment;
@@ -60,8 +62,9 @@ struct intake_put {
     uint8_t digest[PRIM_MD5];
     bool digested;
     bool large;
-    struct buf text; /* secret */
-    struct seal_writer *writer;
+    struct buf text;            /* secret */
+    struct seal_writer *writer; /* of a large envelope */
+    struct age_writer *age;     /* of a large age file */
     struct buf sealed;
     struct spool_upload upload;
 };
@@ -149,6 +152,7 @@ int intake_new(const struct spool_disk *disk, const struct intake_options *o,
     in = mem_alloc(sizeof *in);
     list_init(&in->waiting);
     list_init(&in->settled);
+    in->age = o->age;
     memcpy(in->recipients, o->recipients,
            o->recipient_count * sizeof in->recipients[0]);
     in->recipient_count = o->recipient_count;
@@ -390,6 +394,7 @@ static void put_free(struct intake_put *p)
         p->in->large--;
     }
     seal_writer_free(p->writer);
+    age_writer_free(p->age);
     prim_hash_free(&p->md5);
     buf_wipe(&p->text);
     buf_free(&p->sealed);
@@ -431,6 +436,15 @@ static int spool_parts_of(struct intake_put *p, bool rest, struct err *err)
     return code;
 }
 
+/* Room that sealing @len bytes, or ending, may take of either form. */
+static size_t room_for(size_t len)
+{
+    size_t seal = SEAL_UPDATE_MAX(len) + SEAL_FINAL_MAX;
+    size_t age = AGE_UPDATE_MAX(len) + AGE_FINAL_MAX;
+
+    return seal > age ? seal : age;
+}
+
 static int seal_more(struct intake_put *p, const uint8_t *bytes, size_t len,
                      struct err *err)
 {
@@ -439,9 +453,14 @@ static int seal_more(struct intake_put *p, const uint8_t *bytes, size_t len,
     while (len > 0 && code == 0) {
         size_t n = len < PART ? len : PART;
         size_t sealed = 0;
-        buf_reserve(&p->sealed, SEAL_UPDATE_MAX(n));
-        code = seal_writer_update(p->writer, bytes, n,
-                                  p->sealed.data + p->sealed.len, &sealed, err);
+        buf_reserve(&p->sealed, room_for(n));
+        code = p->age != NULL
+                   ? age_writer_update(p->age, bytes, n,
+                                       p->sealed.data + p->sealed.len, &sealed,
+                                       err)
+                   : seal_writer_update(p->writer, bytes, n,
+                                        p->sealed.data + p->sealed.len, &sealed,
+                                        err);
         p->sealed.len += sealed;
         if (code == 0) {
             code = spool_parts_of(p, false, err);
@@ -452,8 +471,8 @@ static int seal_more(struct intake_put *p, const uint8_t *bytes, size_t len,
     return code;
 }
 
-/* More than a record holds: from here on an envelope in parts. */
-static int become_large(struct intake_put *p, struct err *err)
+/* Begin an envelope. */
+static int begin_envelope(struct intake_put *p, struct err *err)
 {
     struct intake *in = p->in;
     struct seal_key key;
@@ -461,10 +480,6 @@ static int become_large(struct intake_put *p, struct err *err)
     size_t header_len;
     int code = 0;
 
-    if (in->large == INTAKE_LARGE_MAX) {
-        return err_set(err, ERR_BUSY, "%d large objects come already",
-                       INTAKE_LARGE_MAX);
-    }
     if (in->segment == NULL) {
         code = fresh_segment(in, err);
     }
@@ -474,14 +489,39 @@ static int become_large(struct intake_put *p, struct err *err)
     if (code != 0) {
         return code;
     }
-    in->large++;
-    p->large = true;
     header = seal_segment_header(in->segment, &header_len);
     buf_reserve(&p->sealed, SEAL_HEAD + header_len);
     p->sealed.len =
         seal_head_write(0, key.link, header, header_len, p->sealed.data);
     p->writer = seal_writer_new();
     seal_writer_init(p->writer, &key, 0);
+    return 0;
+}
+
+static int begin_sealing(struct intake_put *p, struct err *err)
+{
+    return p->in->age ? age_writer_new(p->in->recipients,
+                                       p->in->recipient_count, &p->age, err)
+                      : begin_envelope(p, err);
+}
+
+/* More than a record holds: from here on an envelope, or a file of age, in
+ * parts. */
+static int become_large(struct intake_put *p, struct err *err)
+{
+    struct intake *in = p->in;
+    int code;
+
+    if (in->large == INTAKE_LARGE_MAX) {
+        return err_set(err, ERR_BUSY, "%d large objects come already",
+                       INTAKE_LARGE_MAX);
+    }
+    code = begin_sealing(p, err);
+    if (code != 0) {
+        return code;
+    }
+    in->large++;
+    p->large = true;
     code = seal_more(p, p->text.data, p->text.len, err);
     buf_wipe(&p->text);
     return code;
@@ -527,7 +567,7 @@ static struct spool_object object_of(struct intake_put *p)
         .time_ms = clock_real_ms(),
         .plain_size = p->size,
         .class_id = p->class_id,
-        .flags = p->large ? SPOOL_FLAG_ENVELOPE : 0,
+        .flags = p->large || p->in->age ? SPOOL_FLAG_ENVELOPE : 0,
         .key = p->key,
         .key_len = (uint16_t)p->key_len,
         .meta = p->meta.data,
@@ -535,6 +575,50 @@ static struct spool_object object_of(struct intake_put *p)
     };
 
     return o;
+}
+
+/* What ends the sealed bytes of a large one, or of any file of age. */
+static void end_sealing(struct intake_put *p)
+{
+    size_t sealed = 0;
+
+    buf_reserve(&p->sealed, room_for(0));
+    if (p->age != NULL) {
+        age_writer_final(p->age, p->sealed.data + p->sealed.len, &sealed);
+    } else {
+        seal_writer_final(p->writer, p->sealed.data + p->sealed.len, &sealed);
+    }
+    p->sealed.len += sealed;
+}
+
+/* A whole file of age in one record. */
+static int finish_small_age(struct intake_put *p, struct err *err)
+{
+    struct intake *in = p->in;
+    struct spool_object o = object_of(p);
+    uint8_t *payload;
+    size_t sealed = 0;
+    uint64_t id;
+    int code = begin_sealing(p, err);
+
+    if (code == 0) {
+        buf_reserve(&p->sealed, room_for(p->text.len));
+        code = age_writer_update(p->age, p->text.data, p->text.len,
+                                 p->sealed.data, &sealed, err);
+        p->sealed.len = sealed;
+    }
+    if (code == 0) {
+        end_sealing(p);
+        code = spool_begin(in->spool, p->key_len, p->meta.len, p->sealed.len,
+                           p->class_id, &payload, err);
+    }
+    if (code != 0) {
+        return code;
+    }
+    memcpy(payload, p->sealed.data, p->sealed.len);
+    mask_md5(in, spool_coming_id(in->spool), p->digest, o.etag);
+    spool_end(in->spool, &o, &id);
+    return 0;
 }
 
 static int finish_small(struct intake_put *p, struct err *err)
@@ -563,13 +647,10 @@ static int finish_small(struct intake_put *p, struct err *err)
 static int finish_large(struct intake_put *p, struct err *err)
 {
     struct spool_object o = object_of(p);
-    size_t sealed = 0;
     uint64_t id;
     int code;
 
-    buf_reserve(&p->sealed, SEAL_FINAL_MAX);
-    seal_writer_final(p->writer, p->sealed.data + p->sealed.len, &sealed);
-    p->sealed.len += sealed;
+    end_sealing(p);
     code = spool_parts_of(p, true, err);
     if (code == 0) {
         mask_md5(p->in, spool_coming_id(p->in->spool), p->digest, o.etag);
@@ -585,7 +666,9 @@ int intake_put_finish(struct intake_put *p, intake_done done, void *arg,
     int code;
 
     intake_put_md5(p, digest);
-    code = p->large ? finish_large(p, err) : finish_small(p, err);
+    code = p->large     ? finish_large(p, err)
+           : p->in->age ? finish_small_age(p, err)
+                        : finish_small(p, err);
     if (code != 0) {
         return code;
     }

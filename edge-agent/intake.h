@@ -41,7 +41,8 @@ struct intake_options {
     const struct seal_recipient *recipients; /* copied */
     size_t recipient_count;
     enum prim_algorithm algorithm;
-    bool local_read;
+    bool age; /* files of age v1 (crypto/age.h), one each, not envelopes */
+    bool local_read; /* not with age */
     uint64_t max_bytes, max_objects;
     enum spool_full when_full;
 };

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "crypto/seal.h"
 #include "edge-agent/sync_internal.h"
 #include "fleet/batch.h"
 
@@ -47,7 +48,7 @@ static int describe(const struct spool_object *o, char *key,
     out->sequence = o->id;
     out->time_ms = o->time_ms;
     out->class_id = o->class_id;
-    out->flags = o->kind == SPOOL_DELETE ? BATCH_DELETE : BATCH_SEALED;
+    out->flags = o->kind == SPOOL_DELETE ? BATCH_DELETE : 0;
     out->content_type = meta->content_type;
     out->pair_count = (uint8_t)meta->count;
     for (size_t i = 0; i < meta->count; i++) {
@@ -81,6 +82,9 @@ static int add_object(struct flight *f, struct batch_writer *w, uint64_t id,
     if (code == 0) {
         b.data = envelope.data;
         b.len = envelope.len;
+        if (seal_is_envelope(b.data, b.len)) { /* not a file of age */
+            b.flags |= BATCH_SEALED;
+        }
         code = batch_add(w, &b, err);
     }
     if (code == 0) {

@@ -29,7 +29,7 @@
 
 struct asked {
     struct json_tree *tree;
-    const char *name, *bucket, *prefix;
+    const char *name, *bucket, *prefix, *format;
     const struct json_node *recipients; /* NULL: none */
     bool may_read;
     uint64_t expires_ms;
@@ -84,8 +84,10 @@ static bool take_member(struct request *r, struct asked *a,
     const struct {
         const char *name;
         const char **to;
-    } texts[] = {
-        {"name", &a->name}, {"bucket", &a->bucket}, {"prefix", &a->prefix}};
+    } texts[] = {{"name", &a->name},
+                 {"bucket", &a->bucket},
+                 {"prefix", &a->prefix},
+                 {"format", &a->format}};
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (strcmp(m->name, texts[i].name) == 0 && m->kind == JSON_STRING) {
@@ -131,6 +133,9 @@ static bool judge_asked(struct request *r, const struct asked *a)
                     META_KEY_MAX / 2);
         return false;
     }
+    if (strcmp(a->format, "godwit") != 0 && strcmp(a->format, "age") != 0) {
+        return refuse(r, "format: godwit or age");
+    }
     rc = meta_bucket_get(r->gateway->meta, a->bucket, &bucket, &err);
     meta_bucket_free(&bucket);
     if (rc != 0) {
@@ -145,7 +150,7 @@ static bool read_asked(struct request *r, struct asked *a)
     struct err err = {{0}};
     const struct json_node *m;
 
-    *a = (struct asked){NULL, "", "", "", NULL, false, EXPIRES_MS};
+    *a = (struct asked){NULL, "", "", "", "godwit", NULL, false, EXPIRES_MS};
     if (!admin_is_ready(r)) {
         return false;
     }
@@ -189,6 +194,9 @@ static void put_settings(struct buf *b, const struct asked *a)
     buf_char(b, '{');
     put_json_member(b, "bucket", a->bucket, false);
     put_json_member(b, "prefix", a->prefix, false);
+    if (strcmp(a->format, "godwit") != 0) {
+        put_json_member(b, "format", a->format, false);
+    }
     buf_str(b, "\"recipients\":[");
     for (; n != NULL; n = n->next) {
         put_json_text(b, n->text);

@@ -40,7 +40,8 @@ class Device(test_18_edge.Agent):
 
     count = 0
 
-    def __init__(self, folder, store, *flags):
+    def __init__(self, folder, store, *flags, form="godwit"):
+        self.form = form
         Device.count += 1
         self.store = store
         self.name = f"dev{Device.count}"
@@ -61,7 +62,8 @@ class Device(test_18_edge.Agent):
 
     def code(self):
         return edge_device.enrolment_code(self.store, self.name, "sensors",
-                                          "--recipient", self.recipient)
+                                          "--recipient", self.recipient,
+                                          "--format", self.form)
 
     def arguments(self):
         return [EDGE, "run", "--data", self.data, "--listen", "127.0.0.1:0",
@@ -111,8 +113,8 @@ class Device(test_18_edge.Agent):
 def make_device(tmp_path, store):
     devices = []
 
-    def make(*flags):
-        devices.append(Device(tmp_path, store, *flags))
+    def make(*flags, **more):
+        devices.append(Device(tmp_path, store, *flags, **more))
         return devices[-1]
 
     yield make
@@ -149,6 +151,31 @@ def test_what_a_device_takes_is_in_the_store(make_device, store, tmp_path):
                         edge_device.edge(store, "show", d.name)):
         assert time.monotonic() < end, edge_device.edge(store, "show", d.name)
         time.sleep(0.1)
+
+
+def test_files_of_age_that_any_age_opens(make_device, store, tmp_path):
+    d = make_device(form="age")
+    assert b"age-encryption" not in d.spool()
+    sent = {f"{size}": util.blob(size) for size in SIZES}
+    for name, body in sent.items():
+        d.give(name, body)
+    d.kill()
+    d.start()
+    assert b"age-encryption.org/v1" in d.spool()
+    d.flush()
+    assert d.versions() == dict.fromkeys(sent, 1)
+    for name, body in sent.items():
+        stored = store.boto.get_object(
+            Bucket="sensors", Key=d.key(name))["Body"].read()
+        out = subprocess.run([util.need("age"), "-d", "-i", d.owner],
+                             input=stored, capture_output=True, check=True)
+        assert out.stdout == body
+    out = store.cli("cat", f"sensors/{d.key('300')}", "--identity", d.owner,
+                    "--ca", store.tls_ca)
+    assert out.stdout == sent["300"]
+    d.stop()
+    out = d.command("run", "--format", "zip")
+    assert out.returncode == 2 and "godwit or age" in out.stderr
 
 
 def test_below_its_prefix_alone(make_device):

@@ -91,6 +91,7 @@ def test_revoked_shown_and_forgotten(store):
      "prefix:"),
     (("enroll", "dev9", "--bucket", "sensors") + ("--recipient", AGE) * 8,
      "at most 7"),
+    (("enroll", "dev9", "--bucket", "sensors", "--format", "zip"), "format:"),
     (("frob", "dev9"), "say ls"),
     (("ls", "dev9"), "say ls"),
 ])
