@@ -55,6 +55,7 @@ struct server_options {
     char *roles;
     uint64_t repair_after_ms;
     uint64_t repair_rate_mib;
+    uint64_t recode_rate_mib;
     char *tls;
     struct config_list tls_name;
 };

@@ -58,6 +58,9 @@ const struct config_row server_table[] = {
     ROW("repair-rate", UINT, repair_rate_mib, "0", 0, 1000000, "MIB",
         "Rebuild and move at most so many MiB of shards a second, each server "
         "by itself; 0: as fast as the drives go."),
+    ROW("recode-rate", UINT, recode_rate_mib, "64", 1, 1000000, "MIB",
+        "Store anew at most so many MiB of objects a second, when a bucket was "
+        "told another erasure code or compression."),
     ROW("region", STRING, region, "us-east-1", 0, 0, "NAME",
         "Region that signatures must name."),
     ROW("domain", STRING, domain, "", 0, 0, "NAME",

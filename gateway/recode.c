@@ -28,7 +28,6 @@
 #define PAGE 1000
 /* Puts by the rules of before must have begun: no server keeps them longer. */
 #define SETTLE_MS (2 * RULES_KEEP_MS)
-#define BYTES_PER_S ((uint64_t)64 << 20) /* beside what clients do */
 #define BUFFER_WAIT_MS 30000
 #define FAILED_WAIT_MS 10000 /* before what failed is tried again */
 #define NOTE_MAX 32
@@ -145,10 +144,11 @@ static int fill(struct object_get *get, uint8_t *out, uint32_t len,
     return rc;
 }
 
-/* Pace: as long for @bytes as BYTES_PER_S has it. */
+/* Pace: as long for @bytes as --recode-rate has it. */
 static void pace(struct recode *r, uint64_t bytes, uint64_t began_ms)
 {
-    uint64_t should = bytes * 1000 / BYTES_PER_S;
+    uint64_t rate = r->gateway->options->recode_rate_mib << 20;
+    uint64_t should = bytes * 1000 / rate;
     uint64_t spent = clock_mono_ms() - began_ms;
 
     if (spent < should) {

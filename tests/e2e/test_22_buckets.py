@@ -3,6 +3,7 @@ was put reads byte for byte: whole, in ranges, copied, in parts, with drives
 gone, after a restart. Method: godwit bucket, then boto3 against bytes that are
 known; explain shows how they lie."""
 import json
+import time
 import os
 import random
 import shutil
@@ -327,6 +328,21 @@ def test_what_is_there_is_recoded(recoder):
     recoder.verify()
     recoder.start()
     check_objects(recoder.client(), objects)
+
+
+def test_recoding_keeps_to_its_rate(make_server):
+    s = make_server("--drives", "6", "--segment-bytes", "16MiB",
+                    "--recode-rate", "1")
+    client = s.client()
+    client.create_bucket(Bucket="bkt")
+    objects = {f"k{i}": blob(MIB, i) for i in range(6)}
+    for key, body in objects.items():
+        client.put_object(Bucket="bkt", Key=key, Body=body)
+    s.cli("bucket", "set", "bkt", "--ec", "2+2")
+    start = time.monotonic()
+    recoded(s)
+    assert time.monotonic() - start >= 5  # 6 MiB at 1 MiB a second
+    check_objects(client, objects)
 
 
 def test_what_is_overwritten_or_deleted_meanwhile_is_left_alone(recoder):
