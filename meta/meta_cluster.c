@@ -74,32 +74,12 @@ static void read_token(sqlite3_stmt *s, void *row)
 
 /* ---- on a connection ---- */
 
-/* All rows of @name: an array of @size bytes each. */
 static int list_on(struct meta_db *db, enum meta_statement name, size_t size,
                    void (*read)(sqlite3_stmt *s, void *row), void **out,
                    size_t *count, struct err *err)
 {
-    sqlite3_stmt *s = meta_db_stmt(db, name);
-    uint8_t *rows = NULL;
-    size_t n = 0, room = 0;
-    int rc = 0;
-
-    while (meta_read_step(db, s, &rc, err) == 1) {
-        if (n == room) {
-            room = room * 2 + 16;
-            rows = mem_realloc(rows, room * size);
-        }
-        memset(rows + n * size, 0, size);
-        read(s, rows + n++ * size);
-    }
-    meta_db_done(db, name);
-    if (rc != 0) {
-        free(rows);
-        return rc;
-    }
-    *out = rows;
-    *count = n;
-    return 0;
+    return meta_read_rows(db, name, meta_db_stmt(db, name), size, read, NULL,
+                          out, count, err);
 }
 
 static int cluster_on(struct meta_db *db, struct meta_cluster *out,

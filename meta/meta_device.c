@@ -15,8 +15,9 @@ static char *text_of(sqlite3_stmt *s, int at, size_t *len)
 }
 
 /* Columns as DEVICE_SELECT has them. */
-static void device_row(sqlite3_stmt *s, struct meta_device *d)
+static void device_row(sqlite3_stmt *s, void *row)
 {
+    struct meta_device *d = row;
     size_t name_len = (size_t)sqlite3_column_bytes(s, 0);
 
     *d = (struct meta_device){
@@ -144,13 +145,17 @@ int meta_device_code(struct meta *m, const uint8_t code_hash[META_CODE_HASH],
     return rc;
 }
 
+static void device_drop(void *row)
+{
+    meta_device_free(row);
+}
+
 int meta_devices(struct meta *m, const char *after, size_t max,
                  struct meta_device **out, size_t *count, struct err *err)
 {
-    struct meta_device *list = NULL;
-    size_t n = 0;
     struct meta_db *db;
     sqlite3_stmt *s;
+    void *rows;
     int rc = meta_read_begin(m, &db, err);
 
     if (rc != 0) {
@@ -159,22 +164,13 @@ int meta_devices(struct meta *m, const char *after, size_t max,
     s = meta_db_stmt(db, STMT_DEVICE_LIST);
     bind_text(s, 1, after, strlen(after));
     bind_u64(s, 2, max);
-    while (meta_read_step(db, s, &rc, err) == 1) {
-        list = mem_realloc(list, (n + 1) * sizeof *list);
-        device_row(s, &list[n++]);
-    }
-    meta_db_done(db, STMT_DEVICE_LIST);
+    rc = meta_read_rows(db, STMT_DEVICE_LIST, s, sizeof **out, device_row,
+                        device_drop, &rows, count, err);
     meta_read_end(m, db);
-    if (rc != 0) {
-        while (n > 0) {
-            meta_device_free(&list[--n]);
-        }
-        free(list);
-        return rc;
+    if (rc == 0) {
+        *out = rows;
     }
-    *out = list;
-    *count = n;
-    return 0;
+    return rc;
 }
 
 int meta_delivered(struct meta *m, uint64_t number, uint64_t sequence,

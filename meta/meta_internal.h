@@ -48,6 +48,15 @@ void meta_readers_give(struct meta_readers *r, struct meta_db *db);
 int meta_read_step(struct meta_db *db, sqlite3_stmt *s, int *rc,
                    struct err *err);
 
+/* All rows of the bound @s, statement @name, as an array of @size bytes each
+ * that @read fills from zeros. On failure those read go to @drop (NULL: there
+ * is nothing to free). */
+int meta_read_rows(struct meta_db *db, enum meta_statement name,
+                   sqlite3_stmt *s, size_t size,
+                   void (*read)(sqlite3_stmt *s, void *row),
+                   void (*drop)(void *row), void **out, size_t *count,
+                   struct err *err);
+
 /* Copies of a column; free(). */
 char *meta_column_text(sqlite3_stmt *s, int at);
 uint8_t *meta_column_bytes(sqlite3_stmt *s, int at, size_t *len);

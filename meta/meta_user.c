@@ -17,8 +17,10 @@ static void column_text(sqlite3_stmt *s, int at, char *out, size_t max)
     out[len] = '\0';
 }
 
-static void user_row(sqlite3_stmt *s, struct meta_user *u)
+static void user_row(sqlite3_stmt *s, void *row)
 {
+    struct meta_user *u = row;
+
     *u = (struct meta_user){.created_ms = column_u64(s, 1)};
     column_text(s, 0, u->name, META_USER_MAX);
     u->policy_len = (size_t)sqlite3_column_bytes(s, 2);
@@ -27,8 +29,10 @@ static void user_row(sqlite3_stmt *s, struct meta_user *u)
     }
 }
 
-static void key_row(sqlite3_stmt *s, struct meta_key *k)
+static void key_row(sqlite3_stmt *s, void *row)
 {
+    struct meta_key *k = row;
+
     *k = (struct meta_key){.created_ms = column_u64(s, 3)};
     column_text(s, 0, k->access_key, META_ACCESS_KEY_MAX);
     column_text(s, 1, k->user, META_USER_MAX);
@@ -88,43 +92,36 @@ int meta_user_get(struct meta *m, const char *name, struct meta_user *out,
     return rc;
 }
 
+static void user_drop(void *row)
+{
+    meta_user_free(row);
+}
+
 int meta_users(struct meta *m, struct meta_user **out, size_t *count,
                struct err *err)
 {
-    struct meta_user *list = NULL;
-    size_t n = 0;
     struct meta_db *db;
-    sqlite3_stmt *s;
+    void *rows;
     int rc = meta_read_begin(m, &db, err);
 
     if (rc != 0) {
         return rc;
     }
-    s = meta_db_stmt(db, STMT_USER_LIST);
-    while (meta_read_step(db, s, &rc, err) == 1) {
-        list = mem_realloc(list, (n + 1) * sizeof *list);
-        user_row(s, &list[n++]);
-    }
+    rc = meta_read_rows(db, STMT_USER_LIST, meta_db_stmt(db, STMT_USER_LIST),
+                        sizeof **out, user_row, user_drop, &rows, count, err);
     meta_read_end(m, db);
-    if (rc != 0) {
-        while (n > 0) {
-            meta_user_free(&list[--n]);
-        }
-        free(list);
-        return rc;
+    if (rc == 0) {
+        *out = rows;
     }
-    *out = list;
-    *count = n;
-    return 0;
+    return rc;
 }
 
 int meta_keys(struct meta *m, const char *user, struct meta_key **out,
               size_t *count, struct err *err)
 {
-    struct meta_key *list = NULL;
-    size_t n = 0;
     struct meta_db *db;
     sqlite3_stmt *s;
+    void *rows;
     int rc = meta_read_begin(m, &db, err);
 
     if (rc != 0) {
@@ -132,18 +129,13 @@ int meta_keys(struct meta *m, const char *user, struct meta_key **out,
     }
     s = meta_db_stmt(db, STMT_KEY_LIST);
     bind_text(s, 1, user, strlen(user));
-    while (meta_read_step(db, s, &rc, err) == 1) {
-        list = mem_realloc(list, (n + 1) * sizeof *list);
-        key_row(s, &list[n++]);
-    }
+    rc = meta_read_rows(db, STMT_KEY_LIST, s, sizeof **out, key_row, NULL,
+                        &rows, count, err);
     meta_read_end(m, db);
-    if (rc != 0) {
-        free(list);
-        return rc;
+    if (rc == 0) {
+        *out = rows;
     }
-    *out = list;
-    *count = n;
-    return 0;
+    return rc;
 }
 
 int meta_key_local(struct meta *m, const char *access_key, struct meta_key *key,
@@ -162,8 +154,9 @@ int meta_key_local(struct meta *m, const char *access_key, struct meta_key *key,
     return rc;
 }
 
-static void master_key_row(sqlite3_stmt *s, struct meta_master_key *k)
+static void master_key_row(sqlite3_stmt *s, void *row)
 {
+    struct meta_master_key *k = row;
     size_t len = (size_t)sqlite3_column_bytes(s, 4);
 
     *k = (struct meta_master_key){.number = (uint32_t)column_u64(s, 1),
@@ -180,30 +173,22 @@ static void master_key_row(sqlite3_stmt *s, struct meta_master_key *k)
 int meta_master_keys(struct meta *m, bool local, struct meta_master_key **out,
                      size_t *count, struct err *err)
 {
-    struct meta_master_key *list = NULL;
-    size_t n = 0;
     struct meta_db *db;
-    sqlite3_stmt *s;
+    void *rows;
     int rc = local ? meta_readers_take(meta_readers_of(m), &db, err)
                    : meta_read_begin(m, &db, err);
 
     if (rc != 0) {
         return rc;
     }
-    s = meta_db_stmt(db, STMT_MASTER_KEY_LIST);
-    while (meta_read_step(db, s, &rc, err) == 1) {
-        list = mem_realloc(list, (n + 1) * sizeof *list);
-        master_key_row(s, &list[n++]);
-    }
-    meta_db_done(db, STMT_MASTER_KEY_LIST);
+    rc = meta_read_rows(db, STMT_MASTER_KEY_LIST,
+                        meta_db_stmt(db, STMT_MASTER_KEY_LIST), sizeof **out,
+                        master_key_row, NULL, &rows, count, err);
     meta_read_end(m, db);
-    if (rc != 0) {
-        free(list);
-        return rc;
+    if (rc == 0) {
+        *out = rows;
     }
-    *out = list;
-    *count = n;
-    return 0;
+    return rc;
 }
 
 uint64_t meta_access_revision(struct meta *m)
