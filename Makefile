@@ -88,6 +88,25 @@ $(B)/godwit-edge: $(B)/edge-agent/main.o $(call link_archives,edge-agent)
 
 Q := $(if $(V),,@)
 
+# The agent for devices: one static file for any kernel of its ARCH. glibc, as
+# Debian has no mbedtls for musl; whatever is not called is not linked.
+ARCH ?= $(subst amd64,x86_64,$(shell dpkg --print-architecture))
+GNU_x86_64 := x86_64-linux-gnu
+GNU_arm64 := aarch64-linux-gnu
+GNU_armhf := arm-linux-gnueabihf
+STATIC := build-static-$(ARCH)
+.PHONY: edge-static deps-cross
+edge-static: ## static, stripped build-static-ARCH/godwit-edge (ARCH=x86_64|arm64|armhf)
+	$(if $(GNU_$(ARCH)),,$(error ARCH=$(ARCH): must be x86_64, arm64 or armhf))
+	$(Q)$(MAKE) --no-print-directory CC=$(GNU_$(ARCH))-gcc SAN= B=$(STATIC)/obj \
+	    CFLAGS="-Os -ffunction-sections -fdata-sections" \
+	    LDFLAGS="-pthread -static -Wl,--gc-sections" $(STATIC)/obj/godwit-edge
+	$(Q)$(GNU_$(ARCH))-strip -o $(STATIC)/godwit-edge $(STATIC)/obj/godwit-edge
+	@stat -c '%n: %s bytes' $(STATIC)/godwit-edge
+
+deps-cross: ## install compilers and libraries of other ARCHs for edge-static
+	$(Q)packaging/deps.sh cross
+
 define folder_rules
 $(B)/lib$(1).a: $(filter-out $(B)/$(1)/main.o,$(call objs,$(1)))
 	@rm -f $$@
@@ -190,6 +209,15 @@ BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(sort $(wildcard bench/*.c))) \
 $(B)/bench/%: $(B)/bench/%.o $(call link_archives,cli)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call link_libs,cli)
+
+$(B)/bench/edge/%: $(B)/bench/edge/%.o $(B)/libbase.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_base)
+
+.PHONY: bench-edge
+bench-edge: all edge-static $(B)/bench/edge/bench_edge ## measure the agent; writes bench/results/edge.md
+	$(Q)STATIC=$(CURDIR)/$(STATIC)/godwit-edge bench/edge/run.py > $(B)/edge.md
+	$(Q)mv $(B)/edge.md bench/results/edge.md
 
 $(B)/bench/bench_seal_mbed: $(B)/bench/bench_seal.o $(B)/libcrypto_mbed.a $(B)/libbase.a
 	@echo "  LD    $@"

@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 [ $# -gt 0 ] || set -- build test
 missing=
 for package in $(for kind in "$@"; do
-    sed -n "s/^$kind \([a-z0-9.+-]*\)$/\1/p" deps.txt
+    sed -n "s/^$kind \([a-z0-9.:+-]*\)$/\1/p" deps.txt
 done); do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null |
         grep -q '^install ok installed$' || missing="$missing $package"
@@ -16,6 +16,12 @@ echo "installing:$missing"
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 export DEBIAN_FRONTEND=noninteractive
+# A package of another architecture is named name:arch.
+for package in $missing; do
+    case $package in
+    *:*) $sudo dpkg --add-architecture "${package##*:}" ;;
+    esac
+done
 $sudo apt-get update -q >/dev/null
 # shellcheck disable=SC2086
 $sudo apt-get install -y -q --no-install-recommends $missing >/dev/null
