@@ -25,6 +25,7 @@
 #define READ_SIZE (64U * 1024)
 #define BACKLOG 128
 #define TICK_MS 1000
+#define BUFFER_KEPT 4096 /* bytes of each between requests */
 #define EXCHANGE_MAGIC 0x48545458u
 
 enum phase {
@@ -399,6 +400,19 @@ static bool flush_out(struct connection *c)
     return !c->dead;
 }
 
+/* A busy connection keeps small buffers; on_tick takes them from an idle one.
+ */
+static void drop_buffers(struct connection *c, size_t kept)
+{
+    struct buf *all[] = {&c->in, &c->out, &c->head_text};
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (all[i]->cap > kept) {
+            buf_free(all[i]);
+        }
+    }
+}
+
 static void next_exchange(struct connection *c)
 {
     end_exchange(c);
@@ -417,9 +431,7 @@ static void next_exchange(struct connection *c)
     c->answered = false;
     due_in(c, c->in.len > 0 ? HTTP_HEAD_MS : HTTP_IDLE_MS);
     if (c->in.len == 0) {
-        buf_free(&c->in);
-        buf_free(&c->out);
-        buf_free(&c->head_text);
+        drop_buffers(c, BUFFER_KEPT);
     }
 }
 
@@ -470,7 +482,10 @@ static void run(struct connection *c)
         }
     }
     if (!c->dead) {
-        bool reads = c->phase == HEAD || c->phase == BODY || c->phase == LINGER;
+        /* Most answers come before the peer's next bytes: who waits for one
+         * stops reading only when some come. */
+        bool reads = c->phase != WRITE &&
+                     (c->phase != ANSWER || (c->events & EPOLLIN) != 0);
         set_events(c, (reads ? EPOLLIN : 0u) |
                           (c->out.len > 0 ? EPOLLOUT : 0u) | EPOLLRDHUP);
     }
@@ -492,6 +507,10 @@ static void on_ready(struct loop_fd *f, uint32_t events)
      * but we would be told again and again. */
     if ((events & EPOLLRDHUP) != 0 && (events & EPOLLIN) == 0) {
         break_connection(c);
+        return;
+    }
+    if ((events & EPOLLIN) != 0 && (c->phase == ANSWER || c->phase == WRITE)) {
+        set_events(c, c->events & ~(uint32_t)EPOLLIN);
         return;
     }
     if ((events & EPOLLIN) != 0) {
@@ -586,6 +605,9 @@ static void on_tick(struct loop_timer *t)
         struct connection *c = LIST_OF(node, struct connection, node);
         if (c->phase != ANSWER && c->due_ms <= now) {
             break_connection(c);
+        } else if (c->phase == HEAD && c->in.len == 0 &&
+                   c->due_ms <= now + HTTP_IDLE_MS - TICK_MS) {
+            drop_buffers(c, 0);
         }
     }
     if (s->count > 0) {

@@ -252,10 +252,17 @@ void intake_forget(struct intake *in, void *arg)
 static void mask_md5(const struct intake *in, uint64_t id,
                      const uint8_t from[PRIM_MD5], uint8_t to[PRIM_MD5])
 {
-    uint8_t number[8], pad[PRIM_SHA256];
+    uint8_t number[8], pad[PRIM_HASH_MAX];
+    struct prim_hash hash;
 
+    /* All inputs are of one length and the hash stays here, so no HMAC is
+     * needed; this is one block of SHA-256 instead of four. */
     store_u64(number, id);
-    prim_hmac(in->mask, sizeof in->mask, number, sizeof number, pad);
+    prim_hash_init(&hash, PRIM_HASH_SHA256);
+    prim_hash_update(&hash, in->mask, sizeof in->mask);
+    prim_hash_update(&hash, number, sizeof number);
+    prim_hash_final(&hash, pad);
+    prim_hash_free(&hash);
     for (size_t i = 0; i < PRIM_MD5; i++) {
         to[i] = from[i] ^ pad[i];
     }
