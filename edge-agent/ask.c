@@ -85,6 +85,7 @@ static int read_head(int fd, struct buf *b, int *status, uint64_t *length,
                      struct err *err)
 {
     char *end = NULL;
+    size_t head;
     uint64_t n = 0;
 
     while (end == NULL) {
@@ -114,9 +115,9 @@ static int read_head(int fd, struct buf *b, int *status, uint64_t *length,
             }
         }
     }
-    n = (uint64_t)(end + 4 - (char *)b->data);
-    memmove(b->data, b->data + n, b->len - n);
-    b->len -= n;
+    head = (size_t)(end + 4 - (char *)b->data);
+    memmove(b->data, b->data + head, b->len - head);
+    b->len -= head;
     return 0;
 }
 

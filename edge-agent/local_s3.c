@@ -374,7 +374,8 @@ static void list_objects(struct request *r)
             .delimiter = delimiter,
             .start_after = start,
             .token = token,
-            .max_keys = max < LOCAL_S3_LIST_MAX ? max : LOCAL_S3_LIST_MAX,
+            .max_keys =
+                max < LOCAL_S3_LIST_MAX ? (unsigned)max : LOCAL_S3_LIST_MAX,
         };
         code = local_list(r->s3->intake, &q, &out, &err);
         if (code != 0) {

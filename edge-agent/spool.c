@@ -136,8 +136,8 @@ static int zero_segment(struct spool *s, int file, uint64_t from,
     int code = 0;
 
     for (uint64_t at = from; at < SPOOL_SEGMENT && code == 0;) {
-        size_t len =
-            SPOOL_SEGMENT - at < ZEROING ? SPOOL_SEGMENT - at : ZEROING;
+        size_t len = SPOOL_SEGMENT - at < ZEROING ? (size_t)(SPOOL_SEGMENT - at)
+                                                  : ZEROING;
         code = s->disk.write(s->disk.data, file, at, zeros, len, err);
         at += len;
         s->cursor.flash_bytes += len;

@@ -112,7 +112,7 @@ int spool_parts(struct spool *s, uint32_t slot, uint32_t at,
         n > (uint64_t)s->slot_count * (SPOOL_SEGMENT / SPOOL_RECORD)) {
         return err_set(err, ERR_CORRUPT, "the parts of an object are broken");
     }
-    list = mem_calloc(n, sizeof list[0]);
+    list = mem_calloc((size_t)n, sizeof list[0]);
     for (uint64_t i = n; i-- > 0;) {
         code = spool_peek(s, slot, at, &r, err);
         if (code == 0 &&
@@ -129,7 +129,7 @@ int spool_parts(struct spool *s, uint32_t slot, uint32_t at,
         at = r.prev_at;
     }
     *parts = list;
-    *count = n;
+    *count = (size_t)n;
     return 0;
 }
 

@@ -41,7 +41,7 @@ static int load_cursor(struct spool *s, struct err *err)
     code = s->disk.size(s->disk.data, s->cursor_file, &size, err);
     if (code == 0 && size < sizeof blocks) {
         code = s->disk.write(s->disk.data, s->cursor_file, size, blocks,
-                             sizeof blocks - size, err);
+                             sizeof blocks - (size_t)size, err);
         if (code == 0) {
             code = s->disk.sync(s->disk.data, s->cursor_file, err);
         }
