@@ -12,6 +12,7 @@
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
 #include "gateway/s3_more.h"
+#include "gateway/s3_tags.h"
 
 #define ARN_MAX (sizeof "arn:aws:s3:::/" + META_BUCKET_MAX + META_KEY_MAX)
 
@@ -111,8 +112,11 @@ static const char *action_of(const struct request *r)
 
 /* ---- what a condition may ask of a request ---- */
 
-#define KEYS_MAX 64
+/* So many that no number of headers pushes another key out. */
+#define KEYS_MAX (40 + S3_TAGS_OBJECT_MAX + REQUEST_HEADERS_MAX)
 #define TEXT_MAX 64 /* s3:x-amz-server-side-encryption-customer-algorithm */
+#define TAG_PREFIX "s3:requestobjecttag/"
+#define TAG_NAME_MAX (sizeof TAG_PREFIX + 4 * S3_TAG_KEY_MAX)
 
 /* The context of a request, made only where there is a policy to judge. */
 struct context {
@@ -121,6 +125,9 @@ struct context {
     size_t count;
     char texts[4][TEXT_MAX]; /* of keys that are written here */
     char names[REQUEST_HEADERS_MAX][TEXT_MAX];
+    struct s3_tags tags; /* that the request gives: */
+    char tag_names[S3_TAGS_OBJECT_MAX][TAG_NAME_MAX];
+    const char *tag_keys[S3_TAGS_OBJECT_MAX];
     char action[64]; /* in lower case */
 };
 
@@ -168,10 +175,59 @@ static void add_headers(struct context *c, const struct request *r)
     }
 }
 
+/* Does the operation make an object (or begin one) as its headers say? */
+static bool is_put(enum s3_op op)
+{
+    return op == S3_OP_PutObject || op == S3_OP_PostObject ||
+           op == S3_OP_CopyObject || op == S3_OP_CreateMultipartUpload;
+}
+
+/* s3:RequestObjectTag/KEY, s3:RequestObjectTagKeys. Tags that cannot be read
+ * are none: the operation refuses them later. */
+static void add_tags(struct context *c, const struct request *r)
+{
+    const char *text = request_header(r, "x-amz-tagging");
+
+    if (text == NULL ||
+        s3_tags_query(text, S3_TAGS_OBJECT_MAX, &c->tags, NULL) != S3_OK) {
+        return;
+    }
+    for (size_t i = 0; i < c->tags.count; i++) {
+        snprintf(c->tag_names[i], TAG_NAME_MAX, TAG_PREFIX "%s",
+                 c->tags.list[i].key);
+        lower(c->tag_names[i]);
+        add(c, c->tag_names[i], c->tags.list[i].value);
+        c->tag_keys[i] = c->tags.list[i].key;
+    }
+    if (c->tags.count > 0) {
+        c->keys[c->count++] = (struct iam_key){"s3:requestobjecttagkeys",
+                                               c->tag_keys, c->tags.count};
+    }
+}
+
+static void add_lock(struct context *c, const struct request *r)
+{
+    const char *until =
+        request_header(r, "x-amz-object-lock-retain-until-date");
+    uint64_t ms;
+
+    add(c, "s3:object-lock-mode", request_header(r, "x-amz-object-lock-mode"));
+    add(c, "s3:object-lock-legal-hold",
+        request_header(r, "x-amz-object-lock-legal-hold"));
+    add(c, "s3:object-lock-retain-until-date", until);
+    if (until != NULL && text_parse_iso8601(until, &ms)) {
+        snprintf(c->texts[2], TEXT_MAX, "%lld",
+                 ((long long)ms - (long long)r->time_ms) / 86400000);
+        add(c, "s3:object-lock-remaining-retention-days", c->texts[2]);
+    }
+}
+
+/* Free c->tags. */
 static void context_of(struct context *c, const struct request *r,
                        const char *action)
 {
     c->count = 0;
+    c->tags = (struct s3_tags){0};
     snprintf(c->action, sizeof c->action, "%s", action);
     lower(c->action);
     text_iso8601(r->time_ms, c->texts[0]);
@@ -196,6 +252,10 @@ static void context_of(struct context *c, const struct request *r,
     add(c, "s3:delimiter", request_param(r, "delimiter"));
     add(c, "s3:max-keys", request_param(r, "max-keys"));
     add(c, "s3:versionid", request_param(r, "versionId"));
+    if (is_put(r->op)) {
+        add_tags(c, r);
+        add_lock(c, r);
+    }
     add_headers(c, r);
 }
 
@@ -204,22 +264,25 @@ static enum iam_effect judge(const struct iam_policy *policy, struct context *c,
                              const char *resource)
 {
     const struct access_user *u = r->user;
+    enum iam_effect effect;
 
     if (policy == NULL) {
         return IAM_NOTHING;
     }
     context_of(c, r, action);
-    return iam_judge(policy,
-                     &(struct iam_request){
-                         .principal = u != NULL ? u->arn : NULL,
-                         .short_principal = u != NULL ? u->short_arn : NULL,
-                         .account = u != NULL ? u->account : NULL,
-                         .canonical = u != NULL ? u->canonical_id : NULL,
-                         .action = c->action,
-                         .resource = resource,
-                         .keys = c->keys,
-                         .key_count = c->count,
-                     });
+    effect = iam_judge(policy,
+                       &(struct iam_request){
+                           .principal = u != NULL ? u->arn : NULL,
+                           .short_principal = u != NULL ? u->short_arn : NULL,
+                           .account = u != NULL ? u->account : NULL,
+                           .canonical = u != NULL ? u->canonical_id : NULL,
+                           .action = c->action,
+                           .resource = resource,
+                           .keys = c->keys,
+                           .key_count = c->count,
+                       });
+    s3_tags_free(&c->tags);
+    return effect;
 }
 
 /* ---- judging ---- */
@@ -285,11 +348,12 @@ static bool acl_gives(const struct request *r, const struct access_bucket *b,
 }
 
 /* Who lets it be done, of enum s3_consent; 0: nobody, or somebody forbids it.
- * @of_object: an object's ACL may. @b NULL, of root only: this copy of the
+ * @permission: what it needs of the bucket's ACL. @of_object: an object's ACL
+ * may. @b NULL, of root only: this copy of the
  * catalogue has no such bucket (yet). */
 static unsigned consent_of(struct request *r, const struct access_bucket *b,
                            const char *action, const char *resource,
-                           bool of_object)
+                           unsigned permission, bool of_object)
 {
     const struct access_user *u = r->user;
     struct context c;
@@ -320,7 +384,7 @@ static unsigned consent_of(struct request *r, const struct access_bucket *b,
         set |= S3_BY_ASKER;
     }
     if (of_bucket == IAM_ALLOW || (owner && u->policy == NULL) ||
-        (b != NULL && acl_gives(r, b, &b->acl, bucket_permission(action)) &&
+        (b != NULL && acl_gives(r, b, &b->acl, permission) &&
          (!owner || u->policy == NULL))) {
         set |= S3_BY_BUCKET;
     }
@@ -360,7 +424,8 @@ static int judge_other(struct request *r, const char *action,
         return rc;
     }
     resource_of(resource, bucket, key);
-    *consent = consent_of(r, b, action, resource, of_object);
+    *consent = consent_of(r, b, action, resource, bucket_permission(action),
+                          of_object);
     if (*consent == 0) {
         access_bucket_free(b);
         return ERR_DENIED;
@@ -525,6 +590,36 @@ static bool judge_missing(struct request *r)
     return false;
 }
 
+/* What a PUT says besides the bytes needs what saying it alone would. A list
+ * that lets in to write lets in to say all of it: who writes owns the object.
+ */
+static bool judge_headers(struct request *r, const char *resource)
+{
+    static const struct {
+        const char *header, *action;
+    } rows[] = {
+        {"x-amz-tagging", "s3:PutObjectTagging"},
+        {"x-amz-object-lock-mode", "s3:PutObjectRetention"},
+        {"x-amz-object-lock-retain-until-date", "s3:PutObjectRetention"},
+        {"x-amz-object-lock-legal-hold", "s3:PutObjectLegalHold"},
+        {"x-amz-acl", "s3:PutObjectAcl"},
+        {"x-amz-grant-read", "s3:PutObjectAcl"},
+        {"x-amz-grant-read-acp", "s3:PutObjectAcl"},
+        {"x-amz-grant-write", "s3:PutObjectAcl"},
+        {"x-amz-grant-write-acp", "s3:PutObjectAcl"},
+        {"x-amz-grant-full-control", "s3:PutObjectAcl"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (request_header(r, rows[i].header) != NULL &&
+            consent_of(r, r->target, rows[i].action, resource, ACL_WRITE,
+                       false) == 0) {
+            return deny(r, rows[i].action, resource);
+        }
+    }
+    return true;
+}
+
 /* Of an operation on a bucket or in it. */
 static bool judge_target(struct request *r, const char *action)
 {
@@ -547,9 +642,13 @@ static bool judge_target(struct request *r, const char *action)
                deny(r, "s3:DeleteObject", r->bucket);
     }
     resource_of(resource, r->bucket, r->key);
-    r->consent = consent_of(r, r->target, action, resource,
-                            s3_object_permission(r) != 0);
-    return r->consent != 0 || deny(r, action, resource);
+    r->consent =
+        consent_of(r, r->target, action, resource, bucket_permission(action),
+                   s3_object_permission(r) != 0);
+    if (r->consent == 0) {
+        return deny(r, action, resource);
+    }
+    return !is_put(r->op) || judge_headers(r, resource);
 }
 
 bool s3_authorize(struct request *r)
