@@ -125,6 +125,7 @@ struct request {
     uint64_t drained;             /* body bytes thrown away after a refusal */
     uint64_t rate_mark_us, rate_bytes; /* for the minimum rate */
     struct list_node node;             /* in http.c's list of requests */
+    const struct s3_tags *tags;        /* of the body, while they are judged */
 };
 
 /* ---- asked ---- */

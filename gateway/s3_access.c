@@ -184,24 +184,28 @@ static bool is_put(enum s3_op op)
 
 /* s3:RequestObjectTag/KEY, s3:RequestObjectTagKeys. Tags that cannot be read
  * are none: the operation refuses them later. */
-static void add_tags(struct context *c, const struct request *r)
+static void add_tags(struct context *c, const struct s3_tags *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        snprintf(c->tag_names[i], TAG_NAME_MAX, TAG_PREFIX "%s",
+                 t->list[i].key);
+        lower(c->tag_names[i]);
+        add(c, c->tag_names[i], t->list[i].value);
+        c->tag_keys[i] = t->list[i].key;
+    }
+    if (t->count > 0) {
+        c->keys[c->count++] =
+            (struct iam_key){"s3:requestobjecttagkeys", c->tag_keys, t->count};
+    }
+}
+
+static void add_header_tags(struct context *c, const struct request *r)
 {
     const char *text = request_header(r, "x-amz-tagging");
 
-    if (text == NULL ||
-        s3_tags_query(text, S3_TAGS_OBJECT_MAX, &c->tags, NULL) != S3_OK) {
-        return;
-    }
-    for (size_t i = 0; i < c->tags.count; i++) {
-        snprintf(c->tag_names[i], TAG_NAME_MAX, TAG_PREFIX "%s",
-                 c->tags.list[i].key);
-        lower(c->tag_names[i]);
-        add(c, c->tag_names[i], c->tags.list[i].value);
-        c->tag_keys[i] = c->tags.list[i].key;
-    }
-    if (c->tags.count > 0) {
-        c->keys[c->count++] = (struct iam_key){"s3:requestobjecttagkeys",
-                                               c->tag_keys, c->tags.count};
+    if (text != NULL &&
+        s3_tags_query(text, S3_TAGS_OBJECT_MAX, &c->tags, NULL) == S3_OK) {
+        add_tags(c, &c->tags);
     }
 }
 
@@ -253,8 +257,10 @@ static void context_of(struct context *c, const struct request *r,
     add(c, "s3:max-keys", request_param(r, "max-keys"));
     add(c, "s3:versionid", request_param(r, "versionId"));
     if (is_put(r->op)) {
-        add_tags(c, r);
+        add_header_tags(c, r);
         add_lock(c, r);
+    } else if (r->tags != NULL) {
+        add_tags(c, r->tags);
     }
     add_headers(c, r);
 }
@@ -539,6 +545,16 @@ bool s3_bypass(struct request *r, bool *bypass)
            s3_require(r, "s3:BypassGovernanceRetention", r->bucket, r->key);
 }
 
+bool s3_require_tagging(struct request *r, const struct s3_tags *tags)
+{
+    bool good;
+
+    r->tags = tags;
+    good = s3_require(r, action_of(r), r->bucket, r->key);
+    r->tags = NULL;
+    return good;
+}
+
 static bool deny(struct request *r, const char *action, const char *resource)
 {
     if (r->user == NULL) {
@@ -635,6 +651,10 @@ static bool judge_target(struct request *r, const char *action)
     if (rc != 0) {
         reply_err(r, rc, &err);
         return false;
+    }
+    if (r->op == S3_OP_PutObjectTagging) { /* by its tags, when read */
+        return r->user != NULL || r->target->policy != NULL ||
+               deny(r, action, r->bucket);
     }
     if (action == NULL) { /* DeleteObjects is judged key by key */
         return r->user != NULL || r->target->policy != NULL ||

@@ -26,6 +26,7 @@
 
 struct access_bucket;
 struct request;
+struct s3_tags;
 
 /* Who consents to what is asked; a set. */
 enum s3_consent {
@@ -43,6 +44,9 @@ bool s3_may(struct request *r, const char *action, const char *bucket,
 /* The same; false: a reply was made. */
 bool s3_require(struct request *r, const char *action, const char *bucket,
                 const char *key);
+/* PutObjectTagging, which s3_authorize leaves open, with the tags of its body
+ * (NULL: they cannot be read). False: a reply was made. */
+bool s3_require_tagging(struct request *r, const struct s3_tags *tags);
 /* Of another object that is to be read, the source of a copy. Gives the bucket
  * (NULL: of root, and not known here; access_bucket_free) and the consent, for
  * s3_object_allowed. False: a reply was made. */

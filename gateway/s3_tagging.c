@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_tags.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
@@ -40,14 +41,16 @@ void s3_put_object_tagging(struct request *r)
     if (!s3_version_param(r, &which)) {
         return;
     }
-    if (r->document.len == 0) {
-        reply_error(r, S3_MissingRequestBodyError, NULL);
+    e = r->document.len == 0 ? S3_MissingRequestBodyError
+                             : s3_tags_read(r->document.data, r->document.len,
+                                            S3_TAGS_OBJECT_MAX, &tags, &err);
+    /* Who may not is told so before what is wrong with the tags. */
+    if (!s3_require_tagging(r, e == S3_OK ? &tags : NULL)) {
+        s3_tags_free(&tags);
         return;
     }
-    e = s3_tags_read(r->document.data, r->document.len, S3_TAGS_OBJECT_MAX,
-                     &tags, &err);
     if (e != S3_OK) {
-        reply_error(r, e, "%s", err.text);
+        reply_error(r, e, err.text[0] != '\0' ? "%s" : NULL, err.text);
         return;
     }
     s3_tags_write_query(&tags, &text);

@@ -132,3 +132,26 @@ def test_days_of_retention_can_be_bounded(alice, bob, bucket):
         assert code(bob.put_object, Bucket=bucket, Key="k", Body=b"",
                     ObjectLockMode=mode, ObjectLockRetainUntilDate=now +
                     datetime.timedelta(days=days)) == said, (mode, days)
+
+
+def test_tags_of_a_body_are_judged_too(store, alice, bob, bucket):
+    alice.put_object(Bucket=bucket, Key="k", Body=b"x", Tagging="old=1")
+    let(alice, bucket, {"Action": "s3:PutObjectTagging", "Condition": {
+        "StringEquals": {"s3:RequestObjectTag/Project": "x"}}})
+
+    def put(client, key, value):
+        return code(client.put_object_tagging, Bucket=bucket, Key="k",
+                    Tagging={"TagSet": [{"Key": key, "Value": value}]})
+
+    def tags():
+        return alice.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]
+    assert put(bob, "Project", "y") == "AccessDenied"
+    assert put(bob, "Other", "x") == "AccessDenied"
+    assert store.raw().request("PUT", bucket, "k", query=[("tagging", "")],
+                               body=b"no tags", sign=False).status == 403
+    assert tags() == [{"Key": "old", "Value": "1"}]
+    assert put(bob, "Project", "x") == "OK"
+    assert tags() == [{"Key": "Project", "Value": "x"}]
+    alice.delete_bucket_policy(Bucket=bucket)
+    assert put(bob, "Project", "x") == "AccessDenied"
+    assert put(alice, "Project", "z") == "OK"
