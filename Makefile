@@ -192,7 +192,8 @@ $(B)/tests/fuzz/fuzz_edge_%: $(B)/tests/fuzz/fuzz_edge_%.o $(call link_archives,
 	$(Q)$(CC) -pthread -fsanitize=address,undefined,fuzzer -o $@ $< $(call link_archives,edge-agent) $(call link_libs,edge-agent)
 
 package-test: package ## install, upgrade and purge the package in a fresh Debian
-	$(Q)tests/package.sh $(B)/godwit_$(VERSION)_$$(dpkg --print-architecture).deb
+	$(Q)tests/package.sh $(B)/godwit_$(VERSION)_$$(dpkg --print-architecture).deb \
+	    $(B)/godwit-edge_$(VERSION)_$$(dpkg --print-architecture).deb
 
 .PHONY: package package-test
 .PHONY: deps run bench lint format layers cppcheck install clean help
@@ -242,12 +243,14 @@ install: all ## install to PREFIX (/usr/local)
 	install -D -m 755 $(B)/godwit-edge $(DESTDIR)$(PREFIX)/bin/godwit-edge
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(B)/godwit man > $(DESTDIR)$(PREFIX)/share/man/man1/godwit.1
+	$(B)/godwit-edge man > $(DESTDIR)$(PREFIX)/share/man/man1/godwit-edge.1
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(B)/godwit completion > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/godwit
 
 package: deps all ## .deb packages in build/, looked at by lintian
 	$(Q)packaging/deps.sh package
 	$(Q)packaging/deb/build.sh godwit $(VERSION) $(B)
+	$(Q)packaging/deb/build.sh godwit-edge $(VERSION) $(B)
 
 clean: ## remove everything built
 	rm -rf build build-*

@@ -397,6 +397,41 @@ static void print_help(FILE *out)
     buf_free(&b);
 }
 
+static void print_man(void)
+{
+    struct buf b = {0};
+
+    buf_str(&b, ".TH GODWIT-EDGE 1 \"\" \"godwit-edge " GODWIT_VERSION
+                "\" \"User Commands\"\n"
+                ".SH NAME\ngodwit-edge \\- agent of a Godwit store, for "
+                "devices\n"
+                ".SH SYNOPSIS\n.B godwit\\-edge\n.I COMMAND\n"
+                "[\\fIoptions\\fR]\n"
+                ".SH DESCRIPTION\n"
+                "Takes objects over a local S3\\-like HTTP, seals them to the "
+                "owner's key before\nthe first write to the disk, keeps them "
+                "through power cuts and delivers them.\n"
+                ".SH COMMANDS\n");
+    for (size_t i = 0; i < COMMANDS; i++) {
+        buf_printf(&b, ".TP\n.B \"%s ", commands[i].name);
+        for (const char *p = commands[i].usage; *p != '\0'; p++) {
+            buf_str(&b, *p == '-' ? "\\-" : (char[]){*p, '\0'});
+        }
+        buf_printf(&b, "\"\n%s\n", commands[i].summary);
+    }
+    buf_str(&b, ".SH OPTIONS\n");
+    config_man(agent_table, &b);
+    buf_str(&b,
+            ".SH EXIT STATUS\n"
+            "0 when done, 1 when it failed, 2 when it was asked wrongly.\n"
+            ".SH FILES\n"
+            ".TP\n.I /etc/godwit/edge.conf\n"
+            "What the service reads with \\-\\-config.\n"
+            ".TP\n.I DATA/socket\nWhere the other commands ask.\n");
+    fwrite(b.data, 1, b.len, stdout);
+    buf_free(&b);
+}
+
 /* Flags win over the file that one of them names, so they are read twice. */
 static int read_config(struct agent_config *c, int argc, char **argv, int *rest,
                        struct err *err)
@@ -471,6 +506,10 @@ int main(int argc, char **argv)
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
         strcmp(name, "help") == 0) {
         print_help(stdout);
+        return OK;
+    }
+    if (strcmp(name, "man") == 0) {
+        print_man();
         return OK;
     }
     for (size_t i = 0; i < COMMANDS; i++) {

@@ -15,11 +15,19 @@ tree=$root/tree
 mkdir -p "$tree/DEBIAN" "$root/debian" "$out"
 
 make --no-print-directory -C "$top" install PREFIX=/usr DESTDIR="$tree" >/dev/null
+# make install has all programs; the package has its own.
+for other in godwit godwit-edge; do
+    [ "$other" != "$package" ] || continue
+    rm -f "$tree/usr/bin/$other" "$tree/usr/share/man/man1/$other.1" \
+        "$tree/usr/share/bash-completion/completions/$other"
+done
+find "$tree/usr" -type d -empty -delete
 strip --strip-unneeded "$tree/usr/bin/$package"
 gzip -9n "$tree"/usr/share/man/man1/*.1
 install -D -m 644 "$here/../systemd/$package.service" \
     "$tree/lib/systemd/system/$package.service"
-install -D -m 644 "$here/../etc/$package.conf" "$tree/etc/godwit/$package.conf"
+install -D -m 644 "$here/../etc/$package.conf" \
+    "$tree$(cat "$here/$package/conffiles")"
 doc=$tree/usr/share/doc/$package
 install -D -m 644 "$here/copyright" "$doc/copyright"
 printf '%s (%s) unstable; urgency=medium\n\n  * See the history of the sources.\n\n -- The Godwit developers <godwit@localhost>  %s\n' \
