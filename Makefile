@@ -227,7 +227,7 @@ $(B)/bench/bench_seal_mbed: $(B)/bench/bench_seal.o $(B)/libcrypto_mbed.a $(B)/l
 bench: deps all $(BENCH_BIN) ## measure the figures; writes bench/results/
 	$(Q)GODWIT=$(CURDIR)/$(B)/godwit bench/run.sh
 
-C_FILES := $(foreach f,$(FOLDERS) crypto/mbed tests/unit tests/fuzz tests/lib tests/sim bench,$(wildcard $(f)/*.c $(f)/*.h))
+C_FILES := $(foreach f,$(FOLDERS) crypto/mbed tests/unit tests/fuzz tests/lib tests/sim bench bench/edge,$(wildcard $(f)/*.c $(f)/*.h))
 lint: ## clang-format check, layers, cppcheck
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/layers.sh
