@@ -22,7 +22,7 @@ VERSION := 0.1.0
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wconversion -Wno-sign-conversion -Wvla -Werror
-CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE -DGODWIT_VERSION='"$(VERSION)"'
+CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DGODWIT_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=c11 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -pthread \
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))

@@ -133,13 +133,18 @@ static int disk_segments(void *data, uint32_t *count, struct err *err)
         }
         return code;
     }
-    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+    for (struct dirent *e; errno = 0, (e = readdir(dir)) != NULL;) {
         unsigned number;
         char rest;
         if (sscanf(e->d_name, "segment-%5u%c", &number, &rest) == 1 &&
             number < SPOOL_SLOTS_MAX && number >= n) {
             n = number + 1;
         }
+    }
+    if (errno != 0) { /* a segment not seen would be written over */
+        int code = err_errno(err, "spool: read the folder");
+        closedir(dir);
+        return code;
     }
     closedir(dir);
     *count = n;
