@@ -8,8 +8,14 @@ missing=
 for package in $(for kind in "$@"; do
     sed -n "s/^$kind \([a-z0-9.:+-]*\)$/\1/p" deps.txt
 done); do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null |
-        grep -q '^install ok installed$' || missing="$missing $package"
+    # Of several architectures a line each; a bare name is of this machine's.
+    case $package in
+    *:*) arch=${package##*:} ;;
+    *) arch="\\($(dpkg --print-architecture)\\|all\\)" ;;
+    esac
+    dpkg-query -W -f '${db:Status-Status} ${Architecture}\n' "$package" \
+        2>/dev/null | grep -q "^installed $arch\$" ||
+        missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 echo "installing:$missing"
