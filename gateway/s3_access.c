@@ -608,7 +608,8 @@ static bool judge_missing(struct request *r)
 
 /* What a PUT says besides the bytes needs what saying it alone would. A list
  * that lets in to write lets in to say all of it: who writes owns the object.
- */
+ * So the object's own list is not among these: s3_require_acl looks whether it
+ * is denied. */
 static bool judge_headers(struct request *r, const char *resource)
 {
     static const struct {
@@ -618,12 +619,6 @@ static bool judge_headers(struct request *r, const char *resource)
         {"x-amz-object-lock-mode", "s3:PutObjectRetention"},
         {"x-amz-object-lock-retain-until-date", "s3:PutObjectRetention"},
         {"x-amz-object-lock-legal-hold", "s3:PutObjectLegalHold"},
-        {"x-amz-acl", "s3:PutObjectAcl"},
-        {"x-amz-grant-read", "s3:PutObjectAcl"},
-        {"x-amz-grant-read-acp", "s3:PutObjectAcl"},
-        {"x-amz-grant-write", "s3:PutObjectAcl"},
-        {"x-amz-grant-write-acp", "s3:PutObjectAcl"},
-        {"x-amz-grant-full-control", "s3:PutObjectAcl"},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -75,8 +75,7 @@ def until():
     ("s3:PutObjectRetention", lambda: {
         "ObjectLockMode": "GOVERNANCE",
         "ObjectLockRetainUntilDate": until()}),
-    ("s3:PutObjectLegalHold", lambda: {"ObjectLockLegalHoldStatus": "OFF"}),
-    ("s3:PutObjectAcl", lambda: {"ACL": "private"})])
+    ("s3:PutObjectLegalHold", lambda: {"ObjectLockLegalHoldStatus": "OFF"})])
 def test_a_header_needs_its_own_permission(alice, bob, bucket, action,
                                            headers):
     let(alice, bucket, {"Action": "s3:PutObject"})
@@ -155,3 +154,16 @@ def test_tags_of_a_body_are_judged_too(store, alice, bob, bucket):
     alice.delete_bucket_policy(Bucket=bucket)
     assert put(bob, "Project", "x") == "AccessDenied"
     assert put(alice, "Project", "z") == "OK"
+
+
+def test_conditions_on_tags_of_an_object_are_refused_not_passed_over(
+        alice, bob, bucket):
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject",
+                 "Resource": f"arn:aws:s3:::{bucket}/*",
+                 "Condition": {"StringEquals": {
+                     "s3:ExistingObjectTag/secret": "yes"}}}
+    with pytest.raises(ClientError) as refused:
+        alice.put_bucket_policy(Bucket=bucket, Policy=json.dumps(
+            {"Version": "2012-10-17", "Statement": [statement]}))
+    assert refused.value.response["Error"]["Code"] == "MalformedPolicy"
+    assert "not implemented" in refused.value.response["Error"]["Message"]
