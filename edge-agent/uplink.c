@@ -559,7 +559,11 @@ static void run(struct uplink *l)
             exchange(l);
             break;
         case READY:
-            drop(l); /* nothing is asked, so this is the end */
+            drop(l);               /* the gateway's end */
+            if (l->done != NULL) { /* asked, not begun: by another one */
+                l->reused = false;
+                loop_timer_set(l->loop, &l->pace, 0);
+            }
             break;
         case CLOSED:
         case RESOLVE:

@@ -250,6 +250,54 @@ static void a_connection_that_was_closed_meanwhile_is_made_anew(void **state)
     canned_stop(server);
 }
 
+/* What comes between an exchange and the next one. */
+struct late {
+    struct world *w;
+    bool asked;
+};
+
+static void on_first(void *arg, int code, const struct uplink_answer *a,
+                     const char *why)
+{
+    (void)arg;
+    (void)a;
+    (void)why;
+    assert_int_equal(code, 0);
+}
+
+/* After the timers and before the wait: where an agent's commit stands. By
+ * then the server's end has come, and nobody has looked. */
+static void ask_late(void *arg, int *timeout_ms)
+{
+    struct late *l = arg;
+
+    if (!l->asked && uplink_state(l->w->uplink) == UPLINK_UP &&
+        !uplink_busy(l->w->uplink)) {
+        l->asked = true;
+        usleep(100 * 1000);
+        uplink_send(l->w->uplink, &get, on_done, l->w);
+        *timeout_ms = 0;
+    }
+}
+
+static void who_asks_as_the_connection_closes_is_answered(void **state)
+{
+    const struct canned_reply replies[] = {{.text = OK_HI, .close = true},
+                                           {.text = OK_HI}};
+    struct canned_server *server = canned_start(replies, 2);
+    struct world w;
+    struct late late = {&w, false};
+
+    (void)state;
+    open_world(&w, canned_endpoint(server), 0);
+    uplink_send(w.uplink, &get, on_first, NULL);
+    loop_run(w.loop, ask_late, &late); /* it once ran for ever */
+    assert_int_equal(w.code, 0);
+    assert_int_equal(w.status, 200);
+    close_world(&w);
+    canned_stop(server);
+}
+
 static void an_answer_before_the_body_was_read_counts(void **state)
 {
     const struct canned_reply reply = {
@@ -434,6 +482,7 @@ int main(void)
         cmocka_unit_test(what_is_no_whole_answer_is_a_failure),
         cmocka_unit_test(heads_and_interim_answers_have_a_bound),
         cmocka_unit_test(a_connection_that_was_closed_meanwhile_is_made_anew),
+        cmocka_unit_test(who_asks_as_the_connection_closes_is_answered),
         cmocka_unit_test(an_answer_before_the_body_was_read_counts),
         cmocka_unit_test(nobody_there_is_told),
         cmocka_unit_test(a_name_is_looked_up_beside_the_loop),
