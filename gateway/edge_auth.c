@@ -102,13 +102,14 @@ void edge_error(struct request *r, int status, const char *fmt, ...)
     buf_str(&r->reply_body, "}\n");
 }
 
-/* In the form that the path has. */
+/* In the form that the path has. Not AccessDenied: that is about an object,
+ * and a device gives up what it is denied. */
 static bool refuse(struct request *r, const char *why)
 {
     if (text_starts(r->path, EDGE_PATH)) {
         edge_error(r, 403, "%s", why);
     } else {
-        reply_error(r, S3_AccessDenied, "%s", why);
+        reply_error(r, S3_InvalidAccessKeyId, "%s", why);
     }
     return false;
 }
@@ -243,11 +244,11 @@ bool edge_reply_refused(struct request *r, int code)
         return false;
     }
     if (code == ERR_LIMIT) {
-        reply_error(r, S3_InvalidArgument,
-                    SEQUENCE " is %llu or more above the floor",
+        /* Not for ever: the floor rises. */
+        reply_error(r, S3_SlowDown, SEQUENCE " is %llu or more above the floor",
                     (unsigned long long)META_DELIVERED_MAX);
     } else {
-        reply_error(r, S3_AccessDenied,
+        reply_error(r, S3_InvalidAccessKeyId,
                     "the device is not enrolled, or was revoked");
     }
     return true;

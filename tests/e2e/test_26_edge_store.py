@@ -203,6 +203,25 @@ def test_a_revoked_device_keeps_its_objects(make_device, store):
     d.proper(sent)
 
 
+def test_a_revoked_device_keeps_its_large_objects(make_device, store):
+    """What is refused is the device, not the object: not even after many
+    tries is it given up."""
+    d = make_device()
+    d.flush()
+    edge_device.edge(store, "revoke", d.name)
+    sent = {"large": util.blob(MIB, 5)}
+    d.give("large", sent["large"])
+    for _ in range(4):
+        d.command("flush")
+    st = d.status()
+    assert st["objects"] == 1 and st["refused_objects"] == 0, st
+    d.stop()
+    assert enroll(d.data, d.url, d.code()).returncode == 0
+    d.start()
+    d.flush()
+    d.proper(sent)
+
+
 def test_all_arrives_once_when_both_are_killed(make_device, store):
     d = make_device()
     rng = random.Random(23)
