@@ -281,13 +281,19 @@ bool intake_md5(struct intake *in, const struct spool_object *o,
 
 /* ---- putting ---- */
 
-/* "BUCKET/KEY". */
-static bool is_key(const char *key, size_t len)
+/* "BUCKET/KEY", as the cluster takes it. */
+static int judge_key(const char *key, size_t len, struct err *err)
 {
     const char *slash = memchr(key, '/', len);
 
-    return len > 0 && len <= SPOOL_KEY_MAX &&
-           (slash == NULL || len - (size_t)(slash - key) - 1 <= OBJECT_KEY_MAX);
+    if (len == 0 || len > SPOOL_KEY_MAX ||
+        (slash != NULL && len - (size_t)(slash - key) - 1 > OBJECT_KEY_MAX)) {
+        return err_set(err, ERR_LIMIT, "a key has 1 to %d bytes",
+                       OBJECT_KEY_MAX);
+    }
+    return text_utf8(key, len)
+               ? 0
+               : err_set(err, ERR_BAD_INPUT, "the key is no UTF-8");
 }
 
 /* UTF-8 without control bytes: what the cluster takes. */
@@ -369,11 +375,10 @@ int intake_put_open(struct intake *in, const struct intake_what *what,
                     struct intake_put **out, struct err *err)
 {
     struct intake_put *p;
-    int code;
+    int code = judge_key(what->key, what->key_len, err);
 
-    if (!is_key(what->key, what->key_len)) {
-        return err_set(err, ERR_LIMIT, "a key has 1 to %d bytes",
-                       OBJECT_KEY_MAX);
+    if (code != 0) {
+        return code;
     }
     if (what->class_id >= SPOOL_CLASSES) {
         return err_set(err, ERR_BAD_INPUT, "a class is 0 to %d",
@@ -696,13 +701,11 @@ int intake_delete(struct intake *in, const char *key, size_t key_len,
     };
     uint8_t *payload;
     uint64_t id;
-    int code;
+    int code = judge_key(key, key_len, err);
 
-    if (!is_key(key, key_len)) {
-        return err_set(err, ERR_LIMIT, "a key has 1 to %d bytes",
-                       OBJECT_KEY_MAX);
+    if (code == 0) {
+        code = spool_begin(in->spool, key_len, 0, 0, o.class_id, &payload, err);
     }
-    code = spool_begin(in->spool, key_len, 0, 0, o.class_id, &payload, err);
     if (code == 0) {
         spool_end(in->spool, &o, &id);
         wait_for_round(in, done, arg);

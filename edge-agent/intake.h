@@ -68,8 +68,8 @@ struct intake_what {
 struct intake_put;
 typedef void (*intake_done)(void *arg, int code, const char *why);
 
-/* ERR_LIMIT: key or metadata too long; ERR_BAD_INPUT: class, or metadata that
- * a cluster would not take. Their names become small letters. */
+/* ERR_LIMIT: key or metadata too long; ERR_BAD_INPUT: class, or a key or
+ * metadata that a cluster would not take. Their names become small letters. */
 int intake_put_open(struct intake *in, const struct intake_what *what,
                     struct intake_put **out, struct err *err);
 /* ERR_FULL, ERR_BUSY (INTAKE_LARGE_MAX), ERR_LIMIT, ERR_IO. After a failure

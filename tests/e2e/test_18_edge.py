@@ -525,6 +525,20 @@ def test_watched_files_are_taken_and_deleted(make_agent, tmp_path):
     assert a.status()["watch_taken"] == 3
 
 
+def test_a_watched_file_whose_name_is_no_key_stays(make_agent, tmp_path):
+    """Taken, it would be deleted here and refused by the cluster."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = os.path.join(os.fsencode(folder), b"M\xe4rz.csv")  # ISO 8859-1
+    with open(path, "wb") as f:
+        f.write(b"1;2\n")
+    a = make_agent("--watch", str(folder), "--bucket", "files")
+    wait_for(lambda: a.status()["watch_refused"] +
+             a.status()["watch_taken"] > 0)
+    assert os.path.exists(path)
+    assert a.status()["watch_taken"] == 0
+
+
 def test_many_watched_files_and_kills_lose_none(make_agent, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -278,6 +278,13 @@ static void bounds_are_named(void **state)
     assert_int_equal(intake_put_open(w->in, &what, &p, NULL), ERR_LIMIT);
     assert_int_equal(intake_delete(w->in, key, sizeof key, on_done, w, NULL),
                      ERR_LIMIT);
+    what.key = "bucket/M\xe4rz"; /* the cluster would refuse it for good */
+    what.key_len = strlen(what.key);
+    assert_int_equal(intake_put_open(w->in, &what, &p, NULL), ERR_BAD_INPUT);
+    assert_int_equal(
+        intake_delete(w->in, what.key, what.key_len, on_done, w, NULL),
+        ERR_BAD_INPUT);
+    what.key = key;
     what.key_len = 5;
     what.class_id = SPOOL_CLASSES;
     assert_int_equal(intake_put_open(w->in, &what, &p, NULL), ERR_BAD_INPUT);
