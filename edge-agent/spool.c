@@ -289,8 +289,25 @@ static void leave_segment(struct spool *s)
     s->file = -1;
 }
 
-/* Write the round, and with @footer the footer, too: one sync. */
-static int write_round(struct spool *s, bool footer, struct err *err)
+/* So that a start need not read the records. It comes after the sync of all
+ * that it tells of and is not waited for: a start without it reads them. */
+static void write_footer(struct spool *s)
+{
+    size_t room = spool_footer_room(s->entry_count);
+    uint8_t *block = mem_calloc(1, room);
+
+    memcpy(block + room - SPOOL_TRAILER - s->entry_count * SPOOL_ENTRY,
+           s->entries, s->entry_count * SPOOL_ENTRY);
+    spool_footer_seal(block + room, s->slots[s->active].sequence,
+                      s->entry_first, s->entry_count);
+    (void)s->disk.write(s->disk.data, s->file, SPOOL_SEGMENT - room, block,
+                        room, NULL);
+    s->cursor.flash_bytes += room;
+    free(block);
+}
+
+/* Write the round: one write, one sync. */
+static int write_round(struct spool *s, struct err *err)
 {
     uint32_t len = (uint32_t)mem_round_up(s->round_len, SPOOL_BLOCK);
     size_t room = spool_footer_room(s->entry_count);
@@ -302,17 +319,6 @@ static int write_round(struct spool *s, bool footer, struct err *err)
         memset(s->round + s->round_len, 0, len - s->round_len);
         code = s->disk.write(s->disk.data, s->file, s->at, s->round, len, &why);
         s->cursor.flash_bytes += len;
-    }
-    if (code == 0 && footer && s->entry_count > 0) {
-        uint8_t *block = mem_calloc(1, room);
-        memcpy(block + room - SPOOL_TRAILER - s->entry_count * SPOOL_ENTRY,
-               s->entries, s->entry_count * SPOOL_ENTRY);
-        spool_footer_seal(block + room, s->slots[s->active].sequence,
-                          s->entry_first, s->entry_count);
-        code = s->disk.write(s->disk.data, s->file, SPOOL_SEGMENT - room, block,
-                             room, &why);
-        s->cursor.flash_bytes += room;
-        free(block);
     }
     if (code == 0) {
         code = s->disk.sync(s->disk.data, s->file, &why);
@@ -330,7 +336,7 @@ static int write_round(struct spool *s, bool footer, struct err *err)
 
 int spool_commit(struct spool *s, struct err *err)
 {
-    return spool_dirty(s) ? write_round(s, false, err) : 0;
+    return spool_dirty(s) ? write_round(s, err) : 0;
 }
 
 bool spool_dirty(const struct spool *s)
@@ -348,14 +354,17 @@ static int make_room(struct spool *s, size_t need, uint8_t class_id,
      * record's end by one. */
     if (s->active != SPOOL_NONE &&
         s->round_len + need > SPOOL_ROUND - SPOOL_BLOCK) {
-        code = write_round(s, false, err);
+        code = write_round(s, err);
     }
     if (code == 0 && s->active != SPOOL_NONE &&
         s->at + mem_round_up(s->round_len + need, SPOOL_BLOCK) +
                 spool_footer_room(s->entry_count + 1) >
             SPOOL_SEGMENT) {
-        code = write_round(s, true, err);
+        code = write_round(s, err);
         if (code == 0) {
+            if (s->entry_count > 0) {
+                write_footer(s);
+            }
             leave_segment(s);
         }
     }

@@ -241,7 +241,7 @@ static int load(struct spool *s, const struct found *f, uint64_t *last,
 }
 
 /* Hold the parts of objects that have them. */
-static void hold_parts(struct spool *s)
+static int hold_parts(struct spool *s, struct err *err)
 {
     uint64_t id = 0;
 
@@ -249,11 +249,16 @@ static void hold_parts(struct spool *s)
          (e = spool_index_after(s->index, id)) != NULL;) {
         struct spool_part *parts;
         size_t count;
+        int code = 0;
         id = e->id;
         if (!e->parts) {
             continue;
         }
-        if (spool_parts(s, e->slot, e->at, &parts, &count, NULL) != 0) {
+        code = spool_parts(s, e->slot, e->at, &parts, &count, err);
+        if (code != 0 && code != ERR_CORRUPT && code != ERR_NOT_FOUND) {
+            return code; /* they may be there */
+        }
+        if (code != 0) {
             damaged(s, e->slot, "a part of an object is missing");
             s->slots[e->slot].live--;
             spool_index_remove(s->index, id);
@@ -264,6 +269,28 @@ static void hold_parts(struct spool *s)
         }
         free(parts);
     }
+    return 0;
+}
+
+/* What a killed process wrote may be in memory alone: its files' names, the
+ * cursor, and the last round, whose ids may be told to the cluster before the
+ * power goes. */
+static int make_safe(struct spool *s, struct err *err)
+{
+    struct err why = {{0}};
+    int code = s->disk.sync_dir(s->disk.data, err);
+
+    if (code == 0) {
+        code = s->disk.sync(s->disk.data, s->cursor_file, err);
+    }
+    if (code == 0 && s->next_id > s->cursor.next_id) {
+        s->cursor_moved = true;
+        if (spool_save(s, &why) != 0) { /* to be tried again */
+            log_line(LOG_ERROR, "the spool's disk failed", "err", why.text,
+                     NULL);
+        }
+    }
+    return code;
 }
 
 int spool_start(struct spool *s, struct err *err)
@@ -297,7 +324,10 @@ int spool_start(struct spool *s, struct err *err)
         code = load(s, &found[i], &last, err);
     }
     if (code == 0) {
-        hold_parts(s);
+        code = hold_parts(s, err);
+    }
+    if (code == 0) {
+        code = make_safe(s, err);
     }
     free(found);
     free(block);

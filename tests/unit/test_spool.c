@@ -44,6 +44,7 @@ struct sim {
     struct sim_file files[FILES];
     uint64_t random;
     long calls, cut_at, fail_at;
+    long footers; /* to be written until the power is cut, unsynced; or -1 */
     bool cut;
     uint64_t size_max; /* of all files: then ERR_FULL */
 };
@@ -137,6 +138,10 @@ static int sim_write(void *data, int file, uint64_t at, const void *p,
     for (uint64_t i = at / SECTOR; i < (at + len + SECTOR - 1) / SECTOR; i++) {
         f->dirty[i] = 1;
     }
+    if (f->size == FILE_SIZE && at + len == FILE_SIZE && m->footers >= 0 &&
+        m->footers-- == 0) {
+        m->cut = true;
+    }
     f->size = f->size > at + len ? f->size : at + len;
     return code;
 }
@@ -190,7 +195,7 @@ static struct sim *sim_new(uint64_t seed)
     struct sim *m = mem_alloc(sizeof *m);
 
     m->random = seed * 0x9e3779b97f4a7c15ull + 1;
-    m->cut_at = m->fail_at = -1;
+    m->cut_at = m->fail_at = m->footers = -1;
     for (int i = 0; i < FILES; i++) {
         m->files[i].now = mem_calloc(1, FILE_SIZE);
         m->files[i].safe = mem_calloc(1, FILE_SIZE);
@@ -236,7 +241,7 @@ static void sim_power_on(struct sim *m)
         f->name_safe = f->exists;
     }
     m->cut = false;
-    m->cut_at = m->fail_at = -1;
+    m->cut_at = m->fail_at = m->footers = -1;
     m->calls = 0;
 }
 
@@ -604,6 +609,118 @@ static void power_may_go_while_it_starts(void **state)
     }
 }
 
+/* A kill loses nothing that was written, synced or not: what the next process
+ * builds on must be made safe by it. */
+static void the_power_may_go_after_a_kill(void **state)
+{
+    (void)state;
+    for (long n = 0; n < 160; n++) {
+        struct world *w = mem_alloc(sizeof *w);
+        struct spool_disk disk;
+        world_init(w, (uint64_t)n + 1);
+        disk = sim_disk(w->sim);
+        w->sim->cut_at = n % 80;
+        if (spool_open(&disk, &w->options, &w->spool, NULL) == 0) {
+            while (!w->sim->cut) {
+                step(w);
+            }
+            spool_close(w->spool);
+        }
+        w->waiting_count = 0;
+        w->sim->cut = false;
+        w->sim->cut_at = -1;
+        for (uint32_t i = 0; i < NUMBERS; i++) { /* it may be held again */
+            w->fates[i] = w->fates[i] == DROPPED ? SENT : w->fates[i];
+        }
+        world_open(w);
+        for (int i = 0; i < 3; i++) {
+            step(w);
+        }
+        w->sim->cut = true;
+        restart(w);
+        world_close(w);
+        free(w);
+    }
+}
+
+/* A round that was not synced is read by the next process, which delivers it;
+ * then the power goes, and the round with it. */
+static void an_id_that_was_told_is_never_used_again(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world *w = mem_alloc(sizeof *w);
+        uint64_t told;
+        world_init(w, seed);
+        world_open(w);
+        assert_int_equal(put(w, 0, NULL), 0);
+        assert_int_equal(spool_commit(w->spool, NULL), 0);
+        assert_int_equal(put(w, 1, NULL), 0);
+        w->sim->fail_at = w->sim->calls + 1; /* the sync after the write */
+        assert_int_equal(spool_commit(w->spool, NULL), ERR_IO);
+        w->sim->cut = true; /* killed */
+        spool_close(w->spool);
+        w->sim->cut = false;
+        world_open(w);
+        told = spool_next(w->spool, w->ids[0]);
+        assert_int_equal(told, w->ids[1]);
+        w->sim->cut = true;
+        spool_close(w->spool);
+        sim_power_on(w->sim);
+        world_open(w);
+        assert_true(spool_coming_id(w->spool) > told);
+        world_close(w);
+        free(w);
+    }
+}
+
+static void the_floor_that_was_told_never_falls(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world *w = mem_alloc(sizeof *w);
+        uint64_t told;
+        world_init(w, seed);
+        world_open(w);
+        assert_int_equal(put(w, 0, NULL), 0);
+        assert_int_equal(spool_commit(w->spool, NULL), 0);
+        spool_drop(w->spool, w->ids[0], SPOOL_DELIVERED);
+        w->sim->cut_at = w->sim->calls + 1; /* killed before the sync */
+        assert_int_equal(spool_save(w->spool, NULL), ERR_IO);
+        spool_close(w->spool);
+        w->sim->cut = false;
+        w->sim->cut_at = -1;
+        world_open(w);
+        told = spool_floor(w->spool);
+        assert_int_equal(told, w->ids[0] + 1);
+        w->sim->cut = true;
+        spool_close(w->spool);
+        sim_power_on(w->sim);
+        world_open(w);
+        assert_true(spool_floor(w->spool) >= told);
+        world_close(w);
+        free(w);
+    }
+}
+
+/* It is on the disk before the round that it tells of. */
+static void a_footer_tells_of_no_torn_round(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct world *w = mem_alloc(sizeof *w);
+        world_init(w, seed);
+        world_open(w);
+        w->sim->footers = (long)(seed % 3);
+        while (!w->sim->cut) {
+            step(w);
+        }
+        restart(w);
+        world_close(w);
+        free(w);
+    }
+}
+
 static void a_call_that_fails_loses_only_its_round(void **state)
 {
     (void)state;
@@ -959,6 +1076,10 @@ int main(void)
         cmocka_unit_test(the_lowest_class_is_shed_first),
         cmocka_unit_test(a_flipped_bit_is_found_and_costs_one_object),
         cmocka_unit_test(a_newer_version_is_left_alone),
+        cmocka_unit_test(the_power_may_go_after_a_kill),
+        cmocka_unit_test(an_id_that_was_told_is_never_used_again),
+        cmocka_unit_test(the_floor_that_was_told_never_falls),
+        cmocka_unit_test(a_footer_tells_of_no_torn_round),
         cmocka_unit_test(a_call_that_fails_loses_only_its_round),
         cmocka_unit_test(power_may_go_while_it_starts),
         cmocka_unit_test(power_may_go_in_any_call),
