@@ -145,6 +145,27 @@ static int held(struct spool *s, uint64_t id, const struct index_entry **out,
                          (unsigned long long)id);
 }
 
+/* Key and metadata. With the payload they are checked when that is read; where
+ * there is none, here: a delete of another key would be delivered. */
+static int read_text(struct spool *s, const struct index_entry *e,
+                     struct spool_record *r, struct buf *text, struct err *err)
+{
+    size_t len = (size_t)r->key_len + r->meta_len;
+    int code;
+
+    buf_clear(text);
+    buf_reserve(text, SPOOL_RECORD + len + 1);
+    if (r->payload_len == 0) {
+        code = read_record(s, e->slot, e->at, text, r, err);
+        len = text->len > 0 ? text->len - SPOOL_RECORD : 0;
+        memmove(text->data, text->data + SPOOL_RECORD, len);
+    } else {
+        code = read_at(s, e->slot, e->at + SPOOL_RECORD, text->data, len, err);
+    }
+    text->len = code == 0 ? len : 0;
+    return code;
+}
+
 int spool_get(struct spool *s, uint64_t id, struct spool_object *out,
               struct buf *text, struct err *err)
 {
@@ -161,14 +182,10 @@ int spool_get(struct spool *s, uint64_t id, struct spool_object *out,
     if (code != 0) {
         return code;
     }
-    buf_clear(text);
-    buf_reserve(text, (size_t)r.key_len + r.meta_len + 1);
-    code = read_at(s, e->slot, e->at + SPOOL_RECORD, text->data,
-                   (size_t)r.key_len + r.meta_len, err);
+    code = read_text(s, e, &r, text, err);
     if (code != 0) {
         return code;
     }
-    text->len = (size_t)r.key_len + r.meta_len;
     *out = (struct spool_object){
         .id = r.id,
         .time_ms = r.time_ms,

@@ -24,6 +24,7 @@
 #include "base/text.h"
 #include "crypto/digest.h"
 #include "edge-agent/spool.h"
+#include "edge-agent/spool_index.h"
 #include "tests/lib/temp_dir.h"
 
 #define SECTOR 512
@@ -996,6 +997,39 @@ static void a_flipped_bit_is_found_and_costs_one_object(void **state)
     free(w);
 }
 
+/* Nobody reads the bytes of these: the key alone says what is done. */
+static void a_flipped_bit_in_a_key_is_found_without_bytes(void **state)
+{
+    struct world *w = mem_alloc(sizeof *w);
+    struct spool_object gone = {
+        .kind = SPOOL_DELETE, .key = "bucket/some/key", .key_len = 15};
+    struct spool_object o;
+    struct buf text = {0};
+    uint64_t id;
+    uint8_t *p;
+
+    (void)state;
+    world_init(w, 1);
+    world_open(w);
+    assert_int_equal(spool_begin(w->spool, gone.key_len, 0, 0, 0, &p, NULL), 0);
+    spool_end(w->spool, &gone, &id);
+    assert_int_equal(put(w, 5, NULL), 0); /* in parts */
+    assert_true(in_parts(5));
+    assert_int_equal(spool_commit(w->spool, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        const struct index_entry *e;
+        uint64_t which = i == 0 ? id : w->ids[5];
+        assert_int_equal(spool_get(w->spool, which, &o, &text, NULL), 0);
+        e = spool_index_get(spool_held(w->spool), which);
+        w->sim->files[e->slot].now[e->at + SPOOL_RECORD + 4] ^= 1;
+        assert_int_equal(spool_get(w->spool, which, &o, &text, NULL),
+                         ERR_CORRUPT);
+    }
+    buf_free(&text);
+    world_close(w);
+    free(w);
+}
+
 static void a_newer_version_is_left_alone(void **state)
 {
     struct world *w = mem_alloc(sizeof *w);
@@ -1075,6 +1109,7 @@ int main(void)
         cmocka_unit_test(the_oldest_are_shed_and_counted),
         cmocka_unit_test(the_lowest_class_is_shed_first),
         cmocka_unit_test(a_flipped_bit_is_found_and_costs_one_object),
+        cmocka_unit_test(a_flipped_bit_in_a_key_is_found_without_bytes),
         cmocka_unit_test(a_newer_version_is_left_alone),
         cmocka_unit_test(the_power_may_go_after_a_kill),
         cmocka_unit_test(an_id_that_was_told_is_never_used_again),
