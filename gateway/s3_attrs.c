@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/wire.h"
+#include "gateway/access.h"
 #include "gateway/request.h"
 #include "gateway/s3_grants.h"
 #include "gateway/s3_sse.h"
@@ -388,6 +389,14 @@ static bool seen_before(const struct request *r, size_t at)
     return false;
 }
 
+/* Added by a device's agent, beside as much as a program may give it. */
+static bool is_of_device(const struct request *r, const char *name)
+{
+    return r->user != NULL && r->user->device != 0 &&
+           (text_ieq(name, META_PREFIX "godwit-device") ||
+            text_ieq(name, META_PREFIX "godwit-device-time"));
+}
+
 bool s3_attrs_from(struct request *r, struct buf *out)
 {
     size_t start = out->len;
@@ -404,7 +413,9 @@ bool s3_attrs_from(struct request *r, struct buf *out)
             return false;
         }
         if (strncasecmp(name, META_PREFIX, META_PREFIX_LEN) == 0) {
-            user_bytes += strlen(name) - META_PREFIX_LEN + strlen(value);
+            if (!is_of_device(r, name)) {
+                user_bytes += strlen(name) - META_PREFIX_LEN + strlen(value);
+            }
             if (!seen_before(r, i)) {
                 keep_meta(r, i, out);
             }

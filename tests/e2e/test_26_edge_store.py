@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.parse
 
 import pytest
 
@@ -176,6 +177,40 @@ def test_files_of_age_that_any_age_opens(make_device, store, tmp_path):
     d.stop()
     out = d.command("run", "--format", "zip")
     assert out.returncode == 2 and "godwit or age" in out.stderr
+
+
+def test_odd_keys_arrive_in_a_batch_and_in_parts(make_device, store):
+    d = make_device()
+    odd = ["a//b", "./x", "../x", "/", "x/", "+", "a b", "%41", "?", "#x", "&=",
+           "'\"<>", "\u00e4\u20ac\U0001f600", "\x01\x7f", "a\nb", ";:@$,!~*()",
+           "k" * (1023 - len(d.name))]
+    sent = {}
+    for name in odd:
+        for tail, size in ("", 300), ("L", 300 * KIB):
+            sent[tail + name] = util.blob(size, len(sent))
+    sent.pop("L" + odd[-1])
+    for name, body in sent.items():
+        d.ask("PUT", "/" + urllib.parse.quote("sensors/" + d.key(name)), body)
+    assert d.status()["accepted_objects"] == len(sent)
+    d.flush()
+    assert d.status()["refused_objects"] == 0, d.text()
+    d.proper(sent)
+
+
+def test_metadata_arrive_in_a_batch_and_in_parts(make_device, store):
+    """As much as S3 allows, and what the agent adds does not count."""
+    d = make_device()
+    meta = {f"x-amz-meta-m{i:02}": "v" * 61 for i in range(32)}
+    assert sum(len(k) - 11 + len(v) for k, v in meta.items()) == 2048
+    sent = {"small": util.blob(300), "large": util.blob(300 * KIB)}
+    for name, body in sent.items():
+        d.give(name, body, **meta)
+    d.flush()
+    assert d.status()["refused_objects"] == 0, d.text()
+    d.proper(sent)
+    for name in sent:
+        have = d.read(name)[1]["Metadata"]
+        assert have["m31"] == "v" * 61 and len(have) == 34
 
 
 def test_below_its_prefix_alone(make_device):
