@@ -403,10 +403,6 @@ void edge_batch(struct request *r)
     struct err err = {{0}};
     int rc;
 
-    if (!atomic_load(&r->gateway->ready)) {
-        edge_error(r, 503, "the server is starting");
-        return;
-    }
     rc = batch_open(&b.reader, r->document.data, r->document.len, &err);
     if (rc == 0) {
         objects = mem_calloc(b.reader.count, sizeof *objects);

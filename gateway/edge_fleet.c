@@ -9,16 +9,6 @@
 #include "meta/meta_device.h"
 #include "policy/json_tree.h"
 
-static bool is_ready(struct request *r)
-{
-    bool ready = atomic_load(&r->gateway->ready);
-
-    if (!ready) {
-        edge_error(r, 503, "the server is starting");
-    }
-    return ready;
-}
-
 /* False: a reply was made. */
 static bool judge_report(struct request *r)
 {
@@ -47,7 +37,7 @@ void edge_report(struct request *r)
     struct err err = {{0}};
     int rc;
 
-    if (!is_ready(r) || !judge_report(r)) {
+    if (!judge_report(r)) {
         return;
     }
     command_device_report(&r->command, r->user->device, r->document.data,
@@ -68,9 +58,6 @@ void edge_settings(struct request *r)
     struct meta_device d = {.policy = NULL};
     struct err err = {{0}};
 
-    if (!is_ready(r)) {
-        return;
-    }
     if (meta_device_local(r->gateway->meta, r->user->device, &d, &err) != 0) {
         edge_error(r, 503, "%s", err.text);
         return;
