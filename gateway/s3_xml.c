@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "gateway/access.h"
 #include "gateway/s3_attrs.h"
 
 #define NAME_MAX_BYTES 128
@@ -104,11 +105,10 @@ void xml_etag(struct buf *b, const char *name, const char *etag)
 
 void xml_owner_fields(struct buf *b, const char *access_key)
 {
-    uint8_t sum[DIGEST_MAX];
-    char hex[2 * DIGEST_MAX + 1];
-    size_t size = digest_of(DIGEST_SHA256, access_key, strlen(access_key), sum);
+    char id[65];
 
-    xml_text(b, "ID", text_hex(sum, size, hex));
+    access_canonical_id(access_key, id);
+    xml_text(b, "ID", id);
     xml_text(b, "DisplayName", access_key);
 }
 
