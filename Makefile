@@ -1,8 +1,10 @@
 # Godwit. `make help` lists the targets. One Makefile, out of tree in build/.
-# Knobs: CC=clang, SAN=address,undefined (or thread), V=1.
+# Knobs: CC=clang, SAN=address,undefined (or thread), V=1; ZSTD=0: an agent that
+# cannot compress, and is a quarter smaller.
 
 CC ?= gcc
 SAN ?=
+ZSTD ?= 1
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -13,7 +15,8 @@ CC := gcc
 endif
 empty :=
 comma := ,
-VARIANT := $(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+NOZSTD := $(if $(filter 0,$(ZSTD)),-nozstd)
+VARIANT := $(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(NOZSTD)
 B ?= build$(VARIANT)
 
 FOLDERS := base policy crypto fleet net erasure node object meta cluster client gateway cli edge-agent
@@ -25,6 +28,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 CPPFLAGS += -I. -I$(B) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DGODWIT_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=c11 $(WARN) $(CFLAGS) -fno-omit-frame-pointer -pthread \
              $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+CPPFLAGS += $(if $(NOZSTD),-DGODWIT_EDGE_NO_ZSTD)
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 LIBS_base := -lm
 LIBS_crypto := -lssl -lcrypto -lisal
@@ -33,6 +37,7 @@ LIBS_object := -lzstd
 LIBS_meta := -lsqlite3 -lraft
 LIBS_client := -lssl -lcrypto -lexpat
 LIBS_gateway := -lmicrohttpd -lgnutls -lexpat
+LIBS_edge-agent := $(if $(NOZSTD),,-lzstd)
 LIBS_crypto_mbed := -lmbedtls -lmbedx509 -lmbedcrypto
 
 # Who may include whom: tests/layers.sh reads these lines. A unit test of a
@@ -40,7 +45,7 @@ LIBS_crypto_mbed := -lmbedtls -lmbedx509 -lmbedcrypto
 MAY_base :=
 MAY_policy := base
 MAY_crypto := base
-MAY_fleet := base crypto
+MAY_fleet := base crypto policy
 MAY_erasure := base
 MAY_net := base crypto
 MAY_node := base crypto net erasure
@@ -50,13 +55,13 @@ MAY_cluster := base crypto net erasure node object meta
 MAY_client := base crypto
 MAY_gateway := base crypto fleet net erasure object meta cluster policy
 MAY_cli := base crypto fleet net erasure node object meta cluster client gateway policy
-MAY_edge-agent := base crypto fleet
+MAY_edge-agent := base crypto fleet policy
 
 # What a folder needs at link time: itself and, in turn, what those need.
 LINK_base := base
 LINK_policy := policy base
 LINK_crypto := crypto base
-LINK_fleet := fleet crypto base
+LINK_fleet := fleet crypto policy base
 LINK_erasure := erasure base
 LINK_net := net crypto base
 LINK_node := node net erasure crypto base
@@ -66,7 +71,7 @@ LINK_cluster := cluster meta object node net erasure crypto base
 LINK_client := client crypto base
 LINK_gateway := gateway fleet cluster meta object node net erasure crypto policy base
 LINK_cli := cli gateway fleet client cluster meta object node net erasure crypto policy base
-LINK_edge-agent := edge-agent fleet crypto_mbed base
+LINK_edge-agent := edge-agent fleet policy crypto_mbed base
 link_archives = $(foreach f,$(LINK_$(1)),$(B)/lib$(f).a)
 link_libs = $(foreach f,$(LINK_$(1)),$(LIBS_$(f)))
 
@@ -94,9 +99,9 @@ ARCH ?= $(subst amd64,x86_64,$(shell dpkg --print-architecture))
 GNU_x86_64 := x86_64-linux-gnu
 GNU_arm64 := aarch64-linux-gnu
 GNU_armhf := arm-linux-gnueabihf
-STATIC := build-static-$(ARCH)
+STATIC := build-static-$(ARCH)$(NOZSTD)
 .PHONY: edge-static deps-cross
-edge-static: ## static, stripped build-static-ARCH/godwit-edge (ARCH=x86_64|arm64|armhf)
+edge-static: ## static, stripped build-static-ARCH/godwit-edge (ARCH=x86_64|arm64|armhf; ZSTD=0: smaller)
 	$(if $(GNU_$(ARCH)),,$(error ARCH=$(ARCH): must be x86_64, arm64 or armhf))
 	$(Q)$(MAKE) --no-print-directory CC=$(GNU_$(ARCH))-gcc SAN= B=$(STATIC)/obj \
 	    CFLAGS="-Os -ffunction-sections -fdata-sections" \
@@ -258,6 +263,6 @@ clean: ## remove everything built
 help: ## list the targets
 	@echo "Godwit $(VERSION). Targets:"
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
-	@echo "Knobs: CC=gcc|clang  SAN=address,undefined|thread  V=1"
+	@echo "Knobs: CC=gcc|clang  SAN=address,undefined|thread  ZSTD=0  V=1"
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

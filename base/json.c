@@ -257,7 +257,7 @@ const char *json_item(const char *json, const char *path, size_t i)
     return value;
 }
 
-void json_put_text(struct buf *out, const char *s)
+void put_json_text(struct buf *out, const char *s)
 {
     buf_char(out, '"');
     for (; *s != '\0'; s++) {
@@ -273,4 +273,23 @@ void json_put_text(struct buf *out, const char *s)
         }
     }
     buf_char(out, '"');
+}
+
+void put_json_member(struct buf *b, const char *name, const char *text,
+                     bool last)
+{
+    buf_printf(b, "\"%s\":", name);
+    put_json_text(b, text);
+    buf_str(b, last ? "" : ",");
+}
+
+void put_json_u64(struct buf *b, const char *name, uint64_t v, bool last)
+{
+    buf_printf(b, "\"%s\":%llu%s", name, (unsigned long long)v,
+               last ? "" : ",");
+}
+
+void put_json_bool(struct buf *b, const char *name, bool v, bool last)
+{
+    buf_printf(b, "\"%s\":%s%s", name, v ? "true" : "false", last ? "" : ",");
 }

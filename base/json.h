@@ -1,4 +1,4 @@
-/* json.h: find values in a JSON document by their path; write strings.
+/* json.h: find values in a JSON document by their path; write members.
  *
  * For small documents: of the admin interface, of devices. A path is names and
  * indexes with dots between: "drives.0.path". Nothing is built: each look-up
@@ -33,7 +33,14 @@ size_t json_count(const char *json, const char *path);
 /* The @i-th of them, as json_find. */
 const char *json_item(const char *json, const char *path, size_t i);
 
-/* Append @s as a string, in quotes, escaped. */
-void json_put_text(struct buf *out, const char *s);
+/* ---- writing: appended to a buf ---- */
+
+/* A string with its quotes, escaped. */
+void put_json_text(struct buf *out, const char *s);
+/* "name":"text" and "name":number, with a comma behind unless @last. */
+void put_json_member(struct buf *b, const char *name, const char *text,
+                     bool last);
+void put_json_u64(struct buf *b, const char *name, uint64_t v, bool last);
+void put_json_bool(struct buf *b, const char *name, bool v, bool last);
 
 #endif

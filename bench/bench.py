@@ -581,11 +581,51 @@ def bench_seal():
     result.write()
 
 
+def bench_audit():
+    """Small objects at every level of the audit log, taking turns."""
+    levels = ("none", "denied", "writes", "all")
+    result = Result("audit", "The audit log: small objects at each level")
+    server = Server(flags=DEFAULTS)
+    keys = server.credentials
+    got = {}
+    try:
+        for _ in range(ROUNDS):
+            for what in ("put", "get"):
+                for level in levels:
+                    server.cli("audit", "level", level)
+                    time.sleep(0.5)
+                    got.setdefault((what, level), []).append(
+                        load(server.endpoint, keys, what, "4KiB",
+                             32)["ops_per_s"])
+        start = time.perf_counter()
+        done = server.cli("audit", "verify", timeout=600)
+        took = time.perf_counter() - start
+        words = done.stdout.decode().split()
+        state = json.loads(server.cli("audit", "level", "--json").stdout)
+    finally:
+        server.close()
+    for (what, level), values in got.items():
+        result.measured(f"{what.upper()} of 4 KiB, {level}", values, "/s")
+    for what in ("put", "get"):
+        for level in levels[1:]:
+            result.measured(
+                f"{what.upper()} of 4 KiB, {level} of none",
+                [a / b for a, b in zip(got[what, level], got[what, "none"])],
+                "times")
+    entries = int(words[3]) - int(words[1]) + 1
+    result.measured("verify of the log over HTTP", [entries / took],
+                    "entries/s")
+    result.measured("decisions dropped", [state["dropped"]], "of "
+                    f"{entries + state['dropped']}")
+    result.write()
+
+
 BENCHES = {"codec": bench_codec, "small": bench_small, "large": bench_large,
            "memory": bench_memory, "listing": bench_listing,
            "parts": bench_parts, "cluster": bench_cluster,
            "compression": bench_compression,
-           "encryption": bench_encryption, "seal": bench_seal}
+           "encryption": bench_encryption, "seal": bench_seal,
+           "audit": bench_audit}
 
 
 def main():

@@ -1,18 +1,12 @@
 """Figures of compression: PUT and GET of the same bytes in a bucket that
-compresses and in one that does not, taking turns, by a few connections with
-presigned URLs, so that nothing but the server works on the bytes."""
-import http.client
+compresses and in one that does not, taking turns."""
 import json
 import os
 import random
-import threading
-import time
-import urllib.parse
 
-MIB = 1 << 20
-SIZE = 16 * MIB
-THREADS = 2
-KEYS = 4
+from turns import rate, urls
+
+SIZE = 16 << 20
 
 
 def readings(size):
@@ -32,50 +26,8 @@ def bodies():
     return {"JSON readings": readings(SIZE), "random bytes": os.urandom(SIZE)}
 
 
-def urls(client, bucket, what):
-    method = "put_object" if what == "PUT" else "get_object"
-    return [client.generate_presigned_url(
-        method, Params={"Bucket": bucket, "Key": f"k{i}"}, ExpiresIn=3600)
-        for i in range(KEYS)]
-
-
-def one(connection, what, url, body, room):
-    parts = urllib.parse.urlsplit(url)
-    connection.request(what, f"{parts.path}?{parts.query}",
-                       body=body if what == "PUT" else None)
-    reply = connection.getresponse()
-    assert reply.status == 200, reply.read()
-    if what == "GET":
-        while reply.readinto(room):
-            pass
-    reply.read()
-
-
-def rate(endpoint, what, targets, body, seconds):
-    """MB/s of bytes put or got."""
-    host = urllib.parse.urlsplit(endpoint).netloc
-    counts = [0] * THREADS
-    start = time.perf_counter()
-
-    def work(n):
-        connection = http.client.HTTPConnection(host)
-        room = memoryview(bytearray(MIB))
-        while time.perf_counter() - start < seconds:
-            one(connection, what, targets[(n + counts[n]) % KEYS], body, room)
-            counts[n] += 1
-        connection.close()
-
-    threads = [threading.Thread(target=work, args=(n,))
-               for n in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) * SIZE / (time.perf_counter() - start) / 1e6
-
-
 def stored(server, bucket):
-    chunks = json.loads(server.cli("explain", f"s3://{bucket}/k0",
+    chunks = json.loads(server.cli("explain", f"s3://{bucket}/k/0",
                                    "--json").stdout)["chunks"]
     return sum(c["bytes"] for c in chunks) / SIZE
 
@@ -91,9 +43,9 @@ def measure(server, rounds, seconds):
         for name, body in bodies().items():
             for what in ("PUT", "GET"):
                 for mode in ("off", "zstd"):
-                    targets = urls(client, f"bench-{mode}", what)
+                    targets = urls(client, f"bench-{mode}", what, "k")
                     got.setdefault((name, what, mode), []).append(
-                        rate(server.endpoint, what, targets, body, seconds))
+                        rate(server, what, targets, body, seconds)[0])
                     if what == "GET":
                         space[name, mode] = stored(server, f"bench-{mode}")
     return got, space

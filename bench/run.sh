@@ -3,7 +3,7 @@
 # usage: GODWIT=build/godwit bench/run.sh [NAME ...]
 #
 # NAME: codec small large memory listing parts cluster compression
-# encryption seal; none: all of them. Each writes
+# encryption seal audit; none: all of them. Each writes
 # bench/results/NAME.md. The programs beside GODWIT (bench/bench_codec,
 # bench_files, bench_load) are built by `make bench`.
 # BENCH_SECONDS (5) is the length of one measurement, BENCH_ROUNDS (3) how often

@@ -5,10 +5,11 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "gateway/admin_json.h"
+#include "fleet/edge_policy.h"
 
 #define PAGE_TEXT "1000"
 #define PAGE 1000
@@ -19,7 +20,8 @@ struct options {
     char *bucket, *prefix, *format;
     struct config_list recipient;
     uint64_t expires_ms;
-    bool read, json;
+    bool read, json, all;
+    char *set;
 };
 
 static const struct config_row table[] = {
@@ -40,6 +42,10 @@ static const struct config_row table[] = {
     CLI_ROW(struct options, "expires", DURATION, expires_ms, "1h", 1000,
             (uint64_t)365 * 86400 * 1000, "TIME",
             "enroll: until when the code is good."),
+    CLI_ROW(struct options, "set", STRING, set, NULL, 0, 0, "FILE",
+            "policy: give the device this policy; - is the standard input."),
+    CLI_ROW(struct options, "all", BOOL, all, NULL, 0, 0, NULL,
+            "policy: of all devices that there are."),
     CLI_ROW(struct options, "json", BOOL, json, NULL, 0, 0, NULL,
             "Print the server's JSON as it is."),
     CLI_ROW_DATA(struct options),
@@ -216,6 +222,11 @@ static void print_device(const char *d)
         printf("version       %s\n", version);
     }
     print_report(d);
+    if (json_u64(d, "settings.policy.version") != 0) {
+        printf("policy        version %llu, obeys %llu\n",
+               (unsigned long long)json_u64(d, "settings.policy.version"),
+               (unsigned long long)json_u64(d, "report.policy_version"));
+    }
     free(name);
     free(state);
     free(bucket);
@@ -296,9 +307,144 @@ static int end(const struct options *o, bool forget, const char *name,
     return rc;
 }
 
+/* ---- policies ---- */
+
+static int tell_policy(const struct options *o, const char *name,
+                       const struct buf *policy, struct err *err)
+{
+    const char *const pairs[] = {"name", name, NULL};
+    struct buf json = {0};
+    int rc = cli_tell(&o->common, o->data, "/-/devices/policy", pairs,
+                      policy->data, policy->len, &json, err);
+
+    if (rc == 0) {
+        printf("%s: version %llu\n", name,
+               (unsigned long long)json_u64((char *)json.data, "version"));
+    }
+    buf_free(&json);
+    return rc;
+}
+
+/* The part of a document that the operator wrote, and what the device says. */
+static void print_policy(const char *d)
+{
+    char *name = json_text(d, "name");
+    char *document = json_text(d, "settings.policy.document");
+    char *refused = json_text(d, "report.policy_error");
+    size_t len = 0;
+    const char *policy = json_find(document, "policy", &len);
+
+    if (policy == NULL) {
+        printf("%s: no policy\n", name);
+    } else {
+        uint64_t version = json_u64(d, "settings.policy.version");
+        uint64_t obeyed = json_u64(d, "report.policy_version");
+        printf("%s: version %llu, the device obeys ", name,
+               (unsigned long long)version);
+        if (obeyed == 0) {
+            printf("none\n");
+        } else {
+            printf("%llu\n", (unsigned long long)obeyed);
+        }
+        if (refused[0] != '\0') {
+            printf("%s: %s\n", name, refused);
+        }
+        printf("%.*s\n", (int)len, policy);
+    }
+    free(name);
+    free(document);
+    free(refused);
+}
+
+/* Of @device, or of each that there is. */
+static int each_policy(const struct options *o, const char *device,
+                       const struct buf *policy, struct err *err)
+{
+    char *after = mem_strdup("");
+    size_t count = PAGE;
+    int rc = 0;
+
+    while (rc == 0 && count == PAGE) {
+        const char *const of_one[] = {"name", device, NULL};
+        const char *const of_page[] = {"after", after, "max", PAGE_TEXT, NULL};
+        struct buf json = {0};
+        rc = cli_ask(&o->common, o->data, "GET", "/-/devices",
+                     device != NULL ? of_one : of_page, &json, err);
+        count = rc == 0 ? json_count((char *)json.data, "devices") : 0;
+        for (size_t i = 0; rc == 0 && i < count; i++) {
+            const char *d = json_item((char *)json.data, "devices", i);
+            char *name = json_text(d, "name");
+            if (policy == NULL) {
+                print_policy(d);
+            } else {
+                rc = tell_policy(o, name, policy, err);
+            }
+            free(after);
+            after = name;
+        }
+        buf_free(&json);
+    }
+    free(after);
+    return rc;
+}
+
+static int set_policy(const struct options *o, const char *device,
+                      struct err *err)
+{
+    const char *path = strcmp(o->set, "-") == 0 ? "/dev/stdin" : o->set;
+    struct buf policy = {0};
+    int rc = fs_read(path, EDGE_POLICY_MAX, &policy, err);
+
+    if (rc == 0) {
+        rc = each_policy(o, device, &policy, err);
+    }
+    buf_free(&policy);
+    return rc;
+}
+
+/* @verb is NULL with --set. */
+static int policy(const struct options *o, const char *device, const char *verb,
+                  struct err *err)
+{
+    struct buf none = {0};
+    int rc;
+
+    if (verb == NULL) {
+        return set_policy(o, device, err);
+    }
+    if (strcmp(verb, "show") == 0) {
+        return each_policy(o, device, NULL, err);
+    }
+    buf_str(&none, "{}");
+    rc = each_policy(o, device, &none, err);
+    buf_free(&none);
+    return rc;
+}
+
+/* policy DEVICE|--all, and show, clear or --set FILE. */
+static int act_policy(const struct options *o, int rest, char **argv,
+                      struct err *err)
+{
+    int words = (o->all ? 0 : 1) + (o->set != NULL ? 0 : 1);
+    const char *device = o->all ? NULL : argv[2];
+    const char *verb = o->set != NULL ? NULL : argv[rest];
+
+    if (rest != 1 + words || (verb != NULL && strcmp(verb, "show") != 0 &&
+                              strcmp(verb, "clear") != 0)) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "say policy, a device or --all, and show, clear or "
+                       "--set FILE");
+    }
+    return policy(o, device, verb, err);
+}
+
 static int act(void *options, int rest, char **argv, struct err *err)
 {
     struct options *o = options;
+
+    if (strcmp(argv[1], "policy") == 0) {
+        return act_policy(o, rest, argv, err);
+    }
 
     if (strcmp(argv[1], "ls") == 0 && rest == 1) {
         return list(o, err);
@@ -314,19 +460,20 @@ static int act(void *options, int rest, char **argv, struct err *err)
         return end(o, strcmp(argv[1], "remove") == 0, argv[2], err);
     }
     return err_set(err, ERR_BAD_INPUT,
-                   "say ls, or enroll, show, revoke or remove and a device");
+                   "say ls, or enroll, show, policy, revoke or remove and a "
+                   "device");
 }
 
 static int run(int argc, char **argv)
 {
     struct options o;
 
-    return cli_do(&cli_edge, &o, argc, argv, 1, 2, act);
+    return cli_do(&cli_edge, &o, argc, argv, 1, 3, act);
 }
 
 const struct cli_command cli_edge = {
     "edge",
-    "ls|enroll|show|revoke|remove [options] [DEVICE]",
+    "ls|enroll|show|policy|revoke|remove [options] [DEVICE] [show|clear]",
     "let devices in, and see how they are",
     "Devices run godwit-edge, which takes objects, seals them and delivers "
     "each once. enroll prints a code on its last line by which a device gets "
@@ -336,7 +483,13 @@ const struct cli_command cli_edge = {
     "deliver, how old the oldest of that is, and how many objects it had to "
     "shed. revoke takes effect at once; what a device has not delivered stays "
     "on it, and enroll lets it in again. remove forgets a device; its objects "
-    "stay.",
+    "stay.\n\n"
+    "policy DEVICE --set FILE (or --all --set FILE) says what devices are to "
+    "do "
+    "from now on: when they are full, in which order, how fast, when and over "
+    "which links they deliver, what they leave out (docs/EDGE.md). It reaches "
+    "a device with its next report, signed by the cluster's CA; show says "
+    "which version the device obeys, or why it does not. clear takes all back.",
     table,
     run,
 };

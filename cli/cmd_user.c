@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "gateway/admin_json.h"
 
 #define POLICY_MAX ((size_t)20 << 10)
 

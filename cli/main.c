@@ -36,12 +36,13 @@ static const struct cli_command verify_command = {
 };
 
 static const struct cli_command *const commands[] = {
-    &server_command, &cli_status,       &cli_mb,         &cli_ls,
-    &cli_cp,         &cli_cat,          &cli_rm,         &cli_stat,
-    &cli_explain,    &cli_user,         &cli_key,        &cli_kms,
-    &cli_edge,       &cli_token,        &cli_node,       &cli_drive,
-    &cli_catalogue,  &cli_bucket,       &cli_cluster,    &cli_identity,
-    &cli_seal,       &cli_open_command, &verify_command, &cli_bench,
+    &server_command,   &cli_status,     &cli_mb,       &cli_ls,
+    &cli_cp,           &cli_cat,        &cli_rm,       &cli_stat,
+    &cli_explain,      &cli_user,       &cli_key,      &cli_kms,
+    &cli_erase,        &cli_receipt,    &cli_audit,    &cli_edge,
+    &cli_token,        &cli_node,       &cli_drive,    &cli_catalogue,
+    &cli_bucket,       &cli_cluster,    &cli_identity, &cli_seal,
+    &cli_open_command, &verify_command, &cli_bench,
 };
 
 #define COMMANDS (sizeof commands / sizeof commands[0])

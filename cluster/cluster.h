@@ -149,6 +149,9 @@ int cluster_issue_https(struct cluster *c, const struct buf *request,
 int cluster_issue_device(struct cluster *c, const void *request,
                          size_t request_len, uint64_t number, struct buf *cert,
                          struct err *err);
+/* pki_sign_policy; at most PKI_PEM_MAX bytes. */
+int cluster_sign_policy(struct cluster *c, const void *p, size_t len,
+                        struct buf *signature, struct err *err);
 
 /* ---- tokens, for the command line and the admin API ---- */
 

@@ -1,10 +1,12 @@
-/* Certificates for https ports and for devices, which any server may need and
+/* Certificates for https ports and for devices, and signatures of devices'
+ * policies, which any server may need and
  * only one with the CA's key can make: the others ask, in turn, those that they
  * hear.
  *
  *     u8 kind, u64 device, blob request, u32 count, count times text name
  *
- * The answer is the certificate. A server is believed which device it is for:
+ * The answer is the certificate; of a policy, whose bytes are the request, the
+ * signature. A server is believed which device it is for:
  * it has looked in the catalogue.
  */
 #include <stdlib.h>
@@ -19,6 +21,7 @@
 
 #define KIND_HTTPS 1
 #define KIND_DEVICE 2
+#define KIND_POLICY 3
 #define NAME_MAX_BYTES 255
 
 struct wanted {
@@ -39,6 +42,10 @@ static int issue_here(const struct cluster *c, const struct wanted *w,
     if (id->ca_key.len == 0) {
         return err_set(err, ERR_UNSUPPORTED,
                        "this server does not have the key of the cluster's CA");
+    }
+    if (w->kind == KIND_POLICY) {
+        return pki_sign_policy(&id->ca_key, w->request, w->request_len, cert,
+                               err);
     }
     return w->kind == KIND_DEVICE
                ? pki_issue_device(&id->ca_key, &id->ca_cert, w->request,
@@ -73,7 +80,7 @@ static int give(struct cluster *c, struct net_request *r, struct buf *cert,
         }
     }
     w.names = (const char *const *)names;
-    if (!wire_done(&in) || (w.kind != KIND_HTTPS && w.kind != KIND_DEVICE) ||
+    if (!wire_done(&in) || w.kind < KIND_HTTPS || w.kind > KIND_POLICY ||
         (w.kind == KIND_DEVICE) != (w.device != 0)) {
         rc = err_set(err, ERR_BAD_INPUT, "not a request of this version");
     } else {
@@ -161,4 +168,12 @@ int cluster_issue_device(struct cluster *c, const void *request,
                        .request_len = request_len};
 
     return issue(c, &w, cert, err);
+}
+
+int cluster_sign_policy(struct cluster *c, const void *p, size_t len,
+                        struct buf *signature, struct err *err)
+{
+    struct wanted w = {.kind = KIND_POLICY, .request = p, .request_len = len};
+
+    return issue(c, &w, signature, err);
 }

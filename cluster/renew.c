@@ -110,12 +110,6 @@ static int obtain(struct cluster *c, const struct peer *from, struct buf *cert,
     return rc;
 }
 
-static bool is_due(uint64_t from_s, uint64_t until_s, uint64_t now_s)
-{
-    return now_s < from_s || now_s >= until_s ||
-           until_s - now_s < (until_s - from_s) / 3;
-}
-
 /* Save and use it. */
 static int take(struct cluster *c, const struct buf *cert, struct err *err)
 {
@@ -123,8 +117,8 @@ static int take(struct cluster *c, const struct buf *cert, struct err *err)
     struct tls_context *tls;
     int rc = pki_cert_read(cert->data, cert->len, &info, err);
 
-    if (rc == 0 &&
-        is_due(info.not_before_s, info.not_after_s, clock_real_ms() / 1000)) {
+    if (rc == 0 && pki_renewal_due(info.not_before_s, info.not_after_s,
+                                   clock_real_ms() / 1000)) {
         rc = err_set(err, ERR_BAD_INPUT,
                      "the new certificate is not good at the time that it is "
                      "here; is a clock wrong?");
@@ -224,7 +218,8 @@ void cluster_renew(struct cluster *c)
     int rc;
 
     watch_ca(c, now_s);
-    if (!is_due(id->from_s, id->until_s, now_s) || now_ms < n->again_ms) {
+    if (!pki_renewal_due(id->from_s, id->until_s, now_s) ||
+        now_ms < n->again_ms) {
         return;
     }
     if (n->since_ms == 0) {

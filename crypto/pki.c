@@ -601,6 +601,13 @@ static int verify(X509 *ca, X509 *x, uint64_t now_s, struct err *err)
     return rc;
 }
 
+bool pki_renewal_due(uint64_t not_before_s, uint64_t not_after_s,
+                     uint64_t now_s)
+{
+    return now_s < not_before_s || now_s >= not_after_s ||
+           not_after_s - now_s < (not_after_s - not_before_s) / 3;
+}
+
 int pki_device_verify(const struct buf *ca_cert, const void *der, size_t len,
                       uint64_t now_s, struct pki_cert *out, struct err *err)
 {
@@ -628,4 +635,61 @@ int pki_device_verify(const struct buf *ca_cert, const void *der, size_t len,
     X509_free(x);
     X509_free(ca);
     return rc;
+}
+
+/* ---- policies ---- */
+
+int pki_sign_policy(const struct buf *ca_key, const void *p, size_t len,
+                    struct buf *signature, struct err *err)
+{
+    EVP_PKEY *key = read_key(ca_key, err);
+    uint8_t out[PKI_SIGNATURE_MAX];
+    size_t out_len = sizeof out;
+    EVP_MD_CTX *ctx;
+    bool ok;
+
+    if (key == NULL) {
+        return ERR_BAD_INPUT;
+    }
+    ctx = EVP_MD_CTX_new();
+    CHECK(ctx != NULL);
+    ok = EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+         EVP_DigestSignUpdate(ctx, PKI_POLICY_DOMAIN,
+                              strlen(PKI_POLICY_DOMAIN)) == 1 &&
+         EVP_DigestSignUpdate(ctx, p, len) == 1 &&
+         EVP_DigestSignFinal(ctx, out, &out_len) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    if (!ok) {
+        return failed(err, "signing a policy");
+    }
+    buf_append(signature, out, out_len);
+    return 0;
+}
+
+int pki_verify_policy(const struct buf *ca_cert, const void *p, size_t len,
+                      const void *signature, size_t signature_len,
+                      struct err *err)
+{
+    X509 *ca = read_cert(ca_cert->data, ca_cert->len, err);
+    EVP_MD_CTX *ctx;
+    bool ok;
+
+    if (ca == NULL) {
+        return ERR_BAD_INPUT;
+    }
+    ctx = EVP_MD_CTX_new();
+    CHECK(ctx != NULL);
+    ok = EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL,
+                              X509_get0_pubkey(ca)) == 1 &&
+         EVP_DigestVerifyUpdate(ctx, PKI_POLICY_DOMAIN,
+                                strlen(PKI_POLICY_DOMAIN)) == 1 &&
+         EVP_DigestVerifyUpdate(ctx, p, len) == 1 &&
+         EVP_DigestVerifyFinal(ctx, signature, signature_len) == 1;
+    EVP_MD_CTX_free(ctx);
+    X509_free(ca);
+    ERR_clear_error();
+    return ok ? 0
+              : err_set(err, ERR_DENIED,
+                        "the signature is not by the cluster's CA");
 }

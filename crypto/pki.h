@@ -73,6 +73,17 @@ int pki_issue_https(const struct buf *ca_key, const struct buf *ca_cert,
                     const void *request, size_t request_len,
                     const char *const *names, size_t count, uint64_t now_s,
                     struct buf *cert, struct err *err);
+/* The CA's word on a document that is no certificate: a device's policy
+ * (fleet/edge_policy.h). Appends ECDSA with SHA-256, in DER, of
+ * PKI_POLICY_DOMAIN and the bytes. ERR_BAD_INPUT: @ca_key is no key. */
+#define PKI_POLICY_DOMAIN "godwit edge policy 1\n"
+#define PKI_SIGNATURE_MAX 80
+int pki_sign_policy(const struct buf *ca_key, const void *p, size_t len,
+                    struct buf *signature, struct err *err);
+/* ERR_DENIED: the signature is not by this CA, or of other bytes. */
+int pki_verify_policy(const struct buf *ca_cert, const void *p, size_t len,
+                      const void *signature, size_t signature_len,
+                      struct err *err);
 /* Is @name an address or a name that an https certificate can hold? */
 bool pki_name_ok(const char *name);
 
@@ -88,6 +99,10 @@ struct pki_cert {
 /* ERR_BAD_INPUT: not a certificate, or not of this shape. */
 int pki_cert_read(const void *pem, size_t len, struct pki_cert *out,
                   struct err *err);
+/* Should a certificate be renewed: the last third of its time has begun, or it
+ * is not good at @now_s at all? */
+bool pki_renewal_due(uint64_t not_before_s, uint64_t not_after_s,
+                     uint64_t now_s);
 /* A device's certificate (DER, as it comes by TLS): is it by this CA, of its
  * cluster, for a device, good at @now_s? ERR_DENIED says what is wrong. */
 int pki_device_verify(const struct buf *ca_cert, const void *der, size_t len,

@@ -21,6 +21,10 @@
 #include "edge-agent/http.h"
 #include "edge-agent/intake.h"
 #include "edge-agent/local_s3.h"
+#include "edge-agent/orders.h"
+#include "edge-agent/rules.h"
+#include "edge-agent/s3_sign.h"
+#include "edge-agent/shrink.h"
 #include "edge-agent/sync.h"
 #include "edge-agent/watch.h"
 
@@ -60,6 +64,9 @@ const struct config_row agent_table[] = {
     {"local-read", CONFIG_BOOL, AT(local_read), NULL, 0, 0, NULL,
      "Keep a key in memory, so that what came since the start can be read back "
      "on this device."},
+    {"zstd", CONFIG_BOOL, AT(zstd), NULL, 0, 0, NULL,
+     "Compress before sealing, where that makes an object shorter by a "
+     "sixteenth. Not with --format age."},
     {"token-file", CONFIG_STRING, AT(token_file), NULL, 0, 0, "FILE",
      "Requests from other machines need the token in this file."},
     {"bucket", CONFIG_STRING, AT(bucket), "inbox", 0, 0, "NAME",
@@ -70,6 +77,19 @@ const struct config_row agent_table[] = {
      "enroll: https://HOST[:PORT] of the cluster. run: deliver there instead "
      "of "
      "where the device was enrolled."},
+    {"s3-endpoint", CONFIG_STRING, AT(s3_endpoint), NULL, 0, 0, "URL",
+     "Deliver to the store that speaks S3 there, which needs no enrolment: "
+     "https://HOST[:PORT]. Objects go to --bucket."},
+    {"access-key-file", CONFIG_STRING, AT(access_key_file), NULL, 0, 0, "FILE",
+     "For --s3-endpoint: the access key in its first line, the secret key in "
+     "the second."},
+    {"region", CONFIG_STRING, AT(region), "us-east-1", 0, 0, "NAME",
+     "For --s3-endpoint: the region to sign for."},
+    {"s3-ca", CONFIG_STRING, AT(s3_ca), "/etc/ssl/certs/ca-certificates.crt", 0,
+     0, "FILE", "For --s3-endpoint: whom to believe (PEM)."},
+    {"snowball", CONFIG_BOOL, AT(snowball), NULL, 0, 0, NULL,
+     "For --s3-endpoint: the store unpacks tars that come with "
+     "x-amz-meta-snowball-auto-extract, so send many small objects in one."},
     {"code", CONFIG_STRING, AT(code), NULL, 0, 0, "gwe1...",
      "enroll: the code that the cluster's operator gave for this device."},
     {"insecure", CONFIG_BOOL, AT(insecure), NULL, 0, 0, NULL,
@@ -102,6 +122,10 @@ struct agent {
     struct device_id_settings settings;
     struct agent_config c; /* as given, and by the settings; borrows */
     char *below;           /* "BUCKET/PREFIX" */
+    struct rules flags;    /* by the flags alone */
+    struct orders *orders; /* NULL: not enrolled */
+    char *budget_path;
+    struct s3_keys keys; /* for another store */
     struct loop_fd signals;
     char *token;
     int lock;
@@ -165,6 +189,11 @@ static int parse_format(const struct agent_config *c, bool *age,
     if (!*age && strcmp(c->format, "godwit") != 0) {
         return err_set(err, ERR_BAD_INPUT, "--format \"%s\": godwit or age",
                        c->format);
+    }
+    if (c->zstd && (*age || !shrink_able())) {
+        return err_set(err, ERR_BAD_INPUT,
+                       *age ? "--zstd goes with --format godwit alone"
+                            : "--zstd: this agent was built without it");
     }
     if (*age && c->local_read) {
         return err_set(err, ERR_BAD_INPUT,
@@ -230,6 +259,51 @@ static int read_token(const char *path, char **out, struct err *err)
         *out = mem_strndup((char *)b.data, b.len);
     }
     buf_wipe(&b);
+    return code;
+}
+
+/* Deliver to a store that is no cluster of ours. */
+static int use_store(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = &a->c;
+
+    if (c->s3_endpoint == NULL) {
+        return 0;
+    }
+    if (a->below != NULL) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "--s3-endpoint: this device is enrolled with a cluster "
+                       "(remove DATA/identity to leave it)");
+    }
+    if (c->access_key_file == NULL) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "--s3-endpoint needs --access-key-file");
+    }
+    a->below = mem_printf("%s/%s", c->bucket, c->prefix);
+    return s3_keys_read(c->access_key_file, c->region, &a->keys, err);
+}
+
+/* What the flags say of what a policy may change. */
+static int read_flags(struct agent *a, struct err *err)
+{
+    const struct agent_config *c = &a->c;
+    struct rules *r = &a->flags;
+    int code = parse_full(c->when_full, &r->intake.spool.when_full, err);
+
+    if (code == 0) {
+        code = sync_hours_parse(c->hours, &r->sync.hours, err);
+    }
+    a->budget_path = agent_path(c->data, "flash.json");
+    r->intake.spool.max_bytes = c->max_bytes;
+    r->intake.spool.max_objects = c->max_objects;
+    r->intake.budget_path = a->budget_path;
+    r->intake.zstd = c->zstd;
+    r->sync.rate = c->rate;
+    for (uint8_t i = 0; i < SPOOL_CLASSES; i++) {
+        r->intake.spool.priority[i] = i;
+        r->sync.order.priority[i] = i;
+        r->sync.order.newest_first[i] = c->newest_first;
+    }
     return code;
 }
 
@@ -331,16 +405,20 @@ static int listen_all(struct agent *a, const struct agent_config *c,
 
 static void on_status(void *arg, struct buf *out)
 {
-    const struct agent *a = arg;
+    struct agent *a = arg;
     struct watch_status st;
 
     if (a->sync != NULL) {
         sync_status(a->sync, out);
         buf_str(out, ",\"below\":");
-        json_put_text(out, a->below);
+        put_json_text(out, a->below);
+        if (a->orders != NULL) {
+            orders_report(a->orders, out);
+        }
     } else {
         buf_str(out, ",\"link\":\"off\"");
     }
+    intake_status(a->intake, out);
     watch_status(a->watch, &st);
     buf_printf(out,
                ",\"watch_taken\":%llu,\"watch_refused\":%llu,"
@@ -419,6 +497,45 @@ static int use_settings(struct agent *a, struct err *err)
     return 0;
 }
 
+/* Do as the flags say, and the policy that counts. */
+static void obey(struct agent *a)
+{
+    struct edge_policy none;
+    struct rules r;
+
+    edge_policy_init(&none);
+    rules_make(&a->flags, a->orders != NULL ? orders_policy(a->orders) : &none,
+               &r);
+    if (a->orders == NULL) { /* @none goes */
+        r.intake.drop_metadata = NULL;
+        r.intake.drop_json = NULL;
+    }
+    intake_set_rules(a->intake, &r.intake);
+    if (a->sync != NULL) {
+        sync_set_rules(a->sync, &r.sync);
+    }
+}
+
+static void on_settings(void *arg, const struct buf *json)
+{
+    struct agent *a = arg;
+
+    if (orders_take(a->orders, json)) {
+        obey(a);
+    }
+}
+
+static void on_report(void *arg, struct buf *out)
+{
+    struct agent *a = arg;
+    struct spool_status st;
+
+    spool_status(intake_spool(a->intake), &st);
+    buf_printf(out, ",\"expired\":%llu", (unsigned long long)st.expired);
+    intake_status(a->intake, out);
+    orders_report(a->orders, out);
+}
+
 static int start_sync(struct agent *a, struct err *err)
 {
     const struct agent_config *c = &a->c;
@@ -428,12 +545,26 @@ static int start_sync(struct agent *a, struct err *err)
         .insecure = c->insecure,
         .newest_first = c->newest_first,
         .rate = c->rate,
+        .hours = a->flags.sync.hours,
         .answer_ms = c->answer_timeout,
+        .settings = on_settings,
+        .report = on_report,
+        .arg = a,
     };
-    int code = sync_hours_parse(c->hours, &o.hours, err);
+    struct sync_store store = {&a->keys, c->s3_ca, c->snowball};
+    int code = 0;
 
-    if (code == 0 && a->below != NULL) {
+    if (c->s3_endpoint != NULL) {
+        o.gateway = c->s3_endpoint;
+        o.store = &store;
+    } else if (a->below != NULL) {
+        a->orders = orders_new(c->data, &a->id);
+    }
+    if (a->below != NULL) {
         code = sync_new(a->loop, a->intake, &a->id, &o, &a->sync, err);
+    }
+    if (code == 0) {
+        obey(a);
     }
     return code;
 }
@@ -458,6 +589,12 @@ static int start(struct agent *a, const struct agent_config *given,
     }
     if (code == 0) {
         code = use_settings(a, err);
+    }
+    if (code == 0) {
+        code = use_store(a, err);
+    }
+    if (code == 0) {
+        code = read_flags(a, err);
     }
     if (code == 0) {
         code = open_spool(a, c, err);
@@ -494,6 +631,8 @@ static void stop(struct agent *a)
     sync_free(a->sync);
     device_id_free(&a->id);
     device_id_settings_free(&a->settings);
+    orders_free(a->orders);
+    s3_keys_free(&a->keys);
     free(a->below);
     if (a->signals.fd >= 0) {
         loop_remove_fd(a->loop, &a->signals);
@@ -503,6 +642,7 @@ static void stop(struct agent *a)
         loop_free(a->loop);
     }
     intake_free(a->intake);
+    free(a->budget_path);
     spool_disk_close(&a->disk);
     if (a->token != NULL) {
         mem_wipe(a->token, strlen(a->token));

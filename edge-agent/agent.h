@@ -29,10 +29,16 @@ struct agent_config {
     uint64_t max_objects;
     char *when_full;
     bool local_read;
+    bool zstd;
     char *token_file;
     char *bucket;
     char *prefix;
     char *gateway;
+    char *s3_endpoint;
+    char *access_key_file;
+    char *region;
+    char *s3_ca;
+    bool snowball;
     char *code;
     bool insecure;
     bool newest_first;

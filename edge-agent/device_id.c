@@ -187,9 +187,9 @@ int device_id_save(const char *data, const struct device_id *id,
     int code = write_file(data, "identity.new", "key.pem", &id->key, 0600, err);
 
     buf_str(&device, "{\"gateway\":");
-    json_put_text(&device, id->gateway);
+    put_json_text(&device, id->gateway);
     buf_str(&device, ",\"device\":");
-    json_put_text(&device, id->device);
+    put_json_text(&device, id->device);
     buf_printf(&device, ",\"number\":%llu}\n", (unsigned long long)id->number);
     if (code == 0) {
         code =

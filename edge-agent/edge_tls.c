@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "crypto/pki.h"
 #include "crypto/prim.h"
 #include "edge-agent/cert_time.h"
 
@@ -161,6 +162,22 @@ int edge_tls_trust_new(const struct buf *ca, const struct buf *cert,
     return 0;
 }
 
+int edge_tls_trust_file(const char *path, struct edge_tls_trust **out,
+                        struct err *err)
+{
+    struct edge_tls_trust *t = trust_new();
+    int mbed = mbedtls_x509_crt_parse_file(&t->ca, path);
+
+    /* Above zero: so many were no certificates that it knows. */
+    if (mbed < 0 || t->ca.raw.p == NULL) {
+        edge_tls_trust_free(t);
+        return from_mbed(err, ERR_BAD_INPUT, mbed, path);
+    }
+    mbedtls_ssl_conf_ca_chain(&t->config, &t->ca, NULL);
+    *out = t;
+    return 0;
+}
+
 struct edge_tls_trust *edge_tls_trust_anybody(void)
 {
     struct edge_tls_trust *t = trust_new();
@@ -242,8 +259,9 @@ static const char *why_refused(uint32_t flags)
         const char *why;
     } rows[] = {
         {MBEDTLS_X509_BADCERT_NOT_TRUSTED,
-         "its certificate is not by the cluster's CA: an impostor, or another "
-         "cluster"},
+         "its certificate is not by the CA that is believed (the cluster's): "
+         "an "
+         "impostor, or another cluster"},
         {MBEDTLS_X509_BADCERT_CN_MISMATCH,
          "its certificate does not name the host of the gateway's URL"},
         {MBEDTLS_X509_BADCERT_EXPIRED,
@@ -540,5 +558,32 @@ int edge_tls_cert_check(const struct buf *cert, const struct buf *key,
                        "the certificate is not by the cluster's CA");
     }
     edge_tls_trust_free(t);
+    return code;
+}
+
+int edge_tls_policy_check(const struct buf *ca, const void *p, size_t len,
+                          const void *signature, size_t signature_len,
+                          struct err *err)
+{
+    uint8_t digest[PRIM_HASH_MAX];
+    struct prim_hash hash;
+    mbedtls_x509_crt crt;
+    int code;
+
+    mbedtls_x509_crt_init(&crt);
+    code = parse_cert(ca, &crt, err);
+    if (code == 0) {
+        prim_hash_init(&hash, PRIM_HASH_SHA256);
+        prim_hash_update(&hash, PKI_POLICY_DOMAIN, strlen(PKI_POLICY_DOMAIN));
+        prim_hash_update(&hash, p, len);
+        prim_hash_final(&hash, digest);
+        prim_hash_free(&hash);
+        if (mbedtls_pk_verify(&crt.pk, MBEDTLS_MD_SHA256, digest, PRIM_SHA256,
+                              signature, signature_len) != 0) {
+            code = err_set(err, ERR_DENIED,
+                           "the signature is not by the cluster's CA");
+        }
+    }
+    mbedtls_x509_crt_free(&crt);
     return code;
 }

@@ -35,6 +35,10 @@ struct edge_tls_trust;
 int edge_tls_trust_new(const struct buf *ca, const struct buf *cert,
                        const struct buf *key, struct edge_tls_trust **out,
                        struct err *err);
+/* Those whose certificates stand in a file (PEM), as a system has them; what is
+ * none there is passed over. ERR_BAD_INPUT: there is none, or no file. */
+int edge_tls_trust_file(const char *path, struct edge_tls_trust **out,
+                        struct err *err);
 /* Believe anybody: to look at a server's certificates, and nothing more. */
 struct edge_tls_trust *edge_tls_trust_anybody(void);
 void edge_tls_trust_free(struct edge_tls_trust *t); /* wipes; NULL is nothing */
@@ -79,6 +83,11 @@ struct edge_tls_cert {
 };
 int edge_tls_cert_read(const struct buf *pem, struct edge_tls_cert *out,
                        struct err *err);
+/* ECDSA by @ca of PKI_POLICY_DOMAIN (crypto/pki.h) and the bytes. ERR_DENIED:
+ * it is not. */
+int edge_tls_policy_check(const struct buf *ca, const void *p, size_t len,
+                          const void *signature, size_t signature_len,
+                          struct err *err);
 /* Issued by @ca, for the device's @key. ERR_BAD_INPUT, ERR_DENIED. */
 int edge_tls_cert_check(const struct buf *cert, const struct buf *key,
                         const struct buf *ca, struct err *err);

@@ -146,9 +146,9 @@ static int ask(struct enrolment *e, struct err *err)
             edge_tls_trust_time(trust, now, known);
         }
         buf_str(&body, "{\"code\":");
-        json_put_text(&body, e->secret);
+        put_json_text(&body, e->secret);
         buf_str(&body, ",\"request\":");
-        json_put_text(&body, (char *)request.data);
+        put_json_text(&body, (char *)request.data);
         buf_str(&body, "}");
         r.body = body.data;
         r.body_len = body.len;

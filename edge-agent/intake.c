@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -15,13 +16,12 @@
 #include "base/text.h"
 #include "base/wire.h"
 #include "crypto/age.h"
+#include "edge-agent/intake_internal.h"
+#include "edge-agent/redact.h"
+#include "fleet/metadata.h"
 
 #define PART INTAKE_SMALL
-#define SECRET 32
-#define NAME_MAX_BYTES 128   /* of metadata, as the cluster takes them */
-#define META_BYTES_MAX 2048  /* S3 */
-#define OWN_PREFIX "godwit-" /* the cluster writes these itself */
-#define OBJECT_KEY_MAX 1024  /* S3: without its bucket */
+#define OBJECT_KEY_MAX 1024 /* S3: without its bucket */
 
 _Static_assert(INTAKE_SMALL + SEAL_SALT + PRIM_TAG <= SPOOL_PAYLOAD_MAX,
                "a small object is one record");
@@ -35,22 +35,6 @@ struct waiter {
     char *why;
 };
 
-struct intake {
-    struct spool *spool;
-    struct seal_recipient recipients[SEAL_RECIPIENTS_MAX];
-    size_t recipient_count;
-    enum prim_algorithm algorithm;
-    bool age;
-    bool local_read;
-    struct seal_identity local; /* of this process alone */
-    struct seal_segment *segment;
-    uint8_t mask[SECRET];
-    uint64_t first_id;        /* of this process */
-    struct list_node waiting; /* for the round */
-    struct list_node settled; /* to be called back */
-    unsigned large;
-};
-
 struct intake_put {
     struct intake *in;
     char *key;
@@ -62,7 +46,10 @@ struct intake_put {
     uint8_t digest[PRIM_MD5];
     bool digested;
     bool large;
-    struct buf text;            /* secret */
+    struct shrink *stream; /* of a large one that pays */
+    struct buf shrunk;     /* secret */
+    bool redact;           /* fields are to be left out: it must be whole */
+    struct buf text;       /* secret */
     struct seal_writer *writer; /* of a large envelope */
     struct age_writer *age;     /* of a large age file */
     struct buf sealed;
@@ -71,15 +58,16 @@ struct intake_put {
 
 /* ---- the spool's calls ---- */
 
-static int fresh_segment(struct intake *in, struct err *err)
+static int fresh_segment(struct intake *in, struct seal_segment **to,
+                         struct err *err)
 {
     struct seal_segment *segment;
     int code = seal_segment_new(in->recipients, in->recipient_count,
                                 in->algorithm, &segment, err);
 
     if (code == 0) {
-        seal_segment_free(in->segment);
-        in->segment = segment;
+        seal_segment_free(*to);
+        *to = segment;
     }
     return code;
 }
@@ -89,7 +77,7 @@ static int on_segment(void *arg, uint64_t sequence, uint8_t *header,
 {
     struct intake *in = arg;
     const uint8_t *p;
-    int code = fresh_segment(in, err);
+    int code = fresh_segment(in, &in->segment, err);
 
     (void)sequence;
     if (code == 0) {
@@ -115,17 +103,18 @@ static void on_committed(void *arg, int code, const char *why)
     list_move(&in->settled, &in->waiting);
 }
 
-static void on_shed(void *arg, const struct spool_object *o)
+static void on_shed(void *arg, const struct spool_object *o, const char *why)
 {
-    char id[24], class_id[4], size[24];
+    char id[24], class_id[4], size[24], what[48];
     char *key = mem_strndup(o->key != NULL ? o->key : "", o->key_len);
 
     (void)arg;
     snprintf(id, sizeof id, "%llu", (unsigned long long)o->id);
     snprintf(class_id, sizeof class_id, "%u", o->class_id);
     snprintf(size, sizeof size, "%llu", (unsigned long long)o->plain_size);
-    log_line(LOG_WARN, "shed an object for room", "id", id, "key", key, "class",
-             class_id, "bytes", size, NULL);
+    snprintf(what, sizeof what, "shed an object for %s", why);
+    log_line(LOG_WARN, what, "id", id, "key", key, "class", class_id, "bytes",
+             size, NULL);
     free(key);
 }
 
@@ -191,6 +180,9 @@ void intake_free(struct intake *in)
     }
     spool_close(in->spool);
     seal_segment_free(in->segment);
+    seal_segment_free(in->apart);
+    budget_free(&in->budget);
+    shrink_free(in->shrink);
     mem_wipe(in, sizeof *in);
     free(in);
 }
@@ -198,6 +190,26 @@ void intake_free(struct intake *in)
 struct spool *intake_spool(struct intake *in)
 {
     return in->spool;
+}
+
+void intake_set_rules(struct intake *in, const struct intake_rules *r)
+{
+    in->rules = *r;
+    spool_set_rules(in->spool, &r->spool);
+    budget_set(&in->budget, r->budget_path, r->flash_budget);
+}
+
+void intake_status(struct intake *in, struct buf *out)
+{
+    uint64_t today = budget_today(&in->budget, spool_flash_bytes(in->spool),
+                                  clock_real_ms());
+
+    buf_printf(out,
+               ",\"flash_today_bytes\":%llu,\"flash_budget_bytes\":%llu,"
+               "\"budget_refused_objects\":%llu",
+               (unsigned long long)today,
+               (unsigned long long)in->budget.per_day,
+               (unsigned long long)in->budget.refused);
 }
 
 /* ---- waiting ---- */
@@ -296,31 +308,15 @@ static int judge_key(const char *key, size_t len, struct err *err)
                : err_set(err, ERR_BAD_INPUT, "the key is no UTF-8");
 }
 
-/* UTF-8 without control bytes: what the cluster takes. */
-static bool is_value(const char *s)
-{
-    for (const char *p = s; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f) {
-            return false;
-        }
-    }
-    return text_utf8(s, strlen(s));
-}
-
 /* Give the name in small letters; NULL: the cluster would not take it. */
 static char *meta_name(const char *name)
 {
     char *out = mem_strdup(name);
-    size_t len = strlen(name);
 
     for (char *p = out; *p != '\0'; p++) {
         *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
-        if ((*p < 'a' || *p > 'z') && (*p < '0' || *p > '9') &&
-            strchr("-_.", *p) == NULL) {
-            len = 0;
-        }
     }
-    if (len == 0 || len > NAME_MAX_BYTES || text_starts(out, OWN_PREFIX)) {
+    if (!metadata_name_ok(out)) {
         free(out);
         return NULL;
     }
@@ -332,11 +328,11 @@ static int put_pair(struct buf *b, const char *name, const char *value,
 {
     char *small = meta_name(name);
 
-    if (small == NULL || !is_value(value)) {
+    if (small == NULL || !metadata_value_ok(value)) {
         free(small);
         return err_set(err, ERR_BAD_INPUT,
                        "metadata are a-z, 0-9, '-', '_', '.' (not beginning "
-                       "with " OWN_PREFIX ") and UTF-8");
+                       "with " METADATA_OWN ") and UTF-8");
     }
     put_text(b, small);
     put_text(b, value);
@@ -344,31 +340,62 @@ static int put_pair(struct buf *b, const char *name, const char *value,
     return 0;
 }
 
-static int put_meta(struct buf *b, const struct intake_what *what,
-                    struct err *err)
+static bool is_dropped(const struct config_list *names, const char *name)
 {
-    size_t bytes = 0;
+    for (size_t i = 0; names != NULL && i < names->count; i++) {
+        if (text_ieq(names->items[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int put_meta(struct buf *b, const struct intake_what *what,
+                    const struct config_list *drop, struct err *err)
+{
+    size_t bytes = 0, count = 0;
     int code = 0;
 
     if (what->meta_count > INTAKE_META_MAX) {
         return err_set(err, ERR_LIMIT, "more than %d metadata",
                        INTAKE_META_MAX);
     }
-    if (what->content_type != NULL && !is_value(what->content_type)) {
+    if (what->content_type != NULL && !metadata_value_ok(what->content_type)) {
         return err_set(err, ERR_BAD_INPUT, "the content type is no UTF-8");
     }
     put_text(b, what->content_type);
-    put_u16(b, (uint16_t)what->meta_count);
+    for (size_t i = 0; i < what->meta_count; i++) {
+        count += is_dropped(drop, what->meta[2 * i]) ? 0 : 1;
+    }
+    put_u16(b, (uint16_t)count);
     for (size_t i = 0; code == 0 && i < what->meta_count; i++) {
         const char *name = what->meta[2 * i];
         const char *value = what->meta[2 * i + 1];
+        if (is_dropped(drop, name)) {
+            continue;
+        }
         bytes += strlen(name) + strlen(value);
         code = put_pair(b, name, value, err);
     }
-    if (code == 0 && (bytes > META_BYTES_MAX || b->len > SPOOL_META_MAX)) {
+    if (code == 0 && (bytes > METADATA_BYTES_MAX || b->len > SPOOL_META_MAX)) {
         code = err_set(err, ERR_LIMIT, "the metadata are too long");
     }
     return code;
+}
+
+/* Is there flash left to write to today? */
+static int judge_budget(struct intake *in, uint8_t class_id, struct err *err)
+{
+    if (in->rules.spool.reserved[class_id] > 0 ||
+        budget_left(&in->budget, spool_flash_bytes(in->spool),
+                    clock_real_ms())) {
+        return 0;
+    }
+    in->budget.refused++;
+    return err_set(err, ERR_BUSY,
+                   "the flash budget of today (%llu bytes) is used up: only "
+                   "classes with reserved room are taken",
+                   (unsigned long long)in->budget.per_day);
 }
 
 int intake_put_open(struct intake *in, const struct intake_what *what,
@@ -384,8 +411,16 @@ int intake_put_open(struct intake *in, const struct intake_what *what,
         return err_set(err, ERR_BAD_INPUT, "a class is 0 to %d",
                        SPOOL_CLASSES - 1);
     }
+    if (what->size > spool_object_max(in->spool)) {
+        /* Before others are shed for it in vain. */
+        return err_set(err, ERR_FULL, "the spool has never so much room");
+    }
+    code = judge_budget(in, what->class_id, err);
+    if (code != 0) {
+        return code;
+    }
     p = mem_alloc(sizeof *p);
-    code = put_meta(&p->meta, what, err);
+    code = put_meta(&p->meta, what, in->rules.drop_metadata, err);
     if (code != 0) {
         buf_free(&p->meta);
         free(p);
@@ -395,6 +430,8 @@ int intake_put_open(struct intake *in, const struct intake_what *what,
     p->key = mem_dup(what->key, what->key_len);
     p->key_len = what->key_len;
     p->class_id = what->class_id;
+    p->redact = in->rules.drop_json != NULL && in->rules.drop_json->count > 0 &&
+                redact_is_json(what->content_type);
     prim_hash_init(&p->md5, PRIM_HASH_MD5);
     *out = p;
     return 0;
@@ -405,8 +442,13 @@ static void put_free(struct intake_put *p)
     if (p->large) {
         p->in->large--;
     }
+    if (p->stream != NULL) {
+        p->in->streams--;
+        shrink_free(p->stream);
+    }
     seal_writer_free(p->writer);
     age_writer_free(p->age);
+    buf_wipe(&p->shrunk);
     prim_hash_free(&p->md5);
     buf_wipe(&p->text);
     buf_free(&p->sealed);
@@ -483,30 +525,83 @@ static int seal_more(struct intake_put *p, const uint8_t *bytes, size_t len,
     return code;
 }
 
-/* Begin an envelope. */
+/* More of a large text. */
+static int take_more(struct intake_put *p, const uint8_t *bytes, size_t len,
+                     struct err *err)
+{
+    int code = 0;
+
+    if (p->stream == NULL) {
+        return seal_more(p, bytes, len, err);
+    }
+    for (size_t at = 0; code == 0 && at < len;) {
+        size_t n = len - at < PART ? len - at : PART;
+        shrink_update(p->stream, bytes + at, n, &p->shrunk);
+        code = seal_more(p, p->shrunk.data, p->shrunk.len, err);
+        buf_clear(&p->shrunk);
+        at += n;
+    }
+    return code;
+}
+
+/* A whole text as a frame, appended to @out; false: it does not pay, or is not
+ * to be. */
+static bool shrink_text(struct intake *in, const void *text, size_t len,
+                        struct buf *out)
+{
+    if (!in->rules.zstd || in->age) {
+        return false;
+    }
+    if (in->shrink == NULL) {
+        in->shrink = shrink_new();
+    }
+    return shrink_whole(in->shrink, text, len, out);
+}
+
+/* Does its beginning say that it is worth it? */
+static void choose_stream(struct intake_put *p, const uint8_t *bytes,
+                          size_t len)
+{
+    bool held = p->text.len > 0;
+    size_t n = len < PART ? len : PART;
+    struct buf trial = {0};
+
+    if (p->in->streams < SHRINK_STREAMS_MAX &&
+        shrink_text(p->in, held ? p->text.data : bytes, held ? p->text.len : n,
+                    &trial)) {
+        p->stream = shrink_new();
+        p->in->streams++;
+    }
+    buf_wipe(&trial);
+}
+
+/* Begin an envelope. It holds its own header, and takes none of the links that
+ * the small objects of a segment need: it may be aborted, and often. */
 static int begin_envelope(struct intake_put *p, struct err *err)
 {
     struct intake *in = p->in;
+    uint8_t flags = p->stream != NULL ? SEAL_FLAG_ZSTD : 0;
     struct seal_key key;
     const uint8_t *header;
     size_t header_len;
-    int code = 0;
+    int code = in->apart != NULL ? seal_segment_next(in->apart, &key, NULL)
+                                 : ERR_LIMIT;
 
-    if (in->segment == NULL) {
-        code = fresh_segment(in, err);
-    }
-    if (code == 0) {
-        code = seal_segment_next(in->segment, &key, err);
+    if (code == ERR_LIMIT) {
+        code = fresh_segment(in, &in->apart, err);
+        if (code == 0) {
+            code = seal_segment_next(in->apart, &key, err);
+        }
     }
     if (code != 0) {
         return code;
     }
-    header = seal_segment_header(in->segment, &header_len);
+    header = seal_segment_header(in->apart, &header_len);
     buf_reserve(&p->sealed, SEAL_HEAD + header_len);
     p->sealed.len =
-        seal_head_write(0, key.link, header, header_len, p->sealed.data);
+        seal_head_write(flags, key.link, header, header_len, p->sealed.data);
     p->writer = seal_writer_new();
-    seal_writer_init(p->writer, &key, 0);
+    seal_writer_init(p->writer, &key, flags);
     return 0;
 }
 
@@ -519,22 +614,29 @@ static int begin_sealing(struct intake_put *p, struct err *err)
 
 /* More than a record holds: from here on an envelope, or a file of age, in
  * parts. */
-static int become_large(struct intake_put *p, struct err *err)
+static int become_large(struct intake_put *p, const uint8_t *bytes, size_t len,
+                        struct err *err)
 {
     struct intake *in = p->in;
     int code;
 
+    if (p->redact) {
+        return err_set(err, ERR_LIMIT,
+                       "JSON of which fields are left out has at most %u bytes",
+                       INTAKE_SMALL);
+    }
     if (in->large == INTAKE_LARGE_MAX) {
         return err_set(err, ERR_BUSY, "%d large objects come already",
                        INTAKE_LARGE_MAX);
     }
+    choose_stream(p, bytes, len);
     code = begin_sealing(p, err);
     if (code != 0) {
         return code;
     }
     in->large++;
     p->large = true;
-    code = seal_more(p, p->text.data, p->text.len, err);
+    code = take_more(p, p->text.data, p->text.len, err);
     buf_wipe(&p->text);
     return code;
 }
@@ -555,9 +657,9 @@ int intake_put_update(struct intake_put *p, const void *bytes, size_t len,
         return 0;
     }
     if (!p->large) {
-        code = become_large(p, err);
+        code = become_large(p, bytes, len, err);
     }
-    return code == 0 ? seal_more(p, bytes, len, err) : code;
+    return code == 0 ? take_more(p, bytes, len, err) : code;
 }
 
 void intake_put_md5(struct intake_put *p, uint8_t out[PRIM_MD5])
@@ -640,17 +742,24 @@ static int finish_small(struct intake_put *p, struct err *err)
     struct seal_key key;
     uint8_t *payload;
     uint64_t id;
-    int code = spool_begin(in->spool, p->key_len, p->meta.len,
-                           (size_t)seal_body_size(p->text.len), p->class_id,
-                           &payload, err);
+    int code;
 
+    if (shrink_text(in, p->text.data, p->text.len, &p->shrunk)) {
+        buf_wipe(&p->text);
+        p->text = p->shrunk;
+        p->shrunk = (struct buf){0};
+        o.seal_flags = SEAL_FLAG_ZSTD;
+    }
+    code = spool_begin(in->spool, p->key_len, p->meta.len,
+                       (size_t)seal_body_size(p->text.len), p->class_id,
+                       &payload, err);
     if (code != 0) {
         return code;
     }
     /* A segment has room for fewer records than a root has links. */
     CHECK(seal_segment_next(in->segment, &key, err) == 0);
     o.link = key.link;
-    seal_body(&key, 0, p->text.data, p->text.len, payload);
+    seal_body(&key, o.seal_flags, p->text.data, p->text.len, payload);
     mask_md5(in, spool_coming_id(in->spool), p->digest, o.etag);
     spool_end(in->spool, &o, &id);
     return 0;
@@ -660,8 +769,15 @@ static int finish_large(struct intake_put *p, struct err *err)
 {
     struct spool_object o = object_of(p);
     uint64_t id;
-    int code;
+    int code = 0;
 
+    if (p->stream != NULL) {
+        shrink_final(p->stream, &p->shrunk);
+        code = seal_more(p, p->shrunk.data, p->shrunk.len, err);
+    }
+    if (code != 0) {
+        return code;
+    }
     end_sealing(p);
     code = spool_parts_of(p, true, err);
     if (code == 0) {
@@ -671,6 +787,33 @@ static int finish_large(struct intake_put *p, struct err *err)
     return code;
 }
 
+/* Leave out what the rules say; its MD5 is that of what stays. */
+static int redact(struct intake_put *p, struct err *err)
+{
+    const struct config_list *names = p->in->rules.drop_json;
+    uint8_t digest[PRIM_HASH_MAX];
+    struct prim_hash hash;
+    struct buf out = {0};
+    int code;
+
+    if (!p->redact || names == NULL) {
+        return 0;
+    }
+    code = redact_json(p->text.data, p->text.len, names, &out, err);
+    if (code != 0) {
+        return code;
+    }
+    buf_wipe(&p->text);
+    p->text = out;
+    p->size = out.len;
+    prim_hash_init(&hash, PRIM_HASH_MD5);
+    prim_hash_update(&hash, out.data, out.len);
+    prim_hash_final(&hash, digest);
+    prim_hash_free(&hash);
+    memcpy(p->digest, digest, sizeof p->digest);
+    return 0;
+}
+
 int intake_put_finish(struct intake_put *p, intake_done done, void *arg,
                       struct err *err)
 {
@@ -678,9 +821,12 @@ int intake_put_finish(struct intake_put *p, intake_done done, void *arg,
     int code;
 
     intake_put_md5(p, digest);
-    code = p->large     ? finish_large(p, err)
-           : p->in->age ? finish_small_age(p, err)
-                        : finish_small(p, err);
+    code = redact(p, err);
+    if (code == 0) {
+        code = p->large     ? finish_large(p, err)
+               : p->in->age ? finish_small_age(p, err)
+                            : finish_small(p, err);
+    }
     if (code != 0) {
         return code;
     }
@@ -711,169 +857,4 @@ int intake_delete(struct intake *in, const char *key, size_t key_len,
         wait_for_round(in, done, arg);
     }
     return code;
-}
-
-/* ---- looking ---- */
-
-int intake_meta_read(const struct spool_object *o, struct intake_meta *out,
-                     struct err *err)
-{
-    struct wire_reader r;
-    struct intake_meta m = {0};
-
-    if (o->meta_len == 0) {
-        *out = m;
-        return 0;
-    }
-    wire_init(&r, o->meta, o->meta_len);
-    m.content_type = get_text(&r, SPOOL_META_MAX);
-    m.count = get_u16(&r);
-    if (m.count > INTAKE_META_MAX) {
-        wire_fail(&r);
-        m.count = 0;
-    }
-    for (size_t i = 0; i < 2 * m.count; i++) {
-        m.pairs[i] = get_text(&r, SPOOL_META_MAX);
-    }
-    if (!wire_done(&r)) {
-        intake_meta_free(&m);
-        return err_set(err, ERR_CORRUPT, "metadata cannot be read");
-    }
-    *out = m;
-    return 0;
-}
-
-void intake_meta_free(struct intake_meta *m)
-{
-    free(m->content_type);
-    for (size_t i = 0; i < 2 * m->count; i++) {
-        free(m->pairs[i]);
-    }
-    *m = (struct intake_meta){0};
-}
-
-struct intake_envelope {
-    struct spool_stream *stream;
-    struct buf opening; /* head and header of a small one */
-};
-
-int intake_envelope_open(struct intake *in, uint64_t id,
-                         struct intake_envelope **out, uint64_t *size,
-                         struct err *err)
-{
-    struct intake_envelope *e = mem_alloc(sizeof *e);
-    struct buf text = {0}, header = {0};
-    struct spool_object o;
-    uint64_t sequence;
-    int code = spool_get(in->spool, id, &o, &text, err);
-
-    if (code == 0 && o.kind != SPOOL_OBJECT) {
-        code = err_set(err, ERR_NOT_FOUND, "a delete has no bytes");
-    }
-    if (code == 0 && (o.flags & SPOOL_FLAG_ENVELOPE) == 0) {
-        code = spool_segment_of(in->spool, id, &sequence, &header, err);
-        if (code == 0) {
-            buf_reserve(&e->opening, SEAL_HEAD + header.len);
-            e->opening.len = seal_head_write(o.seal_flags, o.link, header.data,
-                                             header.len, e->opening.data);
-        }
-    }
-    if (code == 0) {
-        code = spool_stream_open(in->spool, id, &e->stream, err);
-    }
-    buf_free(&text);
-    buf_free(&header);
-    if (code != 0) {
-        intake_envelope_close(e);
-        return code;
-    }
-    *size = e->opening.len + o.stored_size;
-    *out = e;
-    return 0;
-}
-
-int intake_envelope_next(struct intake_envelope *e, struct buf *out, bool *more,
-                         struct err *err)
-{
-    buf_append(out, e->opening.data, e->opening.len);
-    buf_clear(&e->opening);
-    return spool_stream_next(e->stream, out, more, err);
-}
-
-void intake_envelope_close(struct intake_envelope *e)
-{
-    if (e != NULL) {
-        spool_stream_close(e->stream);
-        buf_free(&e->opening);
-        free(e);
-    }
-}
-
-struct intake_read {
-    struct intake_envelope *envelope;
-    struct seal_opener *opener;
-    struct buf sealed;
-};
-
-int intake_read_open(struct intake *in, uint64_t id, struct intake_read **out,
-                     struct err *err)
-{
-    struct intake_read *r;
-    uint64_t size;
-    int code;
-
-    if (!in->local_read) {
-        return err_set(err, ERR_DENIED,
-                       "what is buffered is sealed to the owner: this device "
-                       "keeps no key (godwit-edge run --local-read keeps one "
-                       "in memory)");
-    }
-    if (id < in->first_id) {
-        return err_set(err, ERR_DENIED,
-                       "it was sealed before the agent's last start, whose key "
-                       "is gone");
-    }
-    r = mem_alloc(sizeof *r);
-    code = intake_envelope_open(in, id, &r->envelope, &size, err);
-    if (code != 0) {
-        free(r);
-        return code;
-    }
-    r->opener = seal_opener_new(&in->local, 1);
-    *out = r;
-    return 0;
-}
-
-int intake_read_next(struct intake_read *r, struct buf *out, bool *more,
-                     struct err *err)
-{
-    size_t opened = 0;
-    int code;
-
-    buf_clear(&r->sealed);
-    code = intake_envelope_next(r->envelope, &r->sealed, more, err);
-    if (code != 0) {
-        return code;
-    }
-    buf_reserve(out, SEAL_OPEN_UPDATE_MAX(r->sealed.len));
-    code = seal_opener_update(r->opener, r->sealed.data, r->sealed.len,
-                              out->data + out->len, &opened, err);
-    out->len += opened;
-    if (code == 0 && !*more) {
-        buf_reserve(out, SEAL_CHUNK);
-        opened = 0;
-        code = seal_opener_final(r->opener, out->data + out->len, &opened, err);
-        out->len += opened;
-    }
-    return code;
-}
-
-void intake_read_close(struct intake_read *r)
-{
-    if (r != NULL) {
-        intake_envelope_close(r->envelope);
-        seal_opener_free(r->opener);
-        buf_wipe(&r->sealed);
-        free(r);
-    }
 }

@@ -27,6 +27,7 @@
 #include "edge-agent/spool.h"
 
 struct buf;
+struct config_list;
 struct err;
 struct intake;
 
@@ -47,12 +48,26 @@ struct intake_options {
     enum spool_full when_full;
 };
 
+/* What may change while it runs; at first as the options have it. */
+struct intake_rules {
+    struct spool_rules spool;
+    uint64_t flash_budget;   /* bytes a day; 0: no bound */
+    const char *budget_path; /* keeps what was written today; NULL: nothing */
+    bool zstd;               /* before sealing, where it pays; not with age */
+    /* Left out before sealing: metadata (in small letters), and members of JSON
+     * objects. Kept until the next; may be NULL. */
+    const struct config_list *drop_metadata, *drop_json;
+};
+
 /* Open the spool in @disk (kept, not owned). */
 int intake_new(const struct spool_disk *disk, const struct intake_options *o,
                struct intake **out, struct err *err);
 /* Commits nothing; saves the cursor if it can. */
 void intake_free(struct intake *in);
 struct spool *intake_spool(struct intake *in);
+void intake_set_rules(struct intake *in, const struct intake_rules *r);
+/* Append JSON members that each begin with a comma. */
+void intake_status(struct intake *in, struct buf *out);
 
 /* ---- putting ---- */
 
@@ -63,13 +78,16 @@ struct intake_what {
     const char *content_type; /* may be NULL */
     const char *const *meta;  /* name, value, name, value ... */
     size_t meta_count;        /* pairs */
+    uint64_t size;            /* 0: not known yet */
 };
 
 struct intake_put;
 typedef void (*intake_done)(void *arg, int code, const char *why);
 
-/* ERR_LIMIT: key or metadata too long; ERR_BAD_INPUT: class, or a key or
- * metadata that a cluster would not take. Their names become small letters. */
+/* ERR_LIMIT: key or metadata too long; ERR_FULL: it fits in no case; ERR_BUSY:
+ * the flash was written enough today, but for classes with reserved room;
+ * ERR_BAD_INPUT: class, or a key or metadata that a cluster would not take.
+ * Their names become small letters. */
 int intake_put_open(struct intake *in, const struct intake_what *what,
                     struct intake_put **out, struct err *err);
 /* ERR_FULL, ERR_BUSY (INTAKE_LARGE_MAX), ERR_LIMIT, ERR_IO. After a failure
@@ -79,7 +97,8 @@ int intake_put_update(struct intake_put *p, const void *bytes, size_t len,
 /* The MD5 of what came; no update after it. */
 void intake_put_md5(struct intake_put *p, uint8_t out[PRIM_MD5]);
 /* The object is whole: @done will tell that it is durable, or why not. The put
- * is released by then; on failure only abort. */
+ * is released by then; on failure only abort. ERR_BAD_INPUT: fields are to be
+ * left out of it, and it is no JSON. */
 int intake_put_finish(struct intake_put *p, intake_done done, void *arg,
                       struct err *err);
 /* Whoever waited for a finished put no longer does: @done will not come. */

@@ -14,10 +14,10 @@
 #include "edge-agent/http.h"
 #include "edge-agent/intake.h"
 #include "edge-agent/local_list.h"
+#include "fleet/metadata.h"
 
 #define BUCKET_MIN 3 /* AWS "Bucket naming rules" */
 #define BUCKET_MAX 63
-#define META_PREFIX "x-amz-meta-"
 
 struct local_s3 {
     struct intake *intake;
@@ -167,6 +167,7 @@ static int open_put(struct request *r, struct err *err)
         .key_len = r->name.len,
         .content_type = http_field(h, "Content-Type"),
         .meta = meta,
+        .size = h->content_length,
     };
     int code = refused_header(h, err);
 
@@ -177,15 +178,15 @@ static int open_put(struct request *r, struct err *err)
         code = read_md5(r, err);
     }
     for (size_t i = 0; code == 0 && i < h->field_count; i++) {
-        if (strncasecmp(h->fields[i].name, META_PREFIX, strlen(META_PREFIX)) !=
-            0) {
+        if (strncasecmp(h->fields[i].name, METADATA_HEADER,
+                        strlen(METADATA_HEADER)) != 0) {
             continue;
         }
         if (what.meta_count == INTAKE_META_MAX) {
             return err_set(err, ERR_LIMIT, "more than %d metadata",
                            INTAKE_META_MAX);
         }
-        meta[2 * what.meta_count] = h->fields[i].name + strlen(META_PREFIX);
+        meta[2 * what.meta_count] = h->fields[i].name + strlen(METADATA_HEADER);
         meta[2 * what.meta_count + 1] = h->fields[i].value;
         what.meta_count++;
     }
@@ -259,7 +260,7 @@ static void object_fields(struct request *r, const struct spool_object *o,
                    meta.content_type != NULL ? meta.content_type
                                              : "binary/octet-stream");
         for (size_t i = 0; i < meta.count; i++) {
-            buf_printf(out, META_PREFIX "%s: %s\r\n", meta.pairs[2 * i],
+            buf_printf(out, METADATA_HEADER "%s: %s\r\n", meta.pairs[2 * i],
                        meta.pairs[2 * i + 1]);
         }
         intake_meta_free(&meta);
@@ -402,7 +403,7 @@ struct figure {
     uint64_t value;
 };
 
-#define FIGURES 18
+#define FIGURES 19
 
 static size_t figures(struct local_s3 *s, struct figure *out)
 {
@@ -428,6 +429,7 @@ static size_t figures(struct local_s3 *s, struct figure *out)
         {"delivered_objects", c->delivered_objects},
         {"shed_objects", c->shed_objects},
         {"shed_bytes", c->shed_bytes},
+        {"expired_objects", st.expired},
         {"damaged_objects", c->damaged_objects},
         {"flash_bytes", c->flash_bytes},
         {"delivered_through", c->done},

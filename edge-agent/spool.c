@@ -58,7 +58,13 @@ int spool_save(struct spool *s, struct err *err)
     }
     s->cursor = c;
     s->cursor_moved = false;
+    s->gave_up = false;
     return 0;
+}
+
+int spool_save_shed(struct spool *s, struct err *err)
+{
+    return s->gave_up ? spool_save(s, err) : 0;
 }
 
 /* ---- letting go ---- */
@@ -94,36 +100,9 @@ void spool_drop(struct spool *s, uint64_t id, enum spool_fate fate)
     } else {
         s->cursor.delivered_objects++;
     }
+    s->gave_up = s->gave_up || fate == SPOOL_SHED;
     spool_index_remove(s->index, id);
     s->cursor_moved = true;
-}
-
-/* Shed one object by policy; false when there is none to shed. */
-static bool shed_one(struct spool *s, uint8_t class_id)
-{
-    const struct index_entry *e = NULL;
-    struct spool_object object;
-    struct buf text = {0};
-    uint64_t id;
-
-    if (s->options.when_full == SPOOL_OLDEST) {
-        e = spool_index_after(s->index, 0);
-    } else if (s->options.when_full == SPOOL_LOWEST) {
-        e = spool_index_lowest(s->index, class_id);
-    }
-    if (e == NULL) {
-        return false;
-    }
-    id = e->id;
-    if (s->options.shed != NULL) {
-        if (spool_get(s, id, &object, &text, NULL) != 0) {
-            object = (struct spool_object){.id = id, .class_id = e->class_id};
-        }
-        s->options.shed(s->options.arg, &object);
-        buf_free(&text);
-    }
-    spool_drop(s, id, SPOOL_SHED);
-    return true;
 }
 
 /* ---- segments ---- */
@@ -193,7 +172,10 @@ static int take_slot(struct spool *s, uint8_t class_id, uint32_t *slot,
     int code;
 
     for (;;) {
-        uint32_t i = free_slot(s);
+        /* More may be there than there is to be: the bound was lowered. */
+        bool over =
+            s->slot_count > s->slot_max && spool_slots_used(s) >= s->slot_max;
+        uint32_t i = over ? SPOOL_NONE : free_slot(s);
         if (i == SPOOL_NONE && grow) {
             i = s->slot_count;
             code = prepare_slot(s, i, file, err);
@@ -216,7 +198,7 @@ static int take_slot(struct spool *s, uint8_t class_id, uint32_t *slot,
             }
             *slot = i;
             return code;
-        } else if (!shed_one(s, class_id)) {
+        } else if (!spool_shed_one(s, class_id)) {
             return err_set(err, ERR_FULL, "the spool is full");
         }
     }
@@ -378,6 +360,7 @@ int spool_begin(struct spool *s, size_t key_len, size_t meta_len,
                 size_t payload_len, uint8_t class_id, uint8_t **payload,
                 struct err *err)
 {
+    size_t need;
     int code;
 
     CHECK(s->begun_len == 0 && class_id < SPOOL_CLASSES);
@@ -386,14 +369,22 @@ int spool_begin(struct spool *s, size_t key_len, size_t meta_len,
         return err_set(err, ERR_LIMIT, "key, metadata or bytes are too long");
     }
     while (spool_index_count(s->index) + s->pending_count >=
-           s->options.max_objects) {
-        if (!shed_one(s, class_id)) {
+           s->rules.max_objects) {
+        if (!spool_shed_one(s, class_id)) {
             return err_set(err, ERR_FULL, "the spool holds %llu objects",
-                           (unsigned long long)s->options.max_objects);
+                           (unsigned long long)s->rules.max_objects);
         }
     }
-    code = make_room(s, spool_record_size(key_len, meta_len, payload_len),
-                     class_id, err);
+    need = spool_record_size(key_len, meta_len, payload_len);
+    while (!spool_may_take(s, class_id, need)) {
+        if (!spool_shed_one(s, class_id)) {
+            return err_set(err, ERR_FULL,
+                           "the rest of the spool is reserved for other "
+                           "classes than %u",
+                           class_id);
+        }
+    }
+    code = make_room(s, need, class_id, err);
     if (code != 0) {
         return code;
     }
@@ -499,6 +490,17 @@ void spool_end(struct spool *s, const struct spool_object *object, uint64_t *id)
     *id = end_object(s, object, NULL);
 }
 
+uint64_t spool_flash_bytes(const struct spool *s)
+{
+    return s->cursor.flash_bytes;
+}
+
+uint64_t spool_object_max(const struct spool *s)
+{
+    /* With heads and a footer 15 parts of 64 KiB go into a segment. */
+    return (uint64_t)s->slot_max * (SPOOL_SEGMENT / 16 * 15);
+}
+
 uint64_t spool_coming_id(const struct spool *s)
 {
     return s->next_id;
@@ -593,6 +595,12 @@ int spool_open(const struct spool_disk *disk,
     s = mem_alloc(sizeof *s);
     s->disk = *disk;
     s->options = *options;
+    s->rules = (struct spool_rules){.max_bytes = options->max_bytes,
+                                    .max_objects = options->max_objects,
+                                    .when_full = options->when_full};
+    for (uint8_t c = 0; c < SPOOL_CLASSES; c++) {
+        s->rules.priority[c] = c;
+    }
     s->index = spool_index_new();
     s->slot_max = (uint32_t)max;
     s->active = SPOOL_NONE;

@@ -63,6 +63,15 @@ struct spool_object {
     uint16_t meta_len;
 };
 
+/* What may change while it is open. */
+struct spool_rules {
+    uint64_t max_bytes, max_objects; /* as in the options */
+    enum spool_full when_full;
+    uint8_t priority[SPOOL_CLASSES]; /* for SPOOL_LOWEST */
+    uint8_t reserved[SPOOL_CLASSES]; /* percent of max_bytes, for it alone */
+    uint64_t deadline_ms[SPOOL_CLASSES]; /* then it is shed first; 0: never */
+};
+
 struct spool_options {
     uint64_t max_bytes; /* on the disk, in whole segments */
     uint64_t max_objects;
@@ -75,8 +84,9 @@ struct spool_options {
      * since the last call are lost (@why says it). Called in spool_begin and
      * spool_commit; may not call back. May be NULL. */
     void (*committed)(void *arg, int code, const char *why);
-    /* An object was given up for room. Key borrowed. May be NULL. */
-    void (*shed)(void *arg, const struct spool_object *object);
+    /* An object was given up, for room or because its deadline is past, as @why
+     * says. Key borrowed. May be NULL. */
+    void (*shed)(void *arg, const struct spool_object *object, const char *why);
     void *arg;
 };
 
@@ -85,6 +95,12 @@ struct spool_options {
 int spool_open(const struct spool_disk *disk,
                const struct spool_options *options, struct spool **out,
                struct err *err);
+/* As spool_open's options have it until then: a class's priority is its number,
+ * nothing is reserved and nothing has a deadline. With less room than is held
+ * the next object must wait, or sheds. */
+void spool_set_rules(struct spool *s, const struct spool_rules *rules);
+/* Bytes written to the disk, ever. */
+uint64_t spool_flash_bytes(const struct spool *s);
 /* What was not committed is lost. */
 void spool_close(struct spool *s);
 
@@ -100,6 +116,9 @@ int spool_begin(struct spool *s, size_t key_len, size_t meta_len,
 /* The record is complete. Gives its id. */
 void spool_end(struct spool *s, const struct spool_object *object,
                uint64_t *id);
+
+/* No object of more bytes is ever held, whatever is shed for it. */
+uint64_t spool_object_max(const struct spool *s);
 
 /* The id that the next object will have. */
 uint64_t spool_coming_id(const struct spool *s);
@@ -173,6 +192,10 @@ enum spool_fate { SPOOL_DELIVERED, SPOOL_SHED, SPOOL_DAMAGED };
 void spool_drop(struct spool *s, uint64_t id, enum spool_fate fate);
 /* Write the cursor, if it moved. */
 int spool_save(struct spool *s, struct err *err);
+/* As spool_save, if something was given up since: before anything newer is
+ * told to the cluster, for a start would hold the older one again. Out of
+ * order (SPOOL_LOWEST) it may do so still. */
+int spool_save_shed(struct spool *s, struct err *err);
 
 struct spool_status {
     uint64_t objects;
@@ -181,7 +204,8 @@ struct spool_status {
     uint64_t oldest_time_ms; /* 0 when empty */
     uint32_t segments, segments_free, segments_max;
     uint64_t class_objects[SPOOL_CLASSES];
-    uint64_t syncs; /* since the start */
+    uint64_t syncs;   /* since the start */
+    uint64_t expired; /* shed for their deadline; since the start */
     struct spool_cursor counters;
 };
 void spool_status(struct spool *s, struct spool_status *out);

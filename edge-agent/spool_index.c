@@ -25,6 +25,7 @@ struct spool_index {
     size_t classes[SPOOL_CLASSES];
     uint64_t lowest_from[SPOOL_CLASSES]; /* no live id of a class before */
     uint64_t bytes;
+    uint64_t class_bytes[SPOOL_CLASSES];
 };
 
 static struct index_entry **chunk_of(struct spool_index *x, uint32_t place)
@@ -171,6 +172,7 @@ void spool_index_add(struct spool_index *x, const struct index_entry *e)
     }
     x->count++;
     x->bytes += e->stored_size;
+    x->class_bytes[e->class_id] += e->stored_size;
 }
 
 /* The first place whose id is at least @id; next when there is none. */
@@ -238,18 +240,18 @@ struct index_entry *spool_index_find(struct spool_index *x, uint32_t hash,
     return NULL;
 }
 
-struct index_entry *spool_index_lowest(struct spool_index *x, uint8_t class_max)
+struct index_entry *spool_index_oldest(struct spool_index *x, uint8_t class_id)
 {
-    for (uint8_t c = 0; c <= class_max && c < SPOOL_CLASSES; c++) {
-        if (x->classes[c] == 0) {
-            continue;
-        }
-        for (uint32_t p = place_of(x, x->lowest_from[c]); p != x->next; p++) {
-            struct index_entry *e = entry_at(x, p);
-            if (e->live && e->class_id == c) {
-                x->lowest_from[c] = e->id;
-                return e;
-            }
+    CHECK(class_id < SPOOL_CLASSES);
+    if (x->classes[class_id] == 0) {
+        return NULL;
+    }
+    for (uint32_t p = place_of(x, x->lowest_from[class_id]); p != x->next;
+         p++) {
+        struct index_entry *e = entry_at(x, p);
+        if (e->live && e->class_id == class_id) {
+            x->lowest_from[class_id] = e->id;
+            return e;
         }
     }
     return NULL;
@@ -264,6 +266,7 @@ void spool_index_remove(struct spool_index *x, uint64_t id)
     x->count--;
     x->classes[e->class_id]--;
     x->bytes -= e->stored_size;
+    x->class_bytes[e->class_id] -= e->stored_size;
     trim(x);
 }
 
@@ -281,4 +284,10 @@ size_t spool_index_class_count(const struct spool_index *x, uint8_t class_id)
 uint64_t spool_index_bytes(const struct spool_index *x)
 {
     return x->bytes;
+}
+
+uint64_t spool_index_class_bytes(const struct spool_index *x, uint8_t class_id)
+{
+    CHECK(class_id < SPOOL_CLASSES);
+    return x->class_bytes[class_id];
 }

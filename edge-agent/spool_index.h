@@ -44,13 +44,13 @@ struct index_entry *spool_index_before(struct spool_index *x, uint64_t id);
 /* The newest of @hash with an id below @below. */
 struct index_entry *spool_index_find(struct spool_index *x, uint32_t hash,
                                      uint64_t below);
-/* The oldest of the lowest class that is at most @class_max. */
-struct index_entry *spool_index_lowest(struct spool_index *x,
-                                       uint8_t class_max);
+/* The oldest of a class. */
+struct index_entry *spool_index_oldest(struct spool_index *x, uint8_t class_id);
 void spool_index_remove(struct spool_index *x, uint64_t id);
 
 size_t spool_index_count(const struct spool_index *x);
 size_t spool_index_class_count(const struct spool_index *x, uint8_t class_id);
+uint64_t spool_index_class_bytes(const struct spool_index *x, uint8_t class_id);
 uint64_t spool_index_bytes(const struct spool_index *x); /* stored sizes */
 
 #endif

@@ -455,6 +455,7 @@ void spool_status(struct spool *s, struct spool_status *out)
         .segments = s->slot_count,
         .segments_max = s->slot_max,
         .syncs = s->syncs,
+        .expired = s->expired,
         .counters = s->cursor,
     };
     const struct index_entry *oldest = spool_index_after(s->index, 0);

@@ -14,6 +14,11 @@ struct spool_slot {
     uint32_t live; /* records held, parts and those of open uploads, too */
 };
 
+/* The time of a class's oldest object, as it was read last. */
+struct spool_age {
+    uint64_t id, time_ms;
+};
+
 struct spool_part {
     uint32_t slot;
     uint32_t at;
@@ -22,6 +27,9 @@ struct spool_part {
 struct spool {
     struct spool_disk disk;
     struct spool_options options;
+    struct spool_rules rules;
+    struct spool_age ages[SPOOL_CLASSES];
+    uint64_t expired;
     struct spool_index *index;
     struct spool_slot *slots;
     uint32_t slot_count, slot_max;
@@ -49,9 +57,17 @@ struct spool {
     uint64_t next_id;
     struct spool_cursor cursor;
     bool cursor_moved;
+    bool gave_up; /* something, since the cursor was written */
     int cursor_file;
     uint64_t syncs;
 };
+
+/* spool_room.c */
+/* Shed one object for one of this class; false when none gives way. */
+bool spool_shed_one(struct spool *s, uint8_t class_id);
+/* Is there room for @need bytes beside what is reserved for other classes? */
+bool spool_may_take(const struct spool *s, uint8_t class_id, size_t need);
+uint32_t spool_slots_used(const struct spool *s);
 
 /* spool_start.c */
 int spool_start(struct spool *s, struct err *err);

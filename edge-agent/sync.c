@@ -275,6 +275,17 @@ void sync_denied(struct sync *s, uint64_t id)
     sync_plan_end(&s->plan, id, true);
 }
 
+void sync_copied(struct sync *s, uint64_t id)
+{
+    s->copied = true;
+    sync_failed(s,
+                "the cluster has number %llu of this device already: DATA is "
+                "a copy, or was put back; enrol it anew",
+                (unsigned long long)id);
+    s->memory.sequence = INT64_MAX; /* check_spool refuses it */
+    sync_remember(s, true);
+}
+
 void sync_damaged(struct sync *s, uint64_t id, const struct err *why)
 {
     char number[24];
@@ -292,15 +303,19 @@ void sync_send(struct flight *f, enum flight_kind kind,
                const struct uplink_request *r, uplink_done done)
 {
     struct sync *s = f->sync;
+    struct uplink_request signed_one = *r;
     bool known;
     uint64_t now = sync_now(s, &known);
 
+    if (s->store != NULL) {
+        sync_s3_sign(f, &signed_one);
+    }
     if (s->trust != NULL) {
         edge_tls_trust_time(s->trust, now, known);
     }
     f->kind = kind;
     f->number = ++s->exchanges;
-    uplink_send(f->uplink, r, done, f);
+    uplink_send(f->uplink, &signed_one, done, f);
 }
 
 bool sync_landed(struct flight *f, int code, const struct uplink_answer *a,
@@ -313,8 +328,9 @@ bool sync_landed(struct flight *f, int code, const struct uplink_answer *a,
         sync_failed(f->sync, "%s: %s", f->sync->url.authority, why);
         return false;
     }
-    /* Only who proved to be the cluster tells the time. */
-    if (f->sync->trust != NULL) {
+    /* Only who proved to be the cluster tells the time; a store, for it refuses
+     * what is signed at another. */
+    if (f->sync->trust != NULL || f->sync->store != NULL) {
         sync_learn(f->sync, a->head);
     }
     return true;
@@ -344,16 +360,27 @@ static void change_trust(struct sync *s)
     s->next = NULL;
 }
 
-static void start_flight(struct flight *f, uint8_t class_min)
+/* Outside its hours an upload goes on to its end, over a link that costs it
+ * does not. */
+static bool large_may_go(const struct sync *s)
+{
+    return sync_large_idle(s) &&
+           s->plan.order.priority[sync_large_class(s)] >= s->metered_min;
+}
+
+static void start_flight(struct flight *f, uint8_t priority_min)
 {
     uint64_t large = 0;
 
     if (sync_care_start(f)) {
         return;
     }
-    if (sync_large_idle(f->sync)) {
+    if (large_may_go(f->sync)) {
         sync_large_step(f);
-    } else if (!sync_batch_start(f, class_min, &large) && large != 0) {
+    } else if (!(f->sync->store != NULL
+                     ? sync_s3_start(f, priority_min, &large)
+                     : sync_batch_start(f, priority_min, &large)) &&
+               large != 0) {
         sync_large_start(f, large);
     }
 }
@@ -381,23 +408,46 @@ static void set_wake(struct sync *s, uint64_t now)
     } else if (s->hours.set && now + HOURS_TICK_MS < due) {
         due = now + HOURS_TICK_MS;
     }
+    if (s->metered.path != NULL && now + METERED_MS < due) {
+        due = now + METERED_MS;
+    }
     /* What is due and did not begin waits for a flight to land. */
     loop_timer_set(s->loop, &s->wake, due > now ? due - now : DUE_AGAIN_MS);
+}
+
+/* What may go now: of this priority or more. A flush asks for all. */
+static uint8_t priority_min(struct sync *s, uint64_t now)
+{
+    bool known;
+    uint8_t min = 0;
+
+    s->metered_min = 0;
+    if (!list_empty(&s->waiters)) {
+        return 0;
+    }
+    if (!sync_hours_open(&s->hours, sync_now(s, &known))) {
+        min = URGENT_CLASS;
+    }
+    if (metered_now(&s->metered, now)) {
+        s->metered_min = s->metered_priority;
+    }
+    return s->metered_min > min ? s->metered_min : min;
 }
 
 void sync_pump(struct sync *s)
 {
     uint64_t now = clock_mono_ms();
-    bool known;
-    bool open = sync_hours_open(&s->hours, sync_now(s, &known)) ||
-                !list_empty(&s->waiters);
+    uint8_t min = priority_min(s, now);
 
     s->landed = UINT64_MAX; /* what fails now is not by an answer */
     s->landed_kind = FLIGHT_NONE;
     change_trust(s);
-    for (size_t i = 0; i < SYNC_FLIGHTS && s->next == NULL; i++) {
+    if (s->copied) {
+        settle_all(s, ERR_DENIED, s->error);
+    }
+    for (size_t i = 0; i < SYNC_FLIGHTS && s->next == NULL && !s->copied; i++) {
         if (s->flights[i].kind == FLIGHT_NONE && now >= s->pause_until_ms) {
-            start_flight(&s->flights[i], open ? 0 : URGENT_CLASS);
+            start_flight(&s->flights[i], min);
         }
     }
     save_cursor(s);
@@ -424,7 +474,9 @@ static int check_spool(const struct sync *s, struct err *err)
 {
     uint64_t coming = spool_coming_id(s->spool);
 
-    if (s->memory.number != s->id.number || s->memory.sequence < coming) {
+    /* A store does not tell by numbers. */
+    if (s->store != NULL || s->memory.number != s->id.number ||
+        s->memory.sequence < coming) {
         return 0;
     }
     return err_set(err, ERR_CORRUPT,
@@ -458,16 +510,27 @@ int sync_new(struct loop *loop, struct intake *in, struct device_id *id,
     s->loop = loop;
     s->intake = in;
     s->spool = intake_spool(in);
+    s->first_id = spool_coming_id(s->spool);
     s->hours = o->hours;
     s->rate.per_second = o->rate;
+    s->on_settings = o->settings;
+    s->on_report = o->report;
+    s->arg = o->arg;
     sync_memory_load(o->data, &s->memory);
     s->stored = s->memory;
+    if (o->store != NULL) {
+        s->store_is = *o->store;
+        s->store = &s->store_is;
+    }
     s->id = *id; /* given back on failure */
     if (code == 0) {
         code = check_spool(s, err);
     }
     if (code == 0 && s->url.tls) {
-        code = edge_tls_trust_new(&id->ca, &id->cert, &id->key, &s->trust, err);
+        code = o->store != NULL
+                   ? edge_tls_trust_file(o->store->ca_file, &s->trust, err)
+                   : edge_tls_trust_new(&id->ca, &id->cert, &id->key, &s->trust,
+                                        err);
     }
     if (code != 0) {
         free(s);
@@ -489,6 +552,16 @@ int sync_new(struct loop *loop, struct intake *in, struct device_id *id,
     return 0;
 }
 
+void sync_set_rules(struct sync *s, const struct sync_rules *r)
+{
+    sync_plan_order(&s->plan, &r->order);
+    s->rate.per_second = r->rate;
+    s->hours = r->hours;
+    metered_set(&s->metered, r->metered_file);
+    s->metered_priority = r->metered_priority;
+    loop_timer_set(s->loop, &s->wake, 0);
+}
+
 void sync_free(struct sync *s)
 {
     if (s == NULL) {
@@ -498,6 +571,7 @@ void sync_free(struct sync *s)
     for (size_t i = 0; i < SYNC_FLIGHTS; i++) {
         uplink_free(s->flights[i].uplink);
         buf_free(&s->flights[i].body);
+        buf_free(&s->flights[i].fields);
         free(s->flights[i].ids);
     }
     sync_large_free(s);
@@ -508,6 +582,7 @@ void sync_free(struct sync *s)
     edge_tls_trust_free(s->trust);
     edge_tls_trust_free(s->next);
     device_id_free(&s->id);
+    metered_free(&s->metered);
     free(s->data);
     free(s);
 }
@@ -524,12 +599,12 @@ void sync_status(struct sync *s, struct buf *out)
         sent += uplink_sent_bytes(s->flights[i].uplink);
     }
     buf_str(out, ",\"gateway\":");
-    json_put_text(out, s->url.authority);
+    put_json_text(out, s->url.authority);
     buf_str(out, ",\"device\":");
-    json_put_text(out, s->id.device);
+    put_json_text(out, s->id.device != NULL ? s->id.device : "");
     buf_printf(out,
                ",\"link\":\"%s\",\"last_error\":", uplink_state_name(best));
-    json_put_text(out, s->error);
+    put_json_text(out, s->error);
     buf_printf(
         out,
         ",\"retry_in_ms\":%llu,\"in_flight\":%zu,\"refused_objects\":"

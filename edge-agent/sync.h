@@ -30,14 +30,24 @@ struct err;
 struct device_id;
 struct intake;
 struct loop;
+struct s3_keys;
 struct sync;
 
 #define SYNC_FLIGHTS 2
 #define SYNC_BATCH_BYTES \
     (256U * 1024) /* more gains nothing, and costs memory */
 #define SYNC_PART (1024U * 1024)
+#define SYNC_STORE_PART (5U * 1024 * 1024) /* S3: the least that a part has */
 #define SYNC_REPORT_MS (60 * 1000)
 #define SYNC_SETTINGS_MS (60 * 60 * 1000)
+
+/* Deliver to any S3 store, instead of to a cluster that the device is enrolled
+ * with: sync_s3.c. */
+struct sync_store {
+    const struct s3_keys *keys; /* kept */
+    const char *ca_file;        /* PEM: whom to believe */
+    bool snowball;              /* many small objects in one tar */
+};
 
 struct sync_options {
     const char *data;    /* copied */
@@ -47,6 +57,21 @@ struct sync_options {
     uint64_t rate; /* bytes a second; 0: no bound */
     struct sync_hours hours;
     uint64_t answer_ms;
+    const struct sync_store *store; /* NULL: the cluster */
+    /* The cluster's settings came, with a NUL at their end; what else to
+     * report, as JSON members that each begin with a comma. May be NULL. */
+    void (*settings)(void *arg, const struct buf *json);
+    void (*report)(void *arg, struct buf *out);
+    void *arg;
+};
+
+/* What may change while it runs; at first as the options have it. */
+struct sync_rules {
+    struct sync_order order;
+    uint64_t rate;
+    struct sync_hours hours;
+    const char *metered_file; /* copied; NULL: none */
+    uint8_t metered_priority; /* at least, while it says so */
 };
 
 /* Takes @id, on success. ERR_BAD_INPUT: the gateway's URL; ERR_CORRUPT: the
@@ -54,6 +79,7 @@ struct sync_options {
 int sync_new(struct loop *loop, struct intake *in, struct device_id *id,
              const struct sync_options *o, struct sync **out, struct err *err);
 void sync_free(struct sync *s); /* NULL is nothing */
+void sync_set_rules(struct sync *s, const struct sync_rules *r);
 /* Objects became durable. */
 void sync_kick(struct sync *s);
 

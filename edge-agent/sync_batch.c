@@ -17,8 +17,8 @@ _Static_assert(SYNC_BATCH_OBJECTS <= BATCH_OBJECTS_MAX, "a batch is a batch");
 
 /* ---- building ---- */
 
-static int read_envelope(struct sync *s, uint64_t id, struct buf *out,
-                         struct err *err)
+int sync_read_envelope(struct sync *s, uint64_t id, struct buf *out,
+                       struct err *err)
 {
     struct intake_envelope *e = NULL;
     bool more = true;
@@ -72,7 +72,7 @@ static int add_object(struct flight *f, struct batch_writer *w, uint64_t id,
     if (code == 0 && o.kind == SPOOL_OBJECT) {
         code = intake_meta_read(&o, &meta, err);
         if (code == 0) {
-            code = read_envelope(s, id, &envelope, err);
+            code = sync_read_envelope(s, id, &envelope, err);
         }
     }
     if (code == 0) {
@@ -146,6 +146,22 @@ static int check_answer(const struct flight *f, const struct uplink_answer *a,
     return code;
 }
 
+/* The first that was repeated though it never went out before; or 0. */
+static uint64_t find_strange(const struct flight *f,
+                             const struct uplink_answer *a,
+                             const struct batch_answer *answer)
+{
+    for (size_t i = 0; i < f->count && !a->again; i++) {
+        enum batch_status status;
+        uint64_t sequence;
+        batch_answer_row(answer, i, &sequence, &status);
+        if (status == BATCH_REPEATED && sequence >= f->fresh) {
+            return sequence;
+        }
+    }
+    return 0;
+}
+
 static void settle_batch(struct flight *f, const struct batch_answer *answer)
 {
     struct sync *s = f->sync;
@@ -185,6 +201,7 @@ static void on_batch(void *arg, int code, const struct uplink_answer *a,
     struct sync *s = f->sync;
     struct batch_answer answer;
     struct err err = {{0}};
+    uint64_t strange;
 
     buf_free(&f->body); /* the next one may be far away */
     if (!sync_landed(f, code, a, why)) {
@@ -196,6 +213,9 @@ static void on_batch(void *arg, int code, const struct uplink_answer *a,
         sync_failed(s, "%s: no answer to a batch: %s", s->url.authority,
                     err.text);
         all_again(f);
+    } else if ((strange = find_strange(f, a, &answer)) != 0) {
+        sync_copied(s, strange);
+        all_again(f);
     } else {
         settle_batch(f, &answer);
     }
@@ -204,14 +224,14 @@ static void on_batch(void *arg, int code, const struct uplink_answer *a,
 
 /* Fill the batch; the id of a large object that must go by itself, or 0. */
 static uint64_t fill(struct flight *f, struct batch_writer *w,
-                     uint8_t class_min)
+                     uint8_t priority_min)
 {
     struct sync *s = f->sync;
     size_t bytes = 0;
 
     while (f->count < SYNC_BATCH_OBJECTS && bytes < SYNC_BATCH_BYTES) {
         const struct index_entry *e =
-            sync_plan_next(&s->plan, spool_held(s->spool), class_min,
+            sync_plan_next(&s->plan, spool_held(s->spool), priority_min,
                            s->large != NULL ? SMALL_MAX : UINT32_MAX);
         struct err err = {{0}};
         uint64_t id;
@@ -240,7 +260,7 @@ static uint64_t fill(struct flight *f, struct batch_writer *w,
     return 0;
 }
 
-bool sync_batch_start(struct flight *f, uint8_t class_min, uint64_t *large)
+bool sync_batch_start(struct flight *f, uint8_t priority_min, uint64_t *large)
 {
     struct sync *s = f->sync;
     struct batch_writer *w = batch_writer_new();
@@ -249,12 +269,20 @@ bool sync_batch_start(struct flight *f, uint8_t class_min, uint64_t *large)
         .path = "/-/edge/v1/batch",
         .fields = "Content-Type: application/octet-stream\r\n"};
 
+    struct err err = {{0}};
+
     f->count = 0;
     sync_plan_batch(&s->plan);
-    *large = fill(f, w, class_min);
+    *large = fill(f, w, priority_min);
+    if (f->count > 0 && spool_save_shed(s->spool, &err) != 0) {
+        all_again(f);
+        sync_failed(s, "the spool: %s", err.text);
+    }
     if (f->count > 0) {
+        f->fresh = s->sent < s->first_id ? s->first_id : s->sent + 1;
         for (size_t i = 0; i < f->count; i++) {
             sync_used(s, f->ids[i]);
+            s->sent = f->ids[i] > s->sent ? f->ids[i] : s->sent;
         }
         buf_free(&f->body);
         batch_finish(w, spool_floor(s->spool), clock_real_ms(), &f->body);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "edge-agent/edge_tls.h"
 #include "edge-agent/sync_internal.h"
 
@@ -43,9 +44,25 @@ static void put_report(struct sync *s, struct buf *b)
                (unsigned long long)c->shed_objects,
                (unsigned long long)c->damaged_objects,
                (unsigned long long)c->flash_bytes);
-    buf_printf(b, "\"skew_ms\":%lld,\"time_ms\":%llu}",
+    buf_printf(b, "\"skew_ms\":%lld,\"time_ms\":%llu",
                (long long)s->memory.skew_ms,
                (unsigned long long)clock_real_ms());
+    if (s->on_report != NULL) {
+        s->on_report(s->arg, b);
+    }
+    buf_char(b, '}');
+}
+
+/* Another policy than the one that came last: ask for it now. */
+static void look_for_policy(struct sync *s, const struct http_head *head)
+{
+    const char *text = http_field(head, "x-godwit-policy");
+    uint64_t version;
+
+    if (text != NULL && text_u64(text, &version) &&
+        version != json_u64((char *)s->id.settings.data, "policy.version")) {
+        again_in(s, CARE_SETTINGS, 0);
+    }
 }
 
 static void on_report(void *arg, int code, const struct uplink_answer *a,
@@ -58,6 +75,7 @@ static void on_report(void *arg, int code, const struct uplink_answer *a,
         if (a->status == 204) {
             sync_succeeded(s);
             sync_remember(s, false);
+            look_for_policy(s, a->head);
         } else {
             sync_failed_answer(s, a);
         }
@@ -98,13 +116,18 @@ static void take_settings(struct sync *s, const struct uplink_answer *a)
     }
     device_id_settings_free(&parsed);
     sync_succeeded(s);
+    if (s->on_settings != NULL) {
+        s->on_settings(s->arg, &json);
+    }
     if (json.len == s->id.settings.len &&
         memcmp(json.data, s->id.settings.data, json.len) == 0) {
         buf_free(&json);
         return;
     }
     if (device_id_save_settings(s->data, &json, &err) == 0) {
-        log_line(LOG_WARN, "new settings: they count from the next start",
+        log_line(LOG_WARN,
+                 "new settings: but for a policy they count from the next "
+                 "start",
                  NULL);
         buf_free(&s->id.settings);
         s->id.settings = json;
@@ -221,7 +244,7 @@ static bool renew(struct flight *f)
     }
     buf_clear(&f->body);
     buf_str(&f->body, "{\"request\":");
-    json_put_text(&f->body, (char *)pem.data);
+    put_json_text(&f->body, (char *)pem.data);
     buf_str(&f->body, "}");
     buf_free(&pem);
     r.body = f->body.data;
@@ -236,6 +259,9 @@ uint64_t sync_care_due(const struct sync *s)
 {
     uint64_t due = UINT64_MAX;
 
+    if (s->store != NULL) {
+        return clock_mono_ms() + SYNC_REPORT_MS; /* a store is told nothing */
+    }
     for (size_t i = 0; i < CARES; i++) {
         due = s->due_ms[i] < due ? s->due_ms[i] : due;
     }
@@ -247,6 +273,9 @@ bool sync_care_start(struct flight *f)
     struct sync *s = f->sync;
     uint64_t now = clock_mono_ms();
 
+    if (s->store != NULL) {
+        return false;
+    }
     for (size_t i = 0; i < SYNC_FLIGHTS; i++) {
         if (s->flights[i].kind == FLIGHT_CARE) {
             return false; /* one after the other */

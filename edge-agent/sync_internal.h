@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "edge-agent/device_id.h"
 #include "edge-agent/intake.h"
+#include "edge-agent/metered.h"
 #include "edge-agent/rate.h"
 #include "edge-agent/spool.h"
 #include "edge-agent/sync.h"
@@ -24,9 +25,11 @@ struct flight {
     struct sync *sync;
     struct uplink *uplink;
     enum flight_kind kind;
-    struct buf body; /* of the request */
-    uint64_t *ids;   /* of the batch, as sent */
+    struct buf body;   /* of the request */
+    struct buf fields; /* of it, when it is signed */
+    uint64_t *ids;     /* of the batch, as sent */
     size_t count;
+    uint64_t fresh; /* of those, ids from here on went out for the first time */
     uint64_t number; /* of the exchange, from 1 */
 };
 
@@ -52,12 +55,19 @@ struct sync {
     struct intake *intake;
     struct spool *spool;
     char *data;
-    struct device_id id;
+    const struct sync_store *store; /* NULL: the cluster */
+    struct sync_store store_is;
+    struct device_id id; /* empty with a store */
     struct uplink_url url;
     struct edge_tls_trust *trust; /* NULL for http */
     struct edge_tls_trust *next;  /* once no flight is under way */
     struct rate rate;
     struct sync_hours hours;
+    struct metered metered;
+    uint8_t metered_priority, metered_min; /* when it costs; now */
+    void (*on_settings)(void *arg, const struct buf *json);
+    void (*on_report)(void *arg, struct buf *out);
+    void *arg;
     struct sync_plan plan;
     struct flight flights[SYNC_FLIGHTS];
     struct large *large; /* NULL: none under way */
@@ -66,6 +76,9 @@ struct sync {
 
     uint64_t denied[SYNC_DENIED_MAX]; /* ids */
     size_t denied_count;
+    uint64_t first_id;        /* that this process took */
+    uint64_t sent, completed; /* highest id of a batch; of a large one */
+    bool copied;              /* see sync_copied */
     uint64_t saved_floor;
     uint64_t saved_ms;
 
@@ -115,19 +128,36 @@ void sync_delivered(struct sync *s, uint64_t id);
 void sync_refused(struct sync *s, uint64_t id, const char *why);
 /* It is denied: give it up if that was so before. */
 void sync_denied(struct sync *s, uint64_t id);
+/* The cluster has had @id before, and this process took it and never sent it:
+ * DATA is a copy of one that did. Nothing goes out any more, now and after a
+ * start, until the device is enrolled anew. */
+void sync_copied(struct sync *s, uint64_t id);
 /* It cannot be read here any more. */
 void sync_damaged(struct sync *s, uint64_t id, const struct err *why);
 
 /* sync_batch.c: begin one; false when there is nothing to send, or when the
  * next one is a large object, which is busy now: *@large is its id. */
-bool sync_batch_start(struct flight *f, uint8_t class_min, uint64_t *large);
+bool sync_batch_start(struct flight *f, uint8_t priority_min, uint64_t *large);
+
+/* sync_batch.c: append an object's whole envelope. */
+int sync_read_envelope(struct sync *s, uint64_t id, struct buf *out,
+                       struct err *err);
+
+/* sync_s3.c: instead of sync_batch_start, where a store is. */
+bool sync_s3_start(struct flight *f, uint8_t priority_min, uint64_t *large);
+/* Sign the request; its fields are then those in f->fields. */
+void sync_s3_sign(struct flight *f, struct uplink_request *r);
 
 /* sync_large.c: one upload at a time, a request after the other. */
 void sync_large_start(struct flight *f, uint64_t id);
 void sync_large_step(struct flight *f);
+uint8_t sync_large_class(const struct sync *s); /* of the one under way */
 bool sync_large_idle(
     const struct sync *s); /* under way, and waits for a step */
 void sync_large_free(struct sync *s);
+/* Append an object's content type and metadata, as fields of a PUT. */
+void sync_put_meta(struct sync *s, const struct spool_object *o,
+                   struct buf *out);
 
 /* sync_care.c: begin what is due; false when nothing is. */
 bool sync_care_start(struct flight *f);

@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "crypto/prim.h"
 #include "edge-agent/sync_internal.h"
+#include "fleet/metadata.h"
 
 #define UPLOAD_ID_MAX 1024
 #define PARTS_PAGE 1000
@@ -35,10 +36,13 @@ struct part {
 
 struct large {
     uint64_t id;
-    char *path; /* "/BUCKET/KEY", escaped */
+    uint8_t class_id;
+    size_t part_max; /* bytes of all parts but the last */
+    char *path;      /* "/BUCKET/KEY", escaped */
     char *upload;
     enum step step;
     bool flying;
+    bool fresh; /* its end is told for the first time */
     unsigned strikes;
     struct intake_envelope *envelope;
     bool more; /* of the envelope */
@@ -76,7 +80,7 @@ static void keep_upload(struct sync *s)
     buf_printf(&b, "{\"number\":%llu,\"id\":%llu,\"upload\":",
                (unsigned long long)s->id.number,
                (unsigned long long)s->large->id);
-    json_put_text(&b, s->large->upload);
+    put_json_text(&b, s->large->upload);
     buf_str(&b, "}\n");
     if (fs_write(path, b.data, b.len, 0600, &err) != 0) {
         log_line(LOG_WARN, "upload.json was not written", "err", err.text,
@@ -133,6 +137,12 @@ void sync_large_free(struct sync *s)
 bool sync_large_idle(const struct sync *s)
 {
     return s->large != NULL && !s->large->flying;
+}
+
+uint8_t sync_large_class(const struct sync *s)
+{
+    CHECK(s->large != NULL);
+    return s->large->class_id;
 }
 
 static void end_large(struct sync *s)
@@ -219,7 +229,8 @@ static void judge_refusal(struct sync *s, const struct uplink_answer *a)
 {
     struct large *l = s->large;
 
-    if (a->status == 404 && says(a, "NoSuchUpload")) {
+    if ((a->status == 404 && says(a, "NoSuchUpload")) ||
+        (a->status == 400 && says(a, "<Code>InvalidPart"))) {
         begin_anew(s);
         sync_failed(s, "the upload of a large object is gone: it begins anew");
     } else if (a->status == 403 && says(a, "<Code>AccessDenied</Code>")) {
@@ -253,8 +264,8 @@ static bool landed(struct flight *f, int code, const struct uplink_answer *a,
 
 /* ---- create ---- */
 
-static void put_meta(struct sync *s, const struct spool_object *o,
-                     struct buf *out)
+void sync_put_meta(struct sync *s, const struct spool_object *o,
+                   struct buf *out)
 {
     struct intake_meta meta;
     char time[TEXT_TIME_MAX];
@@ -264,13 +275,16 @@ static void put_meta(struct sync *s, const struct spool_object *o,
             buf_printf(out, "Content-Type: %s\r\n", meta.content_type);
         }
         for (size_t i = 0; i < meta.count; i++) {
-            buf_printf(out, "x-amz-meta-%s: %s\r\n", meta.pairs[2 * i],
+            buf_printf(out, METADATA_HEADER "%s: %s\r\n", meta.pairs[2 * i],
                        meta.pairs[2 * i + 1]);
         }
         intake_meta_free(&meta);
     }
-    buf_printf(out, "x-amz-meta-godwit-device: %s\r\n", s->id.device);
-    buf_printf(out, "x-amz-meta-godwit-device-time: %s\r\n",
+    if (s->store == NULL) {
+        buf_printf(out, METADATA_HEADER METADATA_OWN "device: %s\r\n",
+                   s->id.device);
+    }
+    buf_printf(out, METADATA_HEADER METADATA_OWN "device-time: %s\r\n",
                text_iso8601(o->time_ms, time));
 }
 
@@ -305,7 +319,7 @@ static void send_create(struct flight *f, const struct spool_object *o)
     char *path = mem_printf("%s?uploads", s->large->path);
     struct uplink_request r = {.method = "POST", .path = path};
 
-    put_meta(s, o, &fields);
+    sync_put_meta(s, o, &fields);
     r.fields = (char *)fields.data;
     sync_send(f, FLIGHT_LARGE, &r, on_created);
     buf_free(&fields);
@@ -343,7 +357,7 @@ static bool read_list(struct large *l, const struct uplink_answer *a,
         at = part + len;
         etag = element(part, at, "ETag", &etag_len);
         if (!number_in(part, at, "PartNumber", &number) ||
-            !number_in(part, at, "Size", &size) || size > SYNC_PART ||
+            !number_in(part, at, "Size", &size) || size > l->part_max ||
             etag == NULL || !read_etag(etag, etag_len, p.etag) ||
             number != l->listed + 1 || number > l->part_count) {
             continue; /* it is sent again */
@@ -393,9 +407,9 @@ static void send_list(struct flight *f)
 
 static size_t part_size(const struct large *l)
 {
-    uint64_t left = l->size - (uint64_t)l->done * SYNC_PART;
+    uint64_t left = l->size - (uint64_t)l->done * l->part_max;
 
-    return left < SYNC_PART ? (size_t)left : SYNC_PART;
+    return left < l->part_max ? (size_t)left : l->part_max;
 }
 
 /* Read until the part is at hand. */
@@ -413,7 +427,7 @@ static int fill(struct sync *s, struct err *err)
         }
         l->more = true;
     }
-    buf_reserve(&l->bytes, SYNC_PART + SPOOL_PAYLOAD_MAX - l->bytes.len);
+    buf_reserve(&l->bytes, l->part_max + SPOOL_PAYLOAD_MAX - l->bytes.len);
     while (code == 0 && l->bytes.len < want && l->more) {
         code = intake_envelope_next(l->envelope, &l->bytes, &l->more, err);
     }
@@ -518,6 +532,8 @@ static void on_completed(void *arg, int code, const struct uplink_answer *a,
         bool again = repeated != NULL && strcmp(repeated, "true") == 0;
         if (!again && !says(a, "</CompleteMultipartUploadResult>")) {
             sync_failed(s, "the gateway did not complete an upload");
+        } else if (again && s->large->fresh && !a->again) {
+            sync_copied(s, s->large->id);
         } else {
             uint64_t id = s->large->id;
             sync_succeeded(s);
@@ -534,13 +550,19 @@ static void send_complete(struct flight *f)
     struct sync *s = f->sync;
     struct large *l = s->large;
     char *path = upload_path(l, "");
-    char *fields = mem_printf(
-        "Content-Type: application/xml\r\nx-godwit-sequence: %llu\r\n"
-        "x-godwit-floor: %llu\r\n",
-        (unsigned long long)l->id, (unsigned long long)spool_floor(s->spool));
+    char *number = s->store != NULL
+                       ? mem_strdup("")
+                       : mem_printf(
+                             "x-godwit-sequence: %llu\r\n"
+                             "x-godwit-floor: %llu\r\n",
+                             (unsigned long long)l->id,
+                             (unsigned long long)spool_floor(s->spool));
+    char *fields = mem_printf("Content-Type: application/xml\r\n%s", number);
     struct uplink_request r = {
         .method = "POST", .path = path, .fields = fields};
 
+    l->fresh = l->id >= s->first_id && l->id > s->completed;
+    s->completed = l->id > s->completed ? l->id : s->completed;
     buf_clear(&f->body);
     buf_str(&f->body, "<CompleteMultipartUpload>");
     for (size_t i = 0; i < l->part_count; i++) {
@@ -553,6 +575,7 @@ static void send_complete(struct flight *f)
     r.body = f->body.data;
     r.body_len = f->body.len;
     sync_send(f, FLIGHT_LARGE, &r, on_completed);
+    free(number);
     free(fields);
     free(path);
 }
@@ -592,6 +615,9 @@ void sync_large_step(struct flight *f)
             send_list(f);
         } else if (l->step == PART) {
             l->flying = go_on(f, &err, &code);
+        } else if (spool_save_shed(s->spool, &err) != 0) {
+            l->flying = false; /* once more, after a pause */
+            sync_failed(s, "the spool: %s", err.text);
         } else {
             send_complete(f);
         }
@@ -618,6 +644,7 @@ void sync_large_start(struct flight *f, uint64_t id)
     l->id = id;
     code = spool_get(s->spool, id, &o, &text, &err);
     if (code == 0) {
+        l->class_id = o.class_id;
         code = intake_envelope_open(s->intake, id, &e, &l->size, &err);
     }
     if (code == 0) {
@@ -626,7 +653,8 @@ void sync_large_start(struct flight *f, uint64_t id)
         text_uri_encode(&path, o.key, o.key_len, true);
         buf_char(&path, '\0');
         l->path = (char *)buf_take(&path, &len);
-        l->part_count = (size_t)((l->size + SYNC_PART - 1) / SYNC_PART);
+        l->part_max = s->store != NULL ? SYNC_STORE_PART : SYNC_PART;
+        l->part_count = (size_t)((l->size + l->part_max - 1) / l->part_max);
         l->parts = mem_calloc(l->part_count, sizeof l->parts[0]);
         l->upload = find_upload(s, id);
         l->step = l->upload != NULL ? LIST : CREATE;

@@ -4,22 +4,43 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/text.h"
+#include "fleet/edge_policy.h"
 
 #define HOUR_MS (3600ull * 1000)
 
-static uint64_t start_of(const struct sync_plan *p)
+static void begin_anew(struct sync_plan *p, size_t c)
 {
-    return p->newest_first ? UINT64_MAX : 0;
+    p->at[c] = p->order.newest_first[c] ? UINT64_MAX : 0;
+    p->skipped[c] = false;
+}
+
+void sync_plan_order(struct sync_plan *p, const struct sync_order *order)
+{
+    size_t n = 0;
+
+    p->order = *order;
+    for (int priority = UINT8_MAX; priority >= 0; priority--) {
+        for (uint8_t c = SPOOL_CLASSES; c-- > 0;) {
+            if (order->priority[c] == priority) {
+                p->classes[n++] = c;
+            }
+        }
+    }
+    for (size_t c = 0; c < SPOOL_CLASSES; c++) {
+        begin_anew(p, c);
+    }
 }
 
 void sync_plan_init(struct sync_plan *p, bool newest_first)
 {
+    struct sync_order order;
+
     memset(p, 0, sizeof *p);
-    p->newest_first = newest_first;
-    for (size_t c = 0; c < SPOOL_CLASSES; c++) {
-        p->at[c] = start_of(p);
+    for (uint8_t c = 0; c < SPOOL_CLASSES; c++) {
+        order.newest_first[c] = newest_first;
+        order.priority[c] = c;
     }
+    sync_plan_order(p, &order);
 }
 
 void sync_plan_batch(struct sync_plan *p)
@@ -30,9 +51,10 @@ void sync_plan_batch(struct sync_plan *p)
 void sync_plan_more(struct sync_plan *p)
 {
     /* What is newer than all is found by who goes up anyway. */
-    for (size_t c = 0; p->newest_first && c < SPOOL_CLASSES; c++) {
-        p->at[c] = start_of(p);
-        p->skipped[c] = false;
+    for (size_t c = 0; c < SPOOL_CLASSES; c++) {
+        if (p->order.newest_first[c]) {
+            begin_anew(p, c);
+        }
     }
 }
 
@@ -80,8 +102,7 @@ void sync_plan_end(struct sync_plan *p, uint64_t id, bool again)
     /* Whoever waited for it, or it itself, may go now. */
     for (size_t c = 0; c < SPOOL_CLASSES; c++) {
         if (again || p->skipped[c]) {
-            p->at[c] = start_of(p);
-            p->skipped[c] = false;
+            begin_anew(p, c);
         }
     }
 }
@@ -100,8 +121,8 @@ static const struct index_entry *step(const struct sync_plan *p,
     uint64_t at = p->at[c];
 
     do {
-        e = p->newest_first ? spool_index_before(x, at)
-                            : spool_index_after(x, at);
+        e = p->order.newest_first[c] ? spool_index_before(x, at)
+                                     : spool_index_after(x, at);
         at = e != NULL ? e->id : at;
     } while (e != NULL && e->class_id != c);
     return e;
@@ -127,7 +148,7 @@ static const struct index_entry *next_of(struct sync_plan *p,
     while (p->skips < SYNC_SKIP_MAX && (e = step(p, x, c)) != NULL) {
         const struct index_entry *first = e;
         /* One class from its oldest on, none left out: nothing is older. */
-        bool in_order = !p->newest_first && !p->skipped[c] &&
+        bool in_order = !p->order.newest_first[c] && !p->skipped[c] &&
                         spool_index_class_count(x, c) == spool_index_count(x);
         if (!hash_busy(p, e->hash)) {
             first = in_order ? e : oldest_of_key(x, e);
@@ -164,13 +185,18 @@ static const struct index_entry *or_oldest(struct sync_plan *p,
 
 const struct index_entry *sync_plan_next(struct sync_plan *p,
                                          struct spool_index *x,
-                                         uint8_t class_min, uint32_t size_max)
+                                         uint8_t priority_min,
+                                         uint32_t size_max)
 {
     if (p->busy_count == SYNC_BUSY_MAX) {
         return NULL;
     }
-    for (uint8_t c = SPOOL_CLASSES; c-- > class_min;) {
+    for (size_t i = 0; i < SPOOL_CLASSES; i++) {
         const struct index_entry *e = NULL;
+        uint8_t c = p->classes[i];
+        if (p->order.priority[c] < priority_min) {
+            break;
+        }
         if (spool_index_class_count(x, c) > 0) {
             e = next_of(p, x, c, size_max);
         }
@@ -196,19 +222,17 @@ uint64_t sync_backoff_ms(unsigned failures, uint64_t random)
 
 int sync_hours_parse(const char *text, struct sync_hours *out, struct err *err)
 {
-    const char *dash = text != NULL ? strchr(text, '-') : NULL;
-    uint64_t from, to;
+    unsigned from, to;
 
     if (text == NULL || *text == '\0') {
         *out = (struct sync_hours){0};
         return 0;
     }
-    if (dash == NULL || !text_u64_n(text, (size_t)(dash - text), &from) ||
-        !text_u64(dash + 1, &to) || from > 23 || to > 24 || from == to % 24) {
+    if (!edge_hours(text, &from, &to)) {
         return err_set(err, ERR_BAD_INPUT,
                        "--hours \"%s\": two hours of the day, as 22-6", text);
     }
-    *out = (struct sync_hours){true, (unsigned)from, (unsigned)(to % 24)};
+    *out = (struct sync_hours){true, from, to};
     return 0;
 }
 

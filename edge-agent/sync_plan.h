@@ -4,7 +4,9 @@
  *   1. of one key nothing overtakes an older object or delete of it, and only
  *      one is under way at a time, whatever their classes: so the cluster keeps
  *      the order of each key;
- *   2. the highest class first, in it the oldest first, or the newest;
+ *   2. the class of the highest priority first (unless said otherwise that is
+ *      its number; of two alike, the higher number), in it the oldest first, or
+ *      the newest;
  *   3. none is so far ahead of the oldest held that the cluster would have to
  *      remember more than SYNC_WINDOW deliveries: then the oldest goes first.
  * Keys are told apart by their 32-bit hash: two that share one wait for each
@@ -35,27 +37,36 @@ struct sync_busy {
     uint32_t hash;
 };
 
+struct sync_order {
+    bool newest_first[SPOOL_CLASSES];
+    uint8_t priority[SPOOL_CLASSES];
+};
+
 struct sync_plan {
-    bool newest_first;
-    uint64_t at[SPOOL_CLASSES];  /* last one looked at */
-    bool skipped[SPOOL_CLASSES]; /* since it began anew */
-    size_t skips;                /* in this batch */
+    struct sync_order order;
+    uint8_t classes[SPOOL_CLASSES]; /* in the order of their priorities */
+    uint64_t at[SPOOL_CLASSES];     /* last one looked at */
+    bool skipped[SPOOL_CLASSES];    /* since it began anew */
+    size_t skips;                   /* in this batch */
     struct sync_busy busy[SYNC_BUSY_MAX];
     size_t busy_count;
     uint16_t filter[SYNC_FILTER]; /* busy ones by their hash */
 };
 
 void sync_plan_init(struct sync_plan *p, bool newest_first);
+/* From now on. */
+void sync_plan_order(struct sync_plan *p, const struct sync_order *order);
 /* A batch is begun. */
 void sync_plan_batch(struct sync_plan *p);
 /* Newer objects are held. */
 void sync_plan_more(struct sync_plan *p);
-/* The next to deliver; it is busy until sync_plan_end. Only of class
- * @class_min or more, and of at most @size_max bytes: larger ones and their
+/* The next to deliver; it is busy until sync_plan_end. Only of priority
+ * @priority_min or more, and of at most @size_max bytes: larger ones and their
  * keys are left. NULL: none now. Borrowed from the index. */
 const struct index_entry *sync_plan_next(struct sync_plan *p,
                                          struct spool_index *x,
-                                         uint8_t class_min, uint32_t size_max);
+                                         uint8_t priority_min,
+                                         uint32_t size_max);
 /* It was not taken after all: the next one again. */
 void sync_plan_put_back(struct sync_plan *p, uint64_t id);
 /* It was delivered or dropped, or is to go once more (@again). */

@@ -51,6 +51,7 @@ struct uplink {
     size_t out_at;   /* of head and body */
     size_t out_held; /* handed to TLS, which wants the same again */
     bool reused;     /* the connection served an exchange before */
+    bool again;      /* it was sent over another one before */
     bool answering;  /* a byte of the answer came */
 
     bool has_head;
@@ -124,6 +125,7 @@ static void fail(struct uplink *l, int code, const char *why)
     if (l->reused && !l->answering && code == ERR_CLOSED) {
         drop(l);
         l->reused = false;
+        l->again = true;
         start(l);
         return;
     }
@@ -149,7 +151,8 @@ static void finish(struct uplink *l)
     uplink_done done = l->done;
     struct buf head = l->head_in, body = l->body_in;
     struct http_head parsed = l->head;
-    struct uplink_answer a = {.status = l->status, .head = &parsed};
+    struct uplink_answer a = {
+        .status = l->status, .head = &parsed, .again = l->again};
     bool whole = l->out_at == l->head_out.len + l->body_out_len;
 
     buf_reserve(&body, 1);
@@ -642,6 +645,7 @@ void uplink_send(struct uplink *l, const struct uplink_request *r,
     l->body_out = r->body;
     l->body_out_len = r->body_len;
     l->out_at = 0;
+    l->again = false;
     l->done = done;
     l->arg = arg;
     if (l->phase != READY) {

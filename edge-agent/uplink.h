@@ -69,6 +69,7 @@ struct uplink_answer {
     const struct http_head *head;
     const uint8_t *body; /* a NUL follows */
     size_t body_len;
+    bool again; /* the request went out twice: the first got no answer */
 };
 /* @code is 0 and @answer is borrowed, whatever its status; or ERR_UNAVAILABLE
  * (no connection), ERR_DENIED (not the gateway, or it refuses us in TLS),

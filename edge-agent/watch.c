@@ -274,6 +274,7 @@ static int open_file(struct watched *f, struct err *err)
     if (f->fd < 0 || fstat(f->fd, &f->seen) != 0) {
         code = err_errno(err, "open %s", f->name);
     } else {
+        what.size = (uint64_t)f->seen.st_size;
         code = intake_put_open(w->intake, &what, &f->put, err);
     }
     free(key);

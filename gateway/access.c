@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "crypto/digest.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/s3_config.h"
 #include "gateway/s3_tree.h"
 #include "meta/meta_device.h"
 #include "meta/meta_user.h"
@@ -128,6 +129,7 @@ static void bucket_drop(struct counted *it)
     if (let_go(it)) {
         iam_free(b->policy);
         acl_free(&b->acl);
+        free(b->logging);
         free(b->owner);
         free(b);
     }
@@ -401,6 +403,7 @@ static int bucket_read(struct gateway *g, const char *bucket,
     const struct meta_config *block = &row.config[META_CONFIG_PUBLIC_ACCESS];
     const struct meta_config *owns = &row.config[META_CONFIG_OWNERSHIP];
     const struct meta_config *encryption = &row.config[META_CONFIG_ENCRYPTION];
+    const struct meta_config *logging = &row.config[META_CONFIG_LOGGING];
     struct access_bucket *b;
     int rc = meta_bucket_local(g->meta, bucket, &row, err);
 
@@ -418,6 +421,9 @@ static int bucket_read(struct gateway *g, const char *bucket,
         b->unreadable = true;
     }
     b->ownership = access_ownership_of(owns->value, owns->len);
+    if (logging->value != NULL) {
+        b->logging = s3_logging_read(logging->value, logging->len);
+    }
     read_acl(bucket, &row.config[META_CONFIG_ACL], b);
     b->policy_public = b->policy != NULL && iam_is_public(b->policy);
     meta_bucket_free(&row);

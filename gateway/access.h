@@ -22,6 +22,7 @@
 struct access;
 struct err;
 struct gateway;
+struct s3_logging;
 
 #define ACCESS_DEVICE_PREFIX "device/" /* of a device's name as a user */
 
@@ -71,6 +72,7 @@ struct access_bucket {
     enum access_ownership ownership;
     struct acl acl;                  /* without grants: private */
     struct s3_encryption encryption; /* of what is put into it */
+    struct s3_logging *logging;      /* of what is done to it; NULL: none */
 };
 
 struct access *access_new(void);

@@ -3,11 +3,11 @@
  * three shows names or keys, so they need no signature. status does.
  */
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/metrics.h"
 #include "base/pool.h"
 #include "cluster/cluster.h"
 #include "erasure/geometry.h"
-#include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "meta/meta_cluster.h"
@@ -27,7 +27,7 @@ bool admin_is_ready(struct request *r)
 bool admin_propose(struct request *r, const char *what)
 {
     struct err err = {{0}};
-    int rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    int rc = request_propose_wait(r, NULL, &err);
 
     buf_clear(&r->command);
     switch (rc) {

@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "gateway/admin_json.h"
+#include "base/json.h"
 #include "gateway/bucket_rules.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/recode.h"
@@ -164,13 +164,12 @@ static int propose_setting(struct request *r, const char *bucket,
                            const struct setting *s, const char *text,
                            struct err *err)
 {
-    struct buf command = {0};
     size_t len = strcmp(text, "default") == 0 ? 0 : strlen(text);
     int rc;
 
-    command_bucket_config(&command, bucket, s->kind, text, len);
-    rc = meta_propose_wait(r->gateway->meta, &command, NULL, err);
-    buf_free(&command);
+    buf_clear(&r->command);
+    command_bucket_config(&r->command, bucket, s->kind, text, len);
+    rc = request_propose_wait(r, NULL, err);
     bucket_rules_forget(r->gateway, bucket);
     return rc;
 }

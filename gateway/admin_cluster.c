@@ -4,12 +4,12 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cluster/cluster.h"
 #include "cluster/operate.h"
 #include "erasure/map_list.h"
-#include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "meta/meta_cluster.h"

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/text.h"
@@ -15,7 +16,6 @@
 #include "crypto/digest.h"
 #include "crypto/pki.h"
 #include "crypto/seal_key.h"
-#include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "meta/meta_device.h"
@@ -186,7 +186,8 @@ static void put_policy(struct buf *b, const struct asked *a)
     free(resource);
 }
 
-static void put_settings(struct buf *b, const struct asked *a)
+static void put_settings(struct buf *b, const struct asked *a,
+                         const char *policy, size_t policy_len)
 {
     const struct json_node *n =
         a->recipients != NULL ? a->recipients->first : NULL;
@@ -202,7 +203,12 @@ static void put_settings(struct buf *b, const struct asked *a)
         put_json_text(b, n->text);
         buf_str(b, n->next != NULL ? "," : "");
     }
-    buf_str(b, "]}");
+    buf_char(b, ']');
+    if (policy != NULL) {
+        buf_str(b, ",\"policy\":");
+        buf_append(b, policy, policy_len);
+    }
+    buf_char(b, '}');
 }
 
 /* ---- making ---- */
@@ -236,13 +242,20 @@ static void propose_device(struct request *r, const struct asked *a,
                            const struct pki_token *code)
 {
     struct buf policy = {0}, settings = {0};
+    struct meta_device old = {.settings = NULL};
     uint8_t hash[DIGEST_MAX];
+    const char *kept = NULL;
+    size_t kept_len = 0;
 
     digest_of(DIGEST_SHA256, code->secret, sizeof code->secret, hash);
     put_policy(&policy, a);
-    put_settings(&settings, a);
+    /* What it is told to do stays when it is enrolled anew. */
+    if (meta_device_get(r->gateway->meta, a->name, &old, NULL) == 0) {
+        kept = json_find(old.settings, "policy", &kept_len);
+    }
+    put_settings(&settings, a, kept, kept_len);
     if (settings.len > META_DEVICE_SETTINGS_MAX) {
-        refuse(r, "recipients: too many");
+        refuse(r, "recipients: too many beside the device's policy");
     } else {
         char text[PKI_TOKEN_TEXT];
         uint64_t until = r->time_ms + a->expires_ms;
@@ -260,6 +273,7 @@ static void propose_device(struct request *r, const struct asked *a,
             mem_wipe(text, sizeof text);
         }
     }
+    meta_device_free(&old);
     buf_free(&policy);
     buf_free(&settings);
 }

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "gateway/admin_json.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "meta/meta.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "gateway/admin_json.h"
+#include "base/json.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/master_keys.h"
 #include "gateway/request.h"

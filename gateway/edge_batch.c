@@ -18,7 +18,9 @@
 #include "base/text.h"
 #include "crypto/digest.h"
 #include "fleet/batch.h"
+#include "fleet/metadata.h"
 #include "gateway/access.h"
+#include "gateway/audit.h"
 #include "gateway/bucket_rules.h"
 #include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
@@ -34,7 +36,7 @@
 #define BUFFER_WAIT_MS 10000
 /* With the header of its segment. */
 #define OBJECT_MAX (BATCH_OBJECT_MAX + BATCH_SEGMENT_MAX)
-#define OWN_META "x-amz-meta-godwit-"
+#define OWN METADATA_HEADER METADATA_OWN
 #define TIME_MAX_MS 253402300799999 /* the last of year 9999 */
 
 struct item {
@@ -58,30 +60,6 @@ struct batch {
 
 /* ---- what an object is ---- */
 
-static bool is_name(const char *s)
-{
-    size_t len = strlen(s);
-
-    for (const char *p = s; *p != '\0'; p++) {
-        if ((*p < 'a' || *p > 'z') && (*p < '0' || *p > '9') && *p != '-' &&
-            *p != '_' && *p != '.') {
-            return false;
-        }
-    }
-    return len > 0 && len <= 128;
-}
-
-/* A value of a header: UTF-8 without control bytes. */
-static bool is_value(const char *s)
-{
-    for (const char *p = s; *p != '\0'; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f) {
-            return false;
-        }
-    }
-    return text_utf8(s, strlen(s));
-}
-
 /* Attrs as PutObject keeps them, and whose the object is and when it was, by
  * the device's clock. */
 static bool put_attrs(const struct batch *b, const struct batch_object *o,
@@ -93,28 +71,27 @@ static bool put_attrs(const struct batch *b, const struct batch_object *o,
     s3_attrs_begin(out);
     if (o->content_type != NULL) {
         s3_attrs_add(out, "content-type", o->content_type);
-        if (!is_value(o->content_type)) {
+        if (!metadata_value_ok(o->content_type)) {
             return false;
         }
     }
     for (size_t i = 0; i < o->pair_count; i++) {
         const struct batch_pair *p = &o->pairs[i];
-        char *name = mem_printf("x-amz-meta-%s", p->name);
-        bool ok = is_name(p->name) && is_value(p->value) &&
-                  !text_starts(name, OWN_META);
+        char *name = mem_printf(METADATA_HEADER "%s", p->name);
+        bool ok = metadata_name_ok(p->name) && metadata_value_ok(p->value);
         size += strlen(p->name) + strlen(p->value);
         if (ok) {
             s3_attrs_add(out, name, p->value);
         }
         free(name);
-        if (!ok || size > S3_USER_METADATA_MAX) {
+        if (!ok || size > METADATA_BYTES_MAX) {
             return false;
         }
     }
-    s3_attrs_add(out, OWN_META "device",
+    s3_attrs_add(out, OWN "device",
                  b->r->user->name + strlen(ACCESS_DEVICE_PREFIX));
     s3_attrs_add(
-        out, OWN_META "device-time",
+        out, OWN "device-time",
         text_iso8601(o->time_ms < TIME_MAX_MS ? o->time_ms : TIME_MAX_MS,
                      time));
     return true;
@@ -127,6 +104,7 @@ static bool judge(const struct batch *b, const struct batch_object *o,
     size_t key_len = strlen(o->key);
     struct access_bucket *access = NULL;
     const char *why;
+    bool good;
     int rc;
 
     item->status = BATCH_BAD;
@@ -141,10 +119,14 @@ static bool judge(const struct batch *b, const struct batch_object *o,
         return false;
     }
     item->status = BATCH_DENIED;
-    return s3_may(
+    good = s3_may(
         b->r,
         (o->flags & BATCH_DELETE) != 0 ? "s3:DeleteObject" : "s3:PutObject",
         bucket, o->key);
+    audit_key(b->r,
+              (o->flags & BATCH_DELETE) != 0 ? "DeleteObject" : "PutObject",
+              bucket, o->key, 0, !good);
+    return good;
 }
 
 /* ---- bytes ---- */

@@ -11,13 +11,13 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "crypto/digest.h"
 #include "crypto/pki.h"
 #include "gateway/access.h"
-#include "gateway/admin_json.h"
 #include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
@@ -181,7 +181,7 @@ static int enroll(struct request *r, const struct asked *a,
     int rc;
 
     command_device_enroll(&r->command, a->code_hash, a->key, r->time_ms);
-    rc = meta_propose_wait(m, &r->command, &r->proposal, err);
+    rc = request_propose_wait(r, &r->proposal, err);
     if (rc == 0) {
         rc = meta_barrier(m, err); /* seen by the copy here, too */
     }
@@ -228,7 +228,7 @@ static bool take_key(struct request *r, const struct asked *a)
         return true;
     }
     command_device_key(&r->command, r->user->device, a->key, r->time_ms);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, &r->proposal, &err);
+    rc = request_propose_wait(r, &r->proposal, &err);
     if (rc == 0) {
         rc = meta_barrier(r->gateway->meta, &err); /* known here from now on */
     }

@@ -2,6 +2,7 @@
  * /-/edge/v1/settings.
  */
 #include "base/err.h"
+#include "base/json.h"
 #include "gateway/access.h"
 #include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
@@ -32,6 +33,19 @@ static bool judge_report(struct request *r)
     return is_object;
 }
 
+/* So that a new policy does not wait for the device's next look. */
+static void tell_version(struct request *r)
+{
+    struct meta_device d = {.policy = NULL};
+
+    if (meta_device_local(r->gateway->meta, r->user->device, &d, NULL) == 0) {
+        reply_header(
+            r, "x-godwit-policy", "%llu",
+            (unsigned long long)json_u64(d.settings, "policy.version"));
+        meta_device_free(&d);
+    }
+}
+
 void edge_report(struct request *r)
 {
     struct err err = {{0}};
@@ -46,6 +60,7 @@ void edge_report(struct request *r)
     buf_clear(&r->command);
     if (rc == 0) {
         reply(r, 204);
+        tell_version(r);
     } else if (rc == ERR_DENIED) {
         edge_error(r, 403, "the device is not enrolled, or was revoked");
     } else {

@@ -11,11 +11,14 @@
 #include "cluster/cluster.h"
 #include "crypto/sigv4.h"
 #include "gateway/access.h"
+#include "gateway/audit.h"
 #include "gateway/bucket_rules.h"
+#include "gateway/eraser.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/lifecycle.h"
 #include "gateway/master_keys.h"
 #include "gateway/recode.h"
+#include "gateway/server_log.h"
 #include "gateway/tls_auto.h"
 #include "meta/meta.h"
 
@@ -43,6 +46,8 @@ struct gateway *gateway_new(const struct server_options *options)
     g->lock_fd = -1;
     g->rules = bucket_rules_new();
     g->access = access_new();
+    g->audit = audit_new(g);
+    g->server_logs = server_logs_new(g);
     g->master = master_keys_new();
     g->start_ms = clock_mono_ms();
     CHECK(pthread_mutex_init(&g->opener_mutex, NULL) == 0);
@@ -61,6 +66,8 @@ void gateway_free(struct gateway *g)
     free(g->endpoint);
     bucket_rules_free(g->rules);
     access_free(g->access);
+    audit_free(g->audit);
+    server_logs_free(g->server_logs);
     master_keys_free(g->master);
     pthread_cond_destroy(&g->opener_cond);
     pthread_mutex_destroy(&g->opener_mutex);
@@ -160,7 +167,10 @@ static void open_for_requests(struct gateway *g)
     master_keys_begin(g);
     g->janitor = janitor_start(g);
     lifecycle_start(g->lifecycle);
+    g->eraser = eraser_start(g);
     g->recode = recode_start(g);
+    audit_start(g->audit);
+    server_logs_start(g->server_logs);
     atomic_store(&g->ready, true);
 }
 
@@ -241,9 +251,12 @@ void gateway_stop(struct gateway *g)
     }
     tls_auto_stop(g->tls);
     tls_auto_free(g->tls);
+    eraser_stop(g->eraser);
     lifecycle_stop(g->lifecycle);
     recode_stop(g->recode);
+    server_logs_stop(g->server_logs);
     janitor_stop(g->janitor);
+    audit_stop(g->audit);
     sigv4_keys_free(g->keys);
     cluster_hand_over(g->cluster);
     store_close(g);

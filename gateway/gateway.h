@@ -42,6 +42,7 @@ struct server_options {
     uint64_t orphan_age_ms;
     uint64_t upload_expiry_ms;
     uint64_t lifecycle_interval_ms;
+    uint64_t log_interval_ms;
     uint64_t scrub_interval_ms;
     uint64_t hedge_ms;
     uint64_t put_timeout_ms;

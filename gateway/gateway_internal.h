@@ -15,12 +15,14 @@
 #include "gateway/gateway.h"
 
 struct access;
+struct audit;
 struct bucket_rules;
 struct buf;
 struct cluster;
 struct drives;
 struct http;
 struct janitor;
+struct eraser;
 struct lifecycle;
 struct master_keys;
 struct meta;
@@ -30,6 +32,7 @@ struct object_store;
 struct pool;
 struct recode;
 struct request;
+struct server_logs;
 struct sigv4_keys;
 struct tls_auto;
 struct workers;
@@ -66,10 +69,13 @@ struct gateway {
     struct object_store *objects;
     struct bucket_rules *rules;
     struct access *access;
+    struct audit *audit;
+    struct server_logs *server_logs;
     struct master_keys *master;
     struct sigv4_keys *keys;
     struct janitor *janitor;
     struct lifecycle *lifecycle;
+    struct eraser *eraser;
     struct recode *recode;
     struct http *http;
     struct tls_auto *tls;  /* NULL: not --tls auto */
@@ -148,7 +154,7 @@ const char *http_address(const struct http *h);
 /* Stop reading from the connection until request_resume. Loop only. */
 void request_suspend(struct request *r);
 void request_resume(struct request *r);
-/* Is this the I/O loop of @r? */
+/* Is this the I/O loop of @r? A request that nobody sent has none. */
 bool request_on_loop(const struct request *r);
 /* Run @r->operation's handler (and request_done for kinds NONE and XML). */
 void request_handle(struct request *r);

@@ -29,6 +29,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "gateway/access.h"
+#include "gateway/audit.h"
 #include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/http_internal.h"
@@ -36,6 +37,7 @@
 #include "gateway/s3_access.h"
 #include "gateway/s3_cors.h"
 #include "gateway/s3_upload.h"
+#include "gateway/server_log.h"
 #include "gateway/tls_auto.h"
 
 #define LOOPS_MAX 64
@@ -234,6 +236,8 @@ static enum MHD_Result send_reply(struct request *r)
     enum MHD_Result rc;
 
     CHECK(r->replied);
+    audit_reply(r);
+    r->answer_us = clock_mono_us();
     if (response == NULL && r->is_head) {
         response = MHD_create_response_from_callback(
             r->head_bytes, SEND_NOTHING, read_nothing, NULL, NULL);
@@ -340,7 +344,7 @@ static void handle_in_worker(struct request *r)
 
 bool request_on_loop(const struct request *r)
 {
-    return loop_is_owner(r->http->loop);
+    return r->http != NULL && loop_is_owner(r->http->loop);
 }
 
 void request_handle(struct request *r)
@@ -548,6 +552,8 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
         metric_add(bytes_in, r->bytes_in);
         metric_add(bytes_out, r->bytes_out);
         log_request(r);
+        server_logs_request(r);
+        audit_reply(r); /* it was done, though nobody waited for the answer */
     }
     r->connection = NULL;
     request_release(r);

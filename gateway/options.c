@@ -113,6 +113,8 @@ const struct config_row server_table[] = {
         "TIME", "Age at which unfinished multipart uploads are aborted."),
     ROW("lifecycle-interval", DURATION, lifecycle_interval_ms, "1h", 100, DAY,
         "TIME", "How often buckets are gone through by their lifecycle rules."),
+    ROW("log-interval", DURATION, log_interval_ms, "5m", 100, DAY, "TIME",
+        "How often access logs of buckets are put into their target buckets."),
     ROW("scrub-interval", DURATION, scrub_interval_ms, "30d", 0, 3650 * DAY,
         "TIME", "Time in which every shard is read and checked; 0: never."),
     ROW("hedge", DURATION, hedge_ms, "50ms", 1, 60 * SECOND, "TIME",

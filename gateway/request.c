@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "gateway/audit.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/s3_xml.h"
 
@@ -180,6 +181,7 @@ void reply_err(struct request *r, int code, const struct err *err)
     if (code == ERR_NO_LOCK) {
         message = "Bucket is missing Object Lock Configuration";
     } else if (code == ERR_RETAINED) {
+        r->rule = AUDIT_BY_LOCK;
         message = "Access Denied because object protected by object lock.";
     }
     reply_error_text(r, e, message);
@@ -209,6 +211,13 @@ static void proposal_done(struct meta_proposal *p)
 
     CHECK_OBJ(r, REQUEST_MAGIC);
     r->work_fn(r);
+}
+
+int request_propose_wait(struct request *r, struct meta_proposal *p,
+                         struct err *err)
+{
+    audit_say_who(r);
+    return meta_propose_wait(r->gateway->meta, &r->command, p, err);
 }
 
 void request_propose(struct request *r, void (*then)(struct request *r))

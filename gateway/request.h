@@ -63,7 +63,8 @@ struct request {
     char id[REQUEST_ID_HEX + 1];
     uint64_t time_ms; /* when it came; the time that commands carry */
     uint64_t start_us;
-    char *uri; /* raw, as sent */
+    uint64_t answer_us; /* when the answer was made; 0: not yet */
+    char *uri;          /* raw, as sent */
     const char *method;
     char *path;  /* raw, without the query */
     char *query; /* raw, without '?'; "" for none */
@@ -78,8 +79,10 @@ struct request {
     struct access_user *user;     /* who asks; NULL: nobody knows */
     struct access_bucket *target; /* of s3_authorize; NULL: none, or unknown */
     char peer[46];                /* address that it came from; "": unknown */
-    bool recheck;     /* to be authorized again, on a worker: s3_access.c */
-    unsigned consent; /* who lets it be done, of enum s3_consent */
+    bool recheck;         /* to be authorized again, on a worker: s3_access.c */
+    enum audit_rule rule; /* that let it be done, or did not */
+    uint8_t audit_level;  /* that its bucket asks for, of enum audit_level */
+    unsigned consent;     /* who lets it be done, of enum s3_consent */
     uint8_t signing_key[32];
     uint64_t content_length; /* of the HTTP body; 0 when there is none */
     bool has_length;
@@ -90,6 +93,7 @@ struct request {
 
     /* replied */
     bool replied;
+    bool audited;   /* audit.h */
     bool cors_done; /* s3_cors.h: nothing is left to add */
     int status;
     enum s3_error error;      /* S3_OK when it went well */
@@ -126,6 +130,7 @@ struct request {
     uint64_t rate_mark_us, rate_bytes; /* for the minimum rate */
     struct list_node node;             /* in http.c's list of requests */
     const struct s3_tags *tags;        /* of the body, while they are judged */
+    const struct s3_tags *existing;    /* the object's, while they are */
 };
 
 /* ---- asked ---- */
@@ -167,6 +172,11 @@ void reply_err(struct request *r, int code, const struct err *err);
 /* Go on in @fn on a worker; the handler returns at once after this. Replies
  * SlowDown by itself when the workers' queue is full. */
 void request_in_worker(struct request *r, void (*fn)(struct request *r));
+/* Propose r->command, which says who has it proposed, and wait; the status.
+ * For what changes who may what: for apply's entry in the audit log. @p may be
+ * NULL. */
+int request_propose_wait(struct request *r, struct meta_proposal *p,
+                         struct err *err);
 /* Propose r->command; @then runs on the catalogue's thread with r->proposal
  * answered: it replies and must be quick. The handler returns at once after
  * this. */

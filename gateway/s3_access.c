@@ -1,9 +1,8 @@
 #include "gateway/s3_access.h"
 
-#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
 #include "base/text.h"
@@ -11,8 +10,10 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
+#include "gateway/s3_context.h"
 #include "gateway/s3_more.h"
 #include "gateway/s3_tags.h"
+#include "gateway/s3_version.h"
 
 #define ARN_MAX (sizeof "arn:aws:s3:::/" + META_BUCKET_MAX + META_KEY_MAX)
 
@@ -110,188 +111,33 @@ static const char *action_of(const struct request *r)
     }
 }
 
-/* ---- what a condition may ask of a request ---- */
+/* ---- judging ---- */
 
-/* So many that no number of headers pushes another key out. */
-#define KEYS_MAX (40 + S3_TAGS_OBJECT_MAX + REQUEST_HEADERS_MAX)
-#define TEXT_MAX 64 /* s3:x-amz-server-side-encryption-customer-algorithm */
-#define TAG_PREFIX "s3:requestobjecttag/"
-#define TAG_NAME_MAX (sizeof TAG_PREFIX + 4 * S3_TAG_KEY_MAX)
-
-/* The context of a request, made only where there is a policy to judge. */
-struct context {
-    struct iam_key keys[KEYS_MAX];
-    const char *values[KEYS_MAX]; /* one each */
-    size_t count;
-    char texts[4][TEXT_MAX]; /* of keys that are written here */
-    char names[REQUEST_HEADERS_MAX][TEXT_MAX];
-    struct s3_tags tags; /* that the request gives: */
-    char tag_names[S3_TAGS_OBJECT_MAX][TAG_NAME_MAX];
-    const char *tag_keys[S3_TAGS_OBJECT_MAX];
-    char action[64]; /* in lower case */
+/* What the own policy of who asks and that of the bucket say. */
+struct said {
+    enum iam_effect own, of_bucket;
 };
 
-static void lower(char *s)
+static struct said judge(const struct request *r, const struct access_bucket *b,
+                         const char *action, const char *resource)
 {
-    for (; *s != '\0'; s++) {
-        *s = (char)tolower((unsigned char)*s);
-    }
+    const struct iam_policy *policies[] = {
+        r->user != NULL ? r->user->policy : NULL,
+        b != NULL ? b->policy : NULL,
+    };
+    enum iam_effect effects[2];
+
+    s3_judge(r, action, resource, policies, 2, effects);
+    return (struct said){effects[0], effects[1]};
 }
 
-static void add(struct context *c, const char *name, const char *value)
+/* Does one of them ask for the tags of an object that is there? */
+static bool asks_for_tags(const struct request *r,
+                          const struct access_bucket *b)
 {
-    if (value != NULL && c->count < KEYS_MAX) {
-        c->values[c->count] = value;
-        c->keys[c->count] = (struct iam_key){name, &c->values[c->count], 1};
-        c->count++;
-    }
+    return (r->user != NULL && iam_asks_for_tags(r->user->policy)) ||
+           (b != NULL && iam_asks_for_tags(b->policy));
 }
-
-static void add_user(struct context *c, const struct access_user *u)
-{
-    add(c, "aws:principaltype",
-        u == NULL ? "Anonymous"
-        : u->root ? "Account"
-                  : "User");
-    if (u != NULL) {
-        add(c, "aws:username", u->name);
-        add(c, "aws:userid", u->canonical_id);
-        add(c, "aws:principalarn", u->arn);
-        add(c, "aws:principalaccount", u->account);
-    }
-}
-
-/* s3:x-amz-acl, s3:x-amz-server-side-encryption, ... */
-static void add_headers(struct context *c, const struct request *r)
-{
-    for (size_t i = 0; i < r->header_count; i++) {
-        const char *name = r->headers[i].name;
-        if (strncasecmp(name, "x-amz-", 6) == 0 &&
-            strlen(name) + sizeof "s3:" <= TEXT_MAX) {
-            snprintf(c->names[i], TEXT_MAX, "s3:%s", name);
-            lower(c->names[i]);
-            add(c, c->names[i], request_header(r, name));
-        }
-    }
-}
-
-/* Does the operation make an object (or begin one) as its headers say? */
-static bool is_put(enum s3_op op)
-{
-    return op == S3_OP_PutObject || op == S3_OP_PostObject ||
-           op == S3_OP_CopyObject || op == S3_OP_CreateMultipartUpload;
-}
-
-/* s3:RequestObjectTag/KEY, s3:RequestObjectTagKeys. Tags that cannot be read
- * are none: the operation refuses them later. */
-static void add_tags(struct context *c, const struct s3_tags *t)
-{
-    for (size_t i = 0; i < t->count; i++) {
-        snprintf(c->tag_names[i], TAG_NAME_MAX, TAG_PREFIX "%s",
-                 t->list[i].key);
-        lower(c->tag_names[i]);
-        add(c, c->tag_names[i], t->list[i].value);
-        c->tag_keys[i] = t->list[i].key;
-    }
-    if (t->count > 0) {
-        c->keys[c->count++] =
-            (struct iam_key){"s3:requestobjecttagkeys", c->tag_keys, t->count};
-    }
-}
-
-static void add_header_tags(struct context *c, const struct request *r)
-{
-    const char *text = request_header(r, "x-amz-tagging");
-
-    if (text != NULL &&
-        s3_tags_query(text, S3_TAGS_OBJECT_MAX, &c->tags, NULL) == S3_OK) {
-        add_tags(c, &c->tags);
-    }
-}
-
-static void add_lock(struct context *c, const struct request *r)
-{
-    const char *until =
-        request_header(r, "x-amz-object-lock-retain-until-date");
-    uint64_t ms;
-
-    add(c, "s3:object-lock-mode", request_header(r, "x-amz-object-lock-mode"));
-    add(c, "s3:object-lock-legal-hold",
-        request_header(r, "x-amz-object-lock-legal-hold"));
-    add(c, "s3:object-lock-retain-until-date", until);
-    if (until != NULL && text_parse_iso8601(until, &ms)) {
-        snprintf(c->texts[2], TEXT_MAX, "%lld",
-                 ((long long)ms - (long long)r->time_ms) / 86400000);
-        add(c, "s3:object-lock-remaining-retention-days", c->texts[2]);
-    }
-}
-
-/* Free c->tags. */
-static void context_of(struct context *c, const struct request *r,
-                       const char *action)
-{
-    c->count = 0;
-    c->tags = (struct s3_tags){0};
-    snprintf(c->action, sizeof c->action, "%s", action);
-    lower(c->action);
-    text_iso8601(r->time_ms, c->texts[0]);
-    snprintf(c->texts[1], TEXT_MAX, "%llu",
-             (unsigned long long)r->time_ms / 1000);
-    add(c, "aws:currenttime", c->texts[0]);
-    add(c, "aws:epochtime", c->texts[1]);
-    add(c, "aws:sourceip", r->peer[0] != '\0' ? r->peer : NULL);
-    add(c, "aws:securetransport",
-        gateway_is_https(r->gateway) ? "true" : "false");
-    add(c, "aws:useragent", request_header(r, "user-agent"));
-    add(c, "aws:referer", request_header(r, "referer"));
-    add_user(c, r->user);
-    if (r->user != NULL && r->user->device == 0) {
-        add(c, "s3:signatureversion", "AWS4-HMAC-SHA256");
-        add(c, "s3:authtype",
-            r->op == S3_OP_PostObject ? "POST"
-            : r->auth.presigned       ? "REST-QUERY-STRING"
-                                      : "REST-HEADER");
-    }
-    add(c, "s3:prefix", request_param(r, "prefix"));
-    add(c, "s3:delimiter", request_param(r, "delimiter"));
-    add(c, "s3:max-keys", request_param(r, "max-keys"));
-    add(c, "s3:versionid", request_param(r, "versionId"));
-    if (is_put(r->op)) {
-        add_header_tags(c, r);
-        add_lock(c, r);
-    } else if (r->tags != NULL) {
-        add_tags(c, r->tags);
-    }
-    add_headers(c, r);
-}
-
-static enum iam_effect judge(const struct iam_policy *policy, struct context *c,
-                             const struct request *r, const char *action,
-                             const char *resource)
-{
-    const struct access_user *u = r->user;
-    enum iam_effect effect;
-
-    if (policy == NULL) {
-        return IAM_NOTHING;
-    }
-    context_of(c, r, action);
-    effect = iam_judge(policy,
-                       &(struct iam_request){
-                           .principal = u != NULL ? u->arn : NULL,
-                           .short_principal = u != NULL ? u->short_arn : NULL,
-                           .account = u != NULL ? u->account : NULL,
-                           .canonical = u != NULL ? u->canonical_id : NULL,
-                           .action = c->action,
-                           .resource = resource,
-                           .keys = c->keys,
-                           .key_count = c->count,
-                       });
-    s3_tags_free(&c->tags);
-    return effect;
-}
-
-/* ---- judging ---- */
 
 static bool is_about_policy(const char *action)
 {
@@ -355,48 +201,56 @@ static bool acl_gives(const struct request *r, const struct access_bucket *b,
 
 /* Who lets it be done, of enum s3_consent; 0: nobody, or somebody forbids it.
  * @permission: what it needs of the bucket's ACL. @of_object: an object's ACL
- * may. @b NULL, of root only: this copy of the
- * catalogue has no such bucket (yet). */
+ * may. @b NULL, of root only: this copy of the catalogue has no such bucket
+ * (yet). */
 static unsigned consent_of(struct request *r, const struct access_bucket *b,
                            const char *action, const char *resource,
                            unsigned permission, bool of_object)
 {
     const struct access_user *u = r->user;
-    struct context c;
     bool owner = u != NULL && (u->root || strcmp(b->owner, u->name) == 0);
-    enum iam_effect own = IAM_NOTHING, of_bucket = IAM_NOTHING;
+    struct said said = judge(r, b, action, resource);
+    enum iam_effect own = said.own, of_bucket = said.of_bucket;
     unsigned set = 0;
+    bool by_acl;
 
-    if (u != NULL) {
-        own = judge(u->policy, &c, r, action, resource);
-    }
-    if (b != NULL) {
-        of_bucket = judge(b->policy, &c, r, action, resource);
-    }
+    r->rule = AUDIT_BY_NOBODY;
     if (own == IAM_DENY) {
+        r->rule = AUDIT_BY_USER_POLICY;
         return 0;
     }
     if (owner && is_about_policy(action)) {
+        r->rule = u->policy == NULL ? AUDIT_BY_OWNER : AUDIT_BY_USER_POLICY;
         return u->policy == NULL || own == IAM_ALLOW ? S3_BY_BUCKET : 0;
     }
     if (of_bucket == IAM_DENY || (b != NULL && b->unreadable)) {
+        r->rule = AUDIT_BY_BUCKET_POLICY;
         return 0;
     }
     if (of_bucket == IAM_ALLOW && !owner && b->policy_public &&
         (b->block & ACCESS_RESTRICT) != 0) {
         of_bucket = IAM_NOTHING;
+        r->rule = AUDIT_BY_BLOCK;
     }
     if (own == IAM_ALLOW || (u != NULL && u->root && u->policy == NULL)) {
         set |= S3_BY_ASKER;
     }
-    if (of_bucket == IAM_ALLOW || (owner && u->policy == NULL) ||
-        (b != NULL && acl_gives(r, b, &b->acl, permission) &&
-         (!owner || u->policy == NULL))) {
+    by_acl = b != NULL && acl_gives(r, b, &b->acl, permission) &&
+             (!owner || u->policy == NULL);
+    if (of_bucket == IAM_ALLOW || (owner && u->policy == NULL) || by_acl) {
         set |= S3_BY_BUCKET;
     }
     if (set == 0 && of_object && b != NULL &&
         b->ownership != ACCESS_OWNER_ENFORCED) {
         set |= S3_BY_OBJECT;
+    }
+    if (set != 0) {
+        r->rule = (set & S3_BY_OBJECT) != 0  ? AUDIT_BY_OBJECT_ACL
+                  : own == IAM_ALLOW         ? AUDIT_BY_USER_POLICY
+                  : (set & S3_BY_ASKER) != 0 ? AUDIT_BY_ROOT
+                  : of_bucket == IAM_ALLOW   ? AUDIT_BY_BUCKET_POLICY
+                  : by_acl && !owner         ? AUDIT_BY_BUCKET_ACL
+                                             : AUDIT_BY_OWNER;
     }
     return set;
 }
@@ -430,8 +284,10 @@ static int judge_other(struct request *r, const char *action,
         return rc;
     }
     resource_of(resource, bucket, key);
-    *consent = consent_of(r, b, action, resource, bucket_permission(action),
-                          of_object);
+    *consent = of_object && asks_for_tags(r, b)
+                   ? S3_BY_TAGS
+                   : consent_of(r, b, action, resource,
+                                bucket_permission(action), of_object);
     if (*consent == 0) {
         access_bucket_free(b);
         return ERR_DENIED;
@@ -475,14 +331,15 @@ bool s3_require(struct request *r, const char *action, const char *bucket,
     return answer(r, rc, &err);
 }
 
-bool s3_require_read(struct request *r, bool version, const char *bucket,
-                     const char *key, struct access_bucket **from,
-                     unsigned *consent)
+bool s3_require_read(struct request *r, bool version, struct s3_reading *a)
 {
     struct err err = {{0}};
-    int rc = judge_other(r, version ? "s3:GetObjectVersion" : "s3:GetObject",
-                         bucket, key, true, from, consent, &err);
+    int rc;
 
+    a->action = version ? "s3:GetObjectVersion" : "s3:GetObject";
+    a->permission = ACL_READ;
+    rc = judge_other(r, a->action, a->bucket, a->key, true, &a->from,
+                     &a->consent, &err);
     return answer(r, rc, &err);
 }
 
@@ -504,26 +361,67 @@ static bool list_allows(const struct request *r, const struct access_bucket *b,
     return acl_gives(r, b, acl, permission);
 }
 
-bool s3_object_allowed(struct request *r, const struct access_bucket *b,
-                       unsigned consent, unsigned permission, const void *attrs,
-                       size_t len)
+/* What the policies say of an object with these tags; as consent_of. */
+static unsigned consent_by_tags(struct request *r, const struct s3_reading *a,
+                                const struct meta_object *o)
 {
+    char *text =
+        mem_strndup(o->tags != NULL ? (const char *)o->tags : "", o->tags_len);
+    char resource[ARN_MAX];
+    struct s3_tags tags = {0};
+    unsigned consent = 0;
+
+    resource_of(resource, a->bucket, a->key);
+    if (s3_tags_query(text, S3_TAGS_OBJECT_MAX, &tags, NULL) == S3_OK) {
+        r->existing = &tags;
+        consent = consent_of(r, a->from, a->action, resource,
+                             bucket_permission(a->action), a->permission != 0);
+        r->existing = NULL;
+    }
+    s3_tags_free(&tags);
+    free(text);
+    return consent;
+}
+
+bool s3_object_allowed(struct request *r, const struct s3_reading *a,
+                       const struct meta_object *o)
+{
+    const struct access_bucket *b = a->from;
     struct acl acl = {.count = 0};
     bool plain = b == NULL || b->ownership == ACCESS_OWNER_ENFORCED ||
-                 !s3_attrs_has_acl(attrs, len);
+                 !s3_attrs_has_acl(o->attrs, o->attrs_len);
+    unsigned consent = a->consent;
     bool good;
 
-    if ((consent & S3_BY_ASKER) != 0 || permission == 0 ||
+    if (consent == S3_BY_TAGS) {
+        consent = consent_by_tags(r, a, o);
+    }
+    if ((consent & S3_BY_ASKER) != 0 || (consent != 0 && a->permission == 0) ||
         (plain && (consent & S3_BY_BUCKET) != 0)) {
         return true;
     }
-    good = !plain && s3_attrs_acl(attrs, len, &acl) &&
-           list_allows(r, b, consent, permission, &acl);
+    good = consent != 0 && !plain &&
+           s3_attrs_acl(o->attrs, o->attrs_len, &acl) &&
+           list_allows(r, b, consent, a->permission, &acl);
     acl_free(&acl);
     if (!good) {
         reply_error(r, S3_AccessDenied, NULL);
     }
     return good;
+}
+
+bool s3_target_allowed(struct request *r, const struct meta_object *o)
+{
+    return s3_object_allowed(r,
+                             &(struct s3_reading){
+                                 .from = r->target,
+                                 .action = action_of(r),
+                                 .bucket = r->bucket,
+                                 .key = r->key,
+                                 .consent = r->consent,
+                                 .permission = s3_object_permission(r),
+                             },
+                             o);
 }
 
 bool s3_may_be_told(struct request *r, const char *bucket)
@@ -545,12 +443,20 @@ bool s3_bypass(struct request *r, bool *bypass)
            s3_require(r, "s3:BypassGovernanceRetention", r->bucket, r->key);
 }
 
-bool s3_require_tagging(struct request *r, const struct s3_tags *tags)
+bool s3_require_tagging(struct request *r, uint64_t which,
+                        const struct s3_tags *tags)
 {
+    struct meta_object o = {.attrs = NULL};
     bool good;
 
     r->tags = tags;
-    good = s3_require(r, action_of(r), r->bucket, r->key);
+    if (asks_for_tags(r, r->target)) {
+        r->consent = S3_BY_TAGS;
+        good = s3_version_get(r, which, false, &o);
+        meta_object_free(&o);
+    } else {
+        good = s3_require(r, action_of(r), r->bucket, r->key);
+    }
     r->tags = NULL;
     return good;
 }
@@ -571,10 +477,10 @@ static bool deny(struct request *r, const char *action, const char *resource)
 static bool own_policy_allows(struct request *r, const char *action,
                               const char *resource)
 {
-    struct context c;
+    enum iam_effect own = judge(r, NULL, action, resource).own;
 
-    return r->user != NULL &&
-           judge(r->user->policy, &c, r, action, resource) == IAM_ALLOW;
+    r->rule = own == IAM_NOTHING ? AUDIT_BY_NOBODY : AUDIT_BY_USER_POLICY;
+    return own == IAM_ALLOW;
 }
 
 /* Below /-/: root, and whose policy allows "godwit:" and the operation. */
@@ -583,6 +489,7 @@ static bool authorize_admin(struct request *r)
     char action[64];
 
     snprintf(action, sizeof action, "godwit:%s", s3_operation(r->op)->name);
+    r->rule = AUDIT_BY_ROOT;
     return is_root(r) || own_policy_allows(r, action, "*") ||
            deny(r, action, "this cluster");
 }
@@ -595,6 +502,7 @@ static bool judge_missing(struct request *r)
 {
     if (is_root(r)) {
         r->consent = S3_BY_ASKER;
+        r->rule = AUDIT_BY_ROOT;
         return true;
     }
     if (r->gateway->cluster != NULL && !r->recheck &&
@@ -631,6 +539,22 @@ static bool judge_headers(struct request *r, const char *resource)
     return true;
 }
 
+/* Does it read the row of its object (s3_version_get) before all else? */
+static bool reads_object(enum s3_op op)
+{
+    switch (op) {
+        case S3_OP_GetObject:
+        case S3_OP_HeadObject:
+        case S3_OP_GetObjectAttributes:
+        case S3_OP_GetObjectAcl:
+        case S3_OP_PutObjectAcl:
+        case S3_OP_GetObjectTagging:
+            return true;
+        default:
+            return false;
+    }
+}
+
 /* Of an operation on a bucket or in it. */
 static bool judge_target(struct request *r, const char *action)
 {
@@ -647,7 +571,8 @@ static bool judge_target(struct request *r, const char *action)
         reply_err(r, rc, &err);
         return false;
     }
-    if (r->op == S3_OP_PutObjectTagging) { /* by its tags, when read */
+    if (r->op == S3_OP_PutObjectTagging ||
+        r->op == S3_OP_DeleteObjectTagging) { /* s3_require_tagging */
         return r->user != NULL || r->target->policy != NULL ||
                deny(r, action, r->bucket);
     }
@@ -656,6 +581,10 @@ static bool judge_target(struct request *r, const char *action)
                acl_gives(r, r->target, &r->target->acl, ACL_WRITE) ||
                deny(r, "s3:DeleteObject", r->bucket);
     }
+    if (reads_object(r->op) && asks_for_tags(r, r->target)) {
+        r->consent = S3_BY_TAGS;
+        return true;
+    }
     resource_of(resource, r->bucket, r->key);
     r->consent =
         consent_of(r, r->target, action, resource, bucket_permission(action),
@@ -663,7 +592,7 @@ static bool judge_target(struct request *r, const char *action)
     if (r->consent == 0) {
         return deny(r, action, resource);
     }
-    return !is_put(r->op) || judge_headers(r, resource);
+    return !s3_is_put(r->op) || judge_headers(r, resource);
 }
 
 bool s3_authorize(struct request *r)
@@ -677,6 +606,9 @@ bool s3_authorize(struct request *r)
         return true; /* CORS judges it */
     }
     if (r->bucket[0] == '\0' || r->op == S3_OP_CreateBucket) {
+        r->rule = is_root(r)        ? AUDIT_BY_ROOT
+                  : r->user != NULL ? AUDIT_BY_OWNER /* of its own */
+                                    : AUDIT_BY_NOBODY;
         bool good =
             r->user != NULL && (r->user->policy == NULL ||
                                 own_policy_allows(r, action, "arn:aws:s3:::*"));
@@ -689,19 +621,13 @@ bool s3_require_acl(struct request *r)
 {
     const char *action = r->key != NULL ? "s3:PutObjectAcl" : "s3:PutBucketAcl";
     const struct access_user *u = r->user;
-    enum iam_effect own = IAM_NOTHING, of_bucket = IAM_NOTHING;
     char resource[ARN_MAX];
-    struct context c;
+    struct said said;
 
     resource_of(resource, r->bucket, r->key);
-    if (u != NULL) {
-        own = judge(u->policy, &c, r, action, resource);
-    }
-    if (r->target != NULL) {
-        of_bucket = judge(r->target->policy, &c, r, action, resource);
-    }
-    return (own != IAM_DENY && of_bucket != IAM_DENY &&
-            (u == NULL || u->policy == NULL || own == IAM_ALLOW ||
+    said = judge(r, r->target, action, resource);
+    return (said.own != IAM_DENY && said.of_bucket != IAM_DENY &&
+            (u == NULL || u->policy == NULL || said.own == IAM_ALLOW ||
              (r->consent & S3_BY_BUCKET) != 0)) ||
            deny(r, action, resource);
 }

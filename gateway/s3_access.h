@@ -11,7 +11,8 @@
  * read; who may not list the bucket is told the same of a key that is not there
  * as of one that is not for him. What another than the bucket's owner owns, is
  * not the bucket's owner's or its policy's to give; to keep it from being read,
- * changed or deleted, is.
+ * changed or deleted, is. Where a policy asks for the tags of an object that is
+ * there, what reads the object is judged when it was read.
  *
  * Source: AWS S3 User Guide, "How Amazon S3 authorizes a request", "Controlling
  * ownership of objects and disabling ACLs", "Blocking public access"; Service
@@ -23,8 +24,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct access_bucket;
+struct meta_object;
 struct request;
 struct s3_tags;
 
@@ -33,6 +36,15 @@ enum s3_consent {
     S3_BY_ASKER = 1,  /* root, or the own policy of who asks */
     S3_BY_BUCKET = 2, /* the bucket: its owner, its policy or its ACL */
     S3_BY_OBJECT = 4, /* nobody yet: its ACL or its owner may */
+    S3_BY_TAGS = 8,   /* nobody yet, and alone: a policy asks for its tags */
+};
+
+/* An object that is to be read, and what was said to that before it was. */
+struct s3_reading {
+    struct access_bucket *from; /* NULL: of root, and not known here */
+    const char *action, *bucket, *key;
+    unsigned consent;    /* of enum s3_consent */
+    unsigned permission; /* of enum acl_permission; 0: its ACL gives nothing */
 };
 
 /* Judge the request's operation; false: a reply was made (AccessDenied). */
@@ -44,20 +56,20 @@ bool s3_may(struct request *r, const char *action, const char *bucket,
 /* The same; false: a reply was made. */
 bool s3_require(struct request *r, const char *action, const char *bucket,
                 const char *key);
-/* PutObjectTagging, which s3_authorize leaves open, with the tags of its body
- * (NULL: they cannot be read). False: a reply was made. */
-bool s3_require_tagging(struct request *r, const struct s3_tags *tags);
-/* Of another object that is to be read, the source of a copy. Gives the bucket
- * (NULL: of root, and not known here; access_bucket_free) and the consent, for
- * s3_object_allowed. False: a reply was made. */
-bool s3_require_read(struct request *r, bool version, const char *bucket,
-                     const char *key, struct access_bucket **from,
-                     unsigned *consent);
-/* May it do what needs @permission (of enum acl_permission) to the object that
- * was read, with these attrs? False: a reply was made. */
-bool s3_object_allowed(struct request *r, const struct access_bucket *b,
-                       unsigned consent, unsigned permission, const void *attrs,
-                       size_t len);
+/* PutObjectTagging, with the tags of its body (NULL: they cannot be read), and
+ * DeleteObjectTagging, which s3_authorize leaves open. False: a reply was
+ * made. */
+bool s3_require_tagging(struct request *r, uint64_t which,
+                        const struct s3_tags *tags);
+/* Of another object that is to be read, the source of a copy: @a->bucket and
+ * @a->key. Gives the rest (access_bucket_free(@a->from)). False: a reply was
+ * made. */
+bool s3_require_read(struct request *r, bool version, struct s3_reading *a);
+/* It was read, @o: may it be? False: a reply was made. */
+bool s3_object_allowed(struct request *r, const struct s3_reading *a,
+                       const struct meta_object *o);
+/* The same of the operation's own object. */
+bool s3_target_allowed(struct request *r, const struct meta_object *o);
 /* There is no such key, or version, in @bucket: may that be told? False: a
  * reply was made. */
 bool s3_may_be_told(struct request *r, const char *bucket);

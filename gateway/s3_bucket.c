@@ -103,7 +103,7 @@ static int configure(struct request *r, enum meta_config_kind kind,
     command_bucket_config(&r->command, r->bucket, kind,
                           value->data != NULL ? value->data : (uint8_t *)"",
                           value->len);
-    return meta_propose_wait(r->gateway->meta, &r->command, NULL, err);
+    return request_propose_wait(r, NULL, err);
 }
 
 /* The bucket is there, without ownership controls and list unless it was made
@@ -145,7 +145,7 @@ static void create(struct request *r, const struct wish *w)
     if (more.locked) {
         command_add_more(&r->command, 0, &more);
     }
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    rc = request_propose_wait(r, NULL, &err);
     if (rc == ERR_BUCKET_EXISTS && !owns_target(r, &has_acl)) {
         reply_error(r, S3_BucketAlreadyExists, NULL);
         return;
@@ -215,7 +215,7 @@ void s3_delete_bucket(struct request *r)
     int rc;
 
     command_bucket_delete(&r->command, r->bucket);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    rc = request_propose_wait(r, NULL, &err);
     if (rc != 0) {
         reply_err(r, rc, &err);
         return;
@@ -249,6 +249,7 @@ static const struct {
     const char *inside;
 } never_set[] = {
     {"website", S3_NoSuchWebsiteConfiguration, NULL, NULL},
+    {"replication", S3_ReplicationConfigurationNotFoundError, NULL, NULL},
     {"accelerate", S3_OK, "AccelerateConfiguration", ""},
     {"requestPayment", S3_OK, "RequestPaymentConfiguration",
      "<Payer>BucketOwner</Payer>"},

@@ -15,6 +15,7 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/lifecycle.h"
 #include "gateway/request.h"
+#include "gateway/s3_access.h"
 #include "gateway/s3_tags.h"
 #include "gateway/s3_xml.h"
 
@@ -23,34 +24,32 @@
 static const struct config {
     enum meta_config_kind kind;
     enum s3_op get, put, delete; /* NONE: there is none */
-    int put_status;
     s3_config_judge *judge;
     /* Of one that was never set: */
     enum s3_error absent; /* S3_OK: an empty document */
     const char *root;
 } configs[] = {
     {META_CONFIG_TAGGING, S3_OP_GetBucketTagging, S3_OP_PutBucketTagging,
-     S3_OP_DeleteBucketTagging, 204, s3_tagging_judge, S3_NoSuchTagSet, NULL},
+     S3_OP_DeleteBucketTagging, s3_tagging_judge, S3_NoSuchTagSet, NULL},
     {META_CONFIG_CORS, S3_OP_GetBucketCors, S3_OP_PutBucketCors,
-     S3_OP_DeleteBucketCors, 200, s3_cors_judge, S3_NoSuchCORSConfiguration,
-     NULL},
+     S3_OP_DeleteBucketCors, s3_cors_judge, S3_NoSuchCORSConfiguration, NULL},
     {META_CONFIG_LIFECYCLE, S3_OP_GetBucketLifecycleConfiguration,
-     S3_OP_PutBucketLifecycleConfiguration, S3_OP_DeleteBucketLifecycle, 200,
+     S3_OP_PutBucketLifecycleConfiguration, S3_OP_DeleteBucketLifecycle,
      s3_lifecycle_judge, S3_NoSuchLifecycleConfiguration, NULL},
     {META_CONFIG_LOGGING, S3_OP_GetBucketLogging, S3_OP_PutBucketLogging,
-     S3_OP_NONE, 200, s3_logging_judge, S3_OK, "BucketLoggingStatus"},
+     S3_OP_NONE, s3_logging_judge, S3_OK, "BucketLoggingStatus"},
     {META_CONFIG_NOTIFICATION, S3_OP_GetBucketNotificationConfiguration,
-     S3_OP_PutBucketNotificationConfiguration, S3_OP_NONE, 200,
+     S3_OP_PutBucketNotificationConfiguration, S3_OP_NONE,
      s3_notification_judge, S3_OK, "NotificationConfiguration"},
     {META_CONFIG_ENCRYPTION, S3_OP_GetBucketEncryption,
-     S3_OP_PutBucketEncryption, S3_OP_DeleteBucketEncryption, 200,
+     S3_OP_PutBucketEncryption, S3_OP_DeleteBucketEncryption,
      s3_encryption_judge, S3_ServerSideEncryptionConfigurationNotFoundError,
      NULL},
     {META_CONFIG_PUBLIC_ACCESS, S3_OP_GetPublicAccessBlock,
-     S3_OP_PutPublicAccessBlock, S3_OP_DeletePublicAccessBlock, 200,
+     S3_OP_PutPublicAccessBlock, S3_OP_DeletePublicAccessBlock,
      s3_public_access_judge, S3_NoSuchPublicAccessBlockConfiguration, NULL},
     {META_CONFIG_OWNERSHIP, S3_OP_GetBucketOwnershipControls,
-     S3_OP_PutBucketOwnershipControls, S3_OP_DeleteBucketOwnershipControls, 200,
+     S3_OP_PutBucketOwnershipControls, S3_OP_DeleteBucketOwnershipControls,
      s3_ownership_judge, S3_OwnershipControlsNotFoundError, NULL},
 };
 
@@ -121,6 +120,9 @@ static bool logging_target_exists(struct request *r, const struct buf *value)
 
     if (target != NULL) {
         rc = meta_bucket_get(r->gateway->meta, target, &bucket, &err);
+        if (rc == 0 && strcmp(bucket.owner, s3_target_owner(r)) != 0) {
+            rc = ERR_NO_BUCKET; /* logs go to no one else's */
+        }
         meta_bucket_free(&bucket);
         free(target);
     }
@@ -170,7 +172,7 @@ static void set_config(struct request *r, const struct config *c,
     command_bucket_config(&r->command, r->bucket, c->kind,
                           value->data != NULL ? value->data : (uint8_t *)"",
                           value->len);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    rc = request_propose_wait(r, NULL, &err);
     if (rc == 0 && c->kind == META_CONFIG_LIFECYCLE) {
         lifecycle_learn(r->gateway->lifecycle, r->bucket, value->data,
                         value->len);
@@ -200,7 +202,7 @@ void s3_put_bucket_config(struct request *r)
                 logging_target_exists(r, &value)) &&
                (c->kind != META_CONFIG_OWNERSHIP ||
                 ownership_fits(r, &value))) {
-        set_config(r, c, &value, c->put_status);
+        set_config(r, c, &value, 200);
     }
     buf_free(&value);
 }

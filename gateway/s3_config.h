@@ -45,4 +45,14 @@ enum s3_error s3_config_malformed(struct err *err);
  * free(). */
 char *s3_logging_target(const void *p, size_t len);
 
+#define S3_LOGGING_PREFIX_MAX 800 /* AWS: prefix and suffix fit in a key */
+
+struct s3_logging {
+    char target[META_BUCKET_MAX + 1];
+    char prefix[S3_LOGGING_PREFIX_MAX + 1];
+    bool partitioned; /* PartitionedPrefix; by the time of delivery */
+};
+/* What it says; NULL: nothing is to be logged. free(). */
+struct s3_logging *s3_logging_read(const void *p, size_t len);
+
 #endif

@@ -40,16 +40,15 @@
 struct source {
     char bucket[META_BUCKET_MAX + 1];
     char *key;
-    uint64_t which;             /* as asked: a version, or the current one */
-    struct access_bucket *from; /* NULL: of root, and not known here */
-    unsigned consent;           /* of enum s3_consent, to read it */
+    uint64_t which; /* as asked: a version, or the current one */
+    struct s3_reading reading;
     struct meta_object object;
 };
 
 static void source_free(struct source *s)
 {
     free(s->key);
-    access_bucket_free(s->from);
+    access_bucket_free(s->reading.from);
     meta_object_free(&s->object);
 }
 
@@ -98,8 +97,9 @@ static bool parse_source(struct request *r, struct source *s)
     if (!good) {
         return bad_source(r);
     }
-    return s3_require_read(r, s->which != META_VERSION_CURRENT, s->bucket,
-                           s->key, &s->from, &s->consent);
+    s->reading.bucket = s->bucket;
+    s->reading.key = s->key;
+    return s3_require_read(r, s->which != META_VERSION_CURRENT, &s->reading);
 }
 
 /* The conditions on the source; a copy answers 412 where a GET would answer
@@ -147,11 +147,7 @@ static bool read_source(struct request *r, struct source *s, bool with_content)
         reply_error(r, S3_NoSuchKey, NULL);
         return false;
     }
-    if (!s3_object_allowed(r, s->from, s->consent, ACL_READ, s->object.attrs,
-                           s->object.attrs_len)) {
-        return false;
-    }
-    return judge_source(r, s);
+    return s3_object_allowed(r, &s->reading, &s->object) && judge_source(r, s);
 }
 
 static void show_checksum(struct buf *b, const void *attrs, size_t len)

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "gateway/audit.h"
 #include "gateway/edge_auth.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
@@ -18,6 +19,7 @@
 #include "gateway/s3_router.h"
 #include "gateway/s3_version.h"
 #include "gateway/s3_xml.h"
+#include "gateway/server_log.h"
 
 /* ---- DeleteObject ---- */
 
@@ -98,6 +100,7 @@ struct outcome {
     const char *why; /* NULL: the table's message */
     uint64_t which;  /* version that was named */
     uint64_t marker; /* that was made or removed; 0: none */
+    enum audit_rule rule;
 };
 
 /* What can be refused without asking the catalogue. */
@@ -133,6 +136,18 @@ static void take_code(struct outcome *o, uint8_t code, size_t i,
     }
 }
 
+/* What was decided on a key: the request as a whole is none of them. */
+static void tell_audit(struct request *r, const char *key, struct outcome *o)
+{
+    if (o->error == S3_AccessDenied) {
+        r->rule = o->why != NULL ? AUDIT_BY_LOCK : o->rule;
+        audit_key(r, "DeleteObject", r->bucket, key, o->which, true);
+    } else if (o->error == S3_OK) {
+        r->rule = o->rule;
+        audit_key(r, "DeleteObject", r->bucket, key, o->which, false);
+    }
+}
+
 /* Propose the keys that were not refused; sets their outcomes. */
 static int delete_keys(struct request *r, const struct xml_delete *d,
                        bool bypass, struct outcome *outcomes, struct err *err)
@@ -156,6 +171,7 @@ static int delete_keys(struct request *r, const struct xml_delete *d,
                     r->bucket, d->keys[i])) {
             outcomes[i].error = S3_AccessDenied;
         }
+        outcomes[i].rule = r->rule;
         if (outcomes[i].error == S3_OK) {
             keys[count] = d->keys[i];
             etags[count] = d->etags[i];
@@ -177,6 +193,10 @@ static int delete_keys(struct request *r, const struct xml_delete *d,
     }
     for (size_t i = 0; rc == 0 && i < count; i++) {
         take_code(&outcomes[at[i]], codes[i], i, proposal.version);
+    }
+    for (size_t i = 0; rc == 0 && i < d->count; i++) {
+        tell_audit(r, d->keys[i], &outcomes[i]);
+        server_logs_deleted(r, d->keys[i], outcomes[i].error);
     }
     free(versions);
     free(keys);

@@ -138,6 +138,8 @@
       "Object Lock configuration does not exist for this bucket.")             \
     X(PreconditionFailed, 412,                                                 \
       "At least one of the preconditions that you specified did not hold.")    \
+    X(ReplicationConfigurationNotFoundError, 404,                              \
+      "The replication configuration was not found")                           \
     X(RequestHeaderSectionTooLarge, 400,                                       \
       "Your request header and query parameters exceed the maximum allowed "   \
       "size.")                                                                 \

@@ -386,7 +386,7 @@ static int set_bucket_acl(struct request *r, const struct acl *acl,
     command_bucket_config(&r->command, r->bucket, META_CONFIG_ACL,
                           text.data != NULL ? text.data : (uint8_t *)"",
                           text.len);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, err);
+    rc = request_propose_wait(r, NULL, err);
     buf_free(&text);
     return rc;
 }
@@ -455,7 +455,7 @@ static int try_object_acl(struct request *r, uint64_t which)
         buf_clear(&r->command);
         command_object_attrs(&r->command, r->bucket, r->key, which, o.attrs,
                              o.attrs_len, attrs.data, attrs.len, r->time_ms);
-        rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+        rc = request_propose_wait(r, NULL, &err);
     }
     if (rc == 0) {
         reply(r, 200);

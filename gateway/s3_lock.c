@@ -163,7 +163,7 @@ void s3_put_object_lock(struct request *r)
     }
     command_bucket_config(&r->command, r->bucket, META_CONFIG_OBJECT_LOCK,
                           value, sizeof value);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    rc = request_propose_wait(r, NULL, &err);
     if (rc == ERR_BUCKET_STATE) {
         reply_error(r, S3_InvalidBucketState,
                     "Versioning must be 'Enabled' on the bucket to apply a "
@@ -238,7 +238,7 @@ static void set(struct request *r, enum command_type type,
 
     janitor_tell_time(r->gateway);
     command_object_set(&r->command, type, r->bucket, r->key, more, r->time_ms);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    rc = request_propose_wait(r, NULL, &err);
     if (rc == 0) {
         reply(r, 200);
     } else {

@@ -29,12 +29,25 @@
     X(AdminMasterKeys, NONE, admin_master_keys) \
     X(AdminMasterKeySet, NONE, admin_master_key_set)
 
-/* Devices: admin_devices.c. */
+/* The audit log: admin_audit.c. */
+#define ADMIN_AUDIT_OPS(X)           \
+    X(AdminAudit, NONE, admin_audit) \
+    X(AdminAuditSet, NONE, admin_audit_set)
+
+/* Devices: admin_devices.c, admin_device_policy.c. */
 #define ADMIN_DEVICE_OPS(X)                         \
     X(AdminDevices, NONE, admin_devices)            \
     X(AdminDevicePut, XML, admin_device_put)        \
     X(AdminDeviceRevoke, NONE, admin_device_revoke) \
-    X(AdminDeviceRemove, NONE, admin_device_remove)
+    X(AdminDeviceRemove, NONE, admin_device_remove) \
+    X(AdminDevicePolicy, XML, admin_device_policy)
+
+/* Erasures: admin_erase.c. */
+#define ADMIN_ERASE_OPS(X)                        \
+    X(AdminErasures, NONE, admin_erasures)        \
+    X(AdminErase, NONE, admin_erase)              \
+    X(AdminEraseCancel, NONE, admin_erase_cancel) \
+    X(AdminEraseReceipt, NONE, admin_erase_receipt)
 
 /* Devices themselves: edge_enroll.c, edge_batch.c, edge_fleet.c. */
 #define EDGE_OPS(X)                 \
@@ -138,7 +151,9 @@
     X(AdminBucket, NONE, admin_bucket)                      \
     X(AdminBucketSet, NONE, admin_bucket_set)               \
     ADMIN_USER_OPS(X)                                       \
+    ADMIN_AUDIT_OPS(X)                                      \
     ADMIN_DEVICE_OPS(X)                                     \
+    ADMIN_ERASE_OPS(X)                                      \
     EDGE_OPS(X)
 
 enum s3_op {

@@ -83,7 +83,7 @@ static void set_policy(struct request *r, const void *text, size_t len)
 
     command_bucket_config(&r->command, r->bucket, META_CONFIG_POLICY, text,
                           len);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    rc = request_propose_wait(r, NULL, &err);
     if (rc != 0) {
         reply_err(r, rc, &err);
     } else {

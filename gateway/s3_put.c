@@ -16,6 +16,7 @@
 #include "gateway/s3_grants.h"
 #include "gateway/s3_more.h"
 #include "gateway/s3_post.h"
+#include "gateway/s3_snowball.h"
 #include "gateway/s3_sse.h"
 #include "gateway/s3_upload.h"
 #include "gateway/s3_version.h"
@@ -81,6 +82,14 @@ void s3_put_object(struct request *r)
     enum digest_kind kind;
     char value[64];
 
+    if (s3_snowball_asked(r)) {
+        if (request_on_loop(r)) {
+            request_in_worker(r, s3_snowball_extract);
+        } else {
+            s3_snowball_extract(r);
+        }
+        return;
+    }
     if (s3_grants_block(r) && request_on_loop(r)) {
         request_in_worker(r, s3_put_object);
         return;

@@ -24,6 +24,7 @@ static const char *const known[] = {
     "cors",
     "tagging",
     "website",
+    "replication",
     "encryption",
     "object-lock",
     "logging",
@@ -53,7 +54,6 @@ static const char *const known[] = {
     X("metadataTable")          \
     X("metrics")                \
     X("renameObject")           \
-    X("replication")            \
     X("restore")                \
     X("select")                 \
     X("session")                \
@@ -98,6 +98,7 @@ static const struct route {
     {"DELETE", BUCKET, "ownershipControls",
      S3_OP_DeleteBucketOwnershipControls},
     {"GET", BUCKET, "website", S3_OP_GetBucketAbsent},
+    {"GET", BUCKET, "replication", S3_OP_GetBucketAbsent},
     {"GET", BUCKET, "encryption", S3_OP_GetBucketEncryption},
     {"PUT", BUCKET, "encryption", S3_OP_PutBucketEncryption},
     {"DELETE", BUCKET, "encryption", S3_OP_DeleteBucketEncryption},

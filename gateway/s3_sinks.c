@@ -3,6 +3,7 @@
  * Source: AWS S3 API Reference, PutBucketLogging,
  * PutBucketNotificationConfiguration.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +13,6 @@
 #include "gateway/s3_config.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_tree.h"
-
-#define TARGET_PREFIX_MAX 800 /* AWS: prefix and suffix fit in a key */
 
 /* ---- logging ---- */
 
@@ -78,9 +77,9 @@ static enum s3_error check_enabled(const struct s3_node *enabled,
                 "said by the policy of the target bucket");
         return S3_NotImplemented;
     }
-    if (strlen(prefix) > TARGET_PREFIX_MAX) {
+    if (strlen(prefix) > S3_LOGGING_PREFIX_MAX) {
         err_set(err, ERR_BAD_INPUT, "TargetPrefix has more than %d bytes",
-                TARGET_PREFIX_MAX);
+                S3_LOGGING_PREFIX_MAX);
         return S3_InvalidArgument;
     }
     if (!s3_bucket_name_valid(bucket, &why)) {
@@ -130,6 +129,31 @@ char *s3_logging_target(const void *p, size_t len)
     target = enabled != NULL ? s3_node_child(enabled, "TargetBucket") : NULL;
     if (target != NULL) {
         out = mem_strdup(target->text);
+    }
+    s3_tree_free(root);
+    return out;
+}
+
+struct s3_logging *s3_logging_read(const void *p, size_t len)
+{
+    const struct s3_node *enabled, *target, *prefix, *format;
+    struct s3_logging *out = NULL;
+    struct s3_node *root;
+
+    if (s3_tree_read(p, len, "BucketLoggingStatus", &root, NULL) != 0) {
+        return NULL;
+    }
+    enabled = s3_node_child(root, "LoggingEnabled");
+    target = enabled != NULL ? s3_node_child(enabled, "TargetBucket") : NULL;
+    if (target != NULL) {
+        prefix = s3_node_child(enabled, "TargetPrefix");
+        format = s3_node_child(enabled, "TargetObjectKeyFormat");
+        out = mem_alloc(sizeof *out);
+        snprintf(out->target, sizeof out->target, "%s", target->text);
+        snprintf(out->prefix, sizeof out->prefix, "%s",
+                 prefix != NULL ? prefix->text : "");
+        out->partitioned = format != NULL &&
+                           s3_node_child(format, "PartitionedPrefix") != NULL;
     }
     s3_tree_free(root);
     return out;

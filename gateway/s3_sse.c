@@ -437,6 +437,11 @@ bool s3_sse_new(struct request *r, struct s3_sse **out)
     return good;
 }
 
+const uint8_t *s3_sse_key(const struct s3_sse *s)
+{
+    return s->key;
+}
+
 void s3_sse_free(struct s3_sse *s)
 {
     if (s != NULL) {

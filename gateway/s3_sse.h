@@ -119,6 +119,8 @@ bool s3_sse_new(struct request *r, struct s3_sse **out);
 bool s3_sse_new_as(struct request *r, const struct s3_sse_how *how,
                    const uint8_t *key, struct s3_sse **out);
 void s3_sse_free(struct s3_sse *s); /* wipes */
+/* What opens again what it seals, for s3_reader.h; borrowed. */
+const uint8_t *s3_sse_key(const struct s3_sse *s);
 /* Seal the next @len bytes in place; whole segments, but at the end. Gives the
  * sealed length. */
 uint32_t s3_sse_seal(struct s3_sse *s, uint8_t *data, uint32_t len);

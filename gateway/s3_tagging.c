@@ -45,7 +45,7 @@ void s3_put_object_tagging(struct request *r)
                              : s3_tags_read(r->document.data, r->document.len,
                                             S3_TAGS_OBJECT_MAX, &tags, &err);
     /* Who may not is told so before what is wrong with the tags. */
-    if (!s3_require_tagging(r, e == S3_OK ? &tags : NULL)) {
+    if (!s3_require_tagging(r, which, e == S3_OK ? &tags : NULL)) {
         s3_tags_free(&tags);
         return;
     }
@@ -67,7 +67,8 @@ void s3_delete_object_tagging(struct request *r)
     struct buf none = {0};
     uint64_t which;
 
-    if (s3_version_param(r, &which) && set_tags(r, which, &none)) {
+    if (s3_version_param(r, &which) && s3_require_tagging(r, which, NULL) &&
+        set_tags(r, which, &none)) {
         reply(r, 204);
         s3_version_reply(r, r->proposal.version);
     }

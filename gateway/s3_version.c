@@ -126,9 +126,7 @@ static bool judge_read(struct request *r, int rc, const struct meta_object *o)
     if (missing) {
         return s3_may_be_told(r, r->bucket);
     }
-    return rc != 0 ||
-           s3_object_allowed(r, r->target, r->consent, s3_object_permission(r),
-                             o->attrs, o->attrs_len);
+    return rc != 0 || s3_target_allowed(r, o);
 }
 
 bool s3_version_get(struct request *r, uint64_t which, bool with_content,
@@ -228,7 +226,7 @@ void s3_put_bucket_versioning(struct request *r)
     }
     command_bucket_config(&r->command, r->bucket, META_CONFIG_VERSIONING,
                           &state, sizeof state);
-    rc = meta_propose_wait(r->gateway->meta, &r->command, NULL, &err);
+    rc = request_propose_wait(r, NULL, &err);
     if (rc == ERR_BUCKET_STATE) {
         reply_error(r, S3_InvalidBucketState,
                     "An Object Lock configuration is present on this bucket, "

@@ -268,12 +268,19 @@ int tls_auto_issue_device(struct tls_auto *t, const void *request,
                             number, clock_real_ms() / 1000, cert, err);
 }
 
+int tls_auto_sign_policy(struct tls_auto *t, const void *p, size_t len,
+                         struct buf *signature, struct err *err)
+{
+    if (t->gateway->cluster != NULL) {
+        return cluster_sign_policy(t->gateway->cluster, p, len, signature, err);
+    }
+    return pki_sign_policy(&t->identity.ca_key, p, len, signature, err);
+}
+
 static bool is_due(const struct tls_auto *t)
 {
-    uint64_t now_s = clock_real_ms() / 1000;
-
-    return !t->fresh || now_s < t->from_s || now_s >= t->until_s ||
-           t->until_s - now_s < (t->until_s - t->from_s) / 3;
+    return !t->fresh ||
+           pki_renewal_due(t->from_s, t->until_s, clock_real_ms() / 1000);
 }
 
 static bool wait_ms(struct tls_auto *t, uint64_t ms)

@@ -45,5 +45,8 @@ void *tls_auto_callback(void);
 int tls_auto_issue_device(struct tls_auto *t, const void *request,
                           size_t request_len, uint64_t number, struct buf *cert,
                           struct err *err);
+/* pki_sign_policy by the cluster's CA. Errors of cluster_sign_policy. */
+int tls_auto_sign_policy(struct tls_auto *t, const void *p, size_t len,
+                         struct buf *signature, struct err *err);
 
 #endif

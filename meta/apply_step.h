@@ -16,6 +16,7 @@
 #include "meta/meta_apply.h"
 
 #define APPLY_RUN_LOW_BITS 0xffffffu /* of a chunk id: place in its run */
+#define META_IDS_PER_ENTRY 1024      /* ids by place in an entry */
 #define APPLY_BODY_PARTS 3           /* kind after enum command_content */
 
 _Static_assert(COMMAND_MANIFEST + 1 == APPLY_BODY_PARTS, "kept in rows");
@@ -181,6 +182,13 @@ int apply_key_remove(struct step *s);
 int apply_master_key_put(struct step *s);
 int apply_master_key_state(struct step *s);
 
+/* ---- apply_audit.c: a command each; and changes ---- */
+
+int apply_audit_append(struct step *s);
+int apply_audit_checkpoint(struct step *s);
+/* The command was applied: if it is a change, let the audit log tell of it. */
+int audit_note_change(struct step *s);
+
 /* ---- apply_device.c: a command each; and deliveries ---- */
 
 int apply_device_put(struct step *s);
@@ -193,6 +201,13 @@ int apply_device_report(struct step *s);
 int device_judge(struct step *s);
 /* It has: once more would be twice. */
 int device_delivered(struct step *s);
+
+/* ---- apply_erase.c: a command each ---- */
+
+int apply_erase_begin(struct step *s);
+int apply_erase_some(struct step *s);
+int apply_erase_cancel(struct step *s);
+int apply_erase_clean(struct step *s);
 
 /* ---- apply_cluster.c, apply_drive.c, apply_clock.c: a command of the registry
  * each ---- */

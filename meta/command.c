@@ -22,7 +22,8 @@ enum option {
     OPTION_BYPASS,
     OPTION_LOCKED,
     OPTION_DEVICE, /* u64 device, u64 sequence, u64 floor */
-    OPTION_END
+    OPTION_END,
+    OPTION_ACTOR = 255 /* so that it can be added behind any other */
 };
 
 _Static_assert(COMMAND_BATCH_MAX < 1024, "ids are index * 1024 + position");
@@ -133,6 +134,29 @@ void command_add_more(struct buf *out, size_t start,
 
     CHECK(command_decode(out->data + start, out->len - start, &c, NULL) == 0);
     add_more(out, start, more, c.count);
+}
+
+/* Is the command's last option the actor? */
+static bool has_actor(const struct buf *out, size_t start)
+{
+    struct command c;
+
+    CHECK(command_decode(out->data + start, out->len - start, &c, NULL) == 0);
+    return c.actor.p != NULL;
+}
+
+void command_add_actor(struct buf *out, size_t start,
+                       const struct command_actor *actor)
+{
+    struct buf value = {0};
+
+    if (has_actor(out, start)) {
+        return;
+    }
+    command_put_actor(&value, actor);
+    out->data[start + 1] = COMMAND_VERSION_MORE;
+    put_option(out, OPTION_ACTOR, value.data, value.len);
+    buf_free(&value);
 }
 
 void command_bucket_create(struct buf *out, const char *bucket,
@@ -489,6 +513,9 @@ static void take_one_item(struct decoder *d, enum command_type type,
             out->size_bytes = get_u64(&d->r);
             out->due_ms = get_u64(&d->r);
             break;
+        case COMMAND_ERASE_SOME:
+            decode_erased(d, out);
+            break;
         case COMMAND_UPLOAD_COMPLETE:
             decode_note(d, "part number");
             out->number = get_u32(&d->r);
@@ -497,6 +524,9 @@ static void take_one_item(struct decoder *d, enum command_type type,
         case COMMAND_CLUSTER_INIT:
         case COMMAND_SERVER_JOIN:
             decode_drive_item(d, out);
+            break;
+        case COMMAND_AUDIT_APPEND:
+            decode_audit_item(d, out);
             break;
         case COMMAND_CLOCK_VOTE:
             decode_note(d, "clock");
@@ -648,6 +678,18 @@ static void take_device(struct decoder *d, struct command *c,
     }
 }
 
+static void take_actor(struct decoder *d, struct command *c,
+                       const struct command_bytes *value)
+{
+    struct command_bytes who[4];
+    uint32_t server;
+
+    c->actor = *value;
+    if (!command_read_actor(c, &server, who)) {
+        wire_fail(&d->r);
+    }
+}
+
 static void take_option(struct decoder *d, struct command *c, unsigned option)
 {
     struct command_bytes value = decode_blob(d, "option", META_TAGS_MAX);
@@ -680,6 +722,9 @@ static void take_option(struct decoder *d, struct command *c, unsigned option)
             break;
         case OPTION_DEVICE:
             take_device(d, c, &value);
+            break;
+        case OPTION_ACTOR:
+            take_actor(d, c, &value);
             break;
         default:
             wire_fail(&d->r);
@@ -731,6 +776,16 @@ static void take_fields(struct decoder *d, struct command *c)
         case COMMAND_DEVICE_REMOVE:
         case COMMAND_DEVICE_REPORT:
             decode_device(d, c);
+            break;
+        case COMMAND_ERASE_BEGIN:
+        case COMMAND_ERASE_SOME:
+        case COMMAND_ERASE_CANCEL:
+        case COMMAND_ERASE_CLEAN:
+            decode_erase(d, c);
+            break;
+        case COMMAND_AUDIT_APPEND:
+        case COMMAND_AUDIT_CHECKPOINT:
+            decode_audit(d, c);
             break;
         case COMMAND_BUCKET_CONFIG:
             take_bucket_config(d, c);

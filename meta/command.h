@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "meta/audit_entry.h"
+
 struct buf;
 struct err;
 
@@ -45,10 +47,18 @@ struct err;
 #define META_MASTER_WRAPPED_MAX 256
 #define META_MASTER_KEYS_MAX 10000 /* numbers; servers have all opened */
 #define META_DEVICE_MAX 64         /* bytes of a device's name */
-#define META_DEVICE_SETTINGS_MAX (8 << 10)     /* what it is told to do */
-#define META_DEVICE_REPORT_MAX (4 << 10)       /* what it said last */
-#define META_CODE_HASH 32                      /* SHA-256 of a code's secret */
+#define META_DEVICE_SETTINGS_MAX (8 << 10) /* what it is told to do */
+#define META_DEVICE_REPORT_MAX (4 << 10)   /* what it said last */
+#define META_CODE_HASH 32                  /* SHA-256 of a code's secret */
+#define META_ERASE_FIELD_MAX 128           /* name of a metadata field */
+#define META_ERASE_VALUE_MAX 1024          /* ... and its value */
+#define META_ERASE_REASON_MAX 1024
+#define META_ERASE_BY_MAX 256
+#define META_ERASE_OPEN_MAX 10000   /* requests that are not done */
+#define META_ERASE_LISTED_MAX 10000 /* versions that a request names */
 #define META_DELIVERED_MAX ((uint64_t)1 << 20) /* that a floor lags behind */
+
+#define META_AUDIT_BATCH_MAX 500 /* entries of one command */
 
 /* Of the registry; sizes of ids and digests in bytes. */
 #define META_CLUSTER_ID 16
@@ -112,6 +122,12 @@ struct err;
     X(DEVICE_REPORT, 45)    \
     X(EXPIRE, 50)           \
     X(BODY_RECODE, 55)      \
+    X(AUDIT_APPEND, 60)     \
+    X(AUDIT_CHECKPOINT, 61) \
+    X(ERASE_BEGIN, 63)      \
+    X(ERASE_SOME, 64)       \
+    X(ERASE_CANCEL, 65)     \
+    X(ERASE_CLEAN, 66)      \
     X(CLOCK_VOTE, 80)
 
 enum command_type {
@@ -141,6 +157,30 @@ void command_master_key_put(struct buf *out, const char *name, uint32_t number,
                             uint64_t time_ms);
 /* All numbers of @name are to be used, or not. ERR_NOT_FOUND. */
 void command_master_key_state(struct buf *out, const char *name, bool disabled);
+
+/* ---- the audit log: meta/audit_entry.h ---- */
+
+/* Append entries, and (@set not NULL) let the settings be these, which is an
+ * entry too. @drafts: @count of them as command_audit_draft wrote them. Their
+ * numbers, the time and the hashes are made in apply. */
+void command_audit_append(struct buf *out, const struct audit_settings *set,
+                          const void *drafts, size_t len, uint32_t count);
+void command_audit_draft(struct buf *out, const struct audit_entry *e);
+/* Keep a signed checkpoint, and let go of what is older than the settings say,
+ * up to a checkpoint. The signature is not looked at here: who verifies the
+ * log does. ERR_PRECONDITION: the entry is not there, or has another hash. */
+void command_audit_checkpoint(struct buf *out,
+                              const struct audit_checkpoint *c);
+
+/* Who had a command proposed, for the entry of the change that it makes. */
+struct command_actor {
+    uint32_t server;
+    const char *request, *user, *access_key, *address; /* or NULL */
+};
+/* Say it of the command that begins at @start of @out and ends there; the last
+ * that is said. One that is said already stays. */
+void command_add_actor(struct buf *out, size_t start,
+                       const struct command_actor *actor);
 
 /* ---- devices: who delivers, and what was delivered ----
  * A device has a number from its enrolment on, a fresh one with each, since
@@ -201,6 +241,38 @@ struct meta_content {
     const void *inline_bytes; /* size_bytes of them, <= META_INLINE_MAX */
     const void *manifest;     /* opaque; its first 24 bytes name the run */
     size_t manifest_len;
+};
+
+/* What is to be erased, of a bucket. */
+enum meta_erase_selector {
+    META_ERASE_VERSION = 1, /* one version of a key */
+    META_ERASE_KEY,         /* all versions of a key */
+    META_ERASE_PREFIX,      /* ... of all keys that begin so */
+    META_ERASE_SUBJECT,     /* ... whose metadata field has this value */
+    META_ERASE_DEVICE,      /* ... that this device delivered */
+    META_ERASE_SELECTORS
+};
+struct command_erase {
+    const char *bucket;
+    enum meta_erase_selector selector;
+    const char *key; /* VERSION, KEY; PREFIX: the prefix; else "" */
+    uint64_t version;
+    const char *field, *value; /* SUBJECT; DEVICE: the value; else "" */
+    const char *reason, *by;   /* why, and who asked */
+};
+
+/* How a version's bytes became unreadable. */
+enum meta_erased_how {
+    META_ERASED_KEY = 1, /* its key was destroyed */
+    META_ERASED_BYTES,   /* it had none: its bytes were released */
+    META_ERASED_MARKER,  /* a delete marker: it had no bytes */
+    META_ERASED_HOWS
+};
+struct command_erased {
+    const char *key;
+    uint64_t version;                 /* a number or META_VERSION_NULL */
+    uint64_t modified_ms, size_bytes; /* as they were seen */
+    enum meta_erased_how how;
 };
 
 /* What a command may say beside its fields; zeroed: nothing. */
@@ -525,6 +597,23 @@ struct command_expiry {
 void command_expire(struct buf *out, const char *bucket,
                     const struct command_expiry *items, size_t count,
                     uint64_t time_ms);
+/* Ask for an erasure; gives its number as the body. ERR_NO_BUCKET, ERR_LIMIT:
+ * too many are not done. */
+void command_erase_begin(struct buf *out, const struct command_erase *e,
+                         uint64_t time_ms);
+/* A pass of erasure @request over what its bucket has: with @begin what kept
+ * the pass before from its end is forgotten. Up to META_DELETE_MAX versions are
+ * removed for good, if they are still what was seen. One that is on hold, or
+ * retained (by whichever mode), stays and is counted: hold beats retention
+ * beats erasure. With @end the request is done, unless something stayed.
+ * ERR_NOT_FOUND; ERR_PRECONDITION: it is done or was cancelled. */
+void command_erase_some(struct buf *out, uint64_t request, bool begin, bool end,
+                        const struct command_erased *items, size_t count,
+                        uint64_t time_ms);
+/* What was not erased stays. ERR_NOT_FOUND, ERR_PRECONDITION as above. */
+void command_erase_cancel(struct buf *out, uint64_t request);
+/* Server @server has nothing left of what was erased up to log index @upto. */
+void command_erase_clean(struct buf *out, uint32_t server, uint64_t upto);
 /* What the clocks of servers say, in order of their ids; alone one, of any id.
  * The cluster's time becomes what a majority of the living servers that keep
  * the catalogue have reached, if that is later. ERR_PRECONDITION: no majority
@@ -585,7 +674,8 @@ struct command {
     uint32_t uses;              /* TOKEN_CREATE */
     uint32_t server, roles, format;
     uint32_t drive, weight;
-    uint8_t state; /* enum meta_server_state or meta_drive_state */
+    uint8_t state; /* enum meta_server_state, meta_drive_state or
+                      meta_erase_selector */
     bool force;
     struct command_bytes access_key, secret; /* KEY_PUT, KEY_REMOVE */
     enum meta_config_kind config; /* BUCKET_CONFIG; its value is content */
@@ -599,17 +689,28 @@ struct command {
     uint64_t run_hi, run_lo; /* BODY_RECODE */
     uint64_t device, sequence, floor;
     struct command_bytes settings; /* DEVICE_PUT; its policy is content */
-    const uint8_t *code;           /* META_CODE_HASH bytes, or NULL */
+    struct command_bytes field, value, reason, by; /* ERASE_BEGIN */
+    uint64_t request;                              /* ERASE_SOME, _CANCEL */
+    bool begin, end;                               /* ERASE_SOME */
+    const uint8_t *code; /* META_CODE_HASH bytes, or NULL;
+                            AUDIT_CHECKPOINT: the hash */
+    /* AUDIT_APPEND. AUDIT_CHECKPOINT has its number as revision, its key as
+     * fingerprint and its signature as content. */
+    bool audit_set;
+    struct audit_settings audit;
+    struct command_bytes actor; /* read with command_read_actor */
 };
 
 struct command_item {
-    struct command_bytes key;  /* OBJECTS_DELETE, EXPIRE */
+    struct command_bytes key;  /* OBJECTS_DELETE, EXPIRE; AUDIT_APPEND: the
+                                  draft */
     struct command_bytes etag; /* OBJECTS_DELETE, UPLOAD_COMPLETE */
     uint32_t number;           /* UPLOAD_COMPLETE; CLOCK_VOTE: server */
     uint64_t id;               /* GARBAGE_DONE; CLOCK_VOTE: its time */
     uint32_t weight;           /* CLUSTER_INIT, SERVER_JOIN */
     const uint8_t *uuid;       /* CLUSTER_INIT, SERVER_JOIN */
-    uint64_t version, modified_ms, size_bytes, due_ms; /* EXPIRE */
+    uint64_t version, modified_ms, size_bytes, due_ms; /* EXPIRE, ERASE_SOME */
+    uint8_t how;                                       /* ERASE_SOME */
 };
 
 /* Decode one whole command, items included; ERR_BAD_INPUT says what is wrong
@@ -620,6 +721,10 @@ int command_decode(const void *p, size_t len, struct command *out,
  * *@at 0 at first. */
 void command_item(const struct command *c, size_t *at,
                   struct command_item *out);
+/* Request, user, access key and address of who had it proposed; false: that is
+ * not known. */
+bool command_read_actor(const struct command *c, uint32_t *server,
+                        struct command_bytes out[4]);
 /* The type of an encoded command without decoding it; 0 when empty. */
 int command_peek(const void *p, size_t len);
 const char *command_name(int type);

@@ -38,6 +38,18 @@ void decode_master_key(struct decoder *d, struct command *c);
 /* The fields of a command of devices. */
 void decode_device(struct decoder *d, struct command *c);
 
+/* ---- command_erase.c ---- */
+
+/* The fields of a command of erasures, and an item of ERASE_SOME. */
+void decode_erase(struct decoder *d, struct command *c);
+void decode_erased(struct decoder *d, struct command_item *out);
+
+/* ---- command_audit.c ---- */
+
+void decode_audit(struct decoder *d, struct command *c);
+void decode_audit_item(struct decoder *d, struct command_item *out);
+void command_put_actor(struct buf *out, const struct command_actor *a);
+
 /* ---- command_cluster.c ---- */
 
 /* The fields of a command of the registry; fails for another type. */

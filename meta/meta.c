@@ -118,6 +118,7 @@ int meta_open_database(struct meta *m, struct err *err)
         sqlite3_wal_hook(m->db.sqlite, meta_on_wal, m);
         m->shown = m->apply.state;
         m->applied = m->apply.state.applied;
+        rc = meta_erase_open(m, err);
     }
     return rc;
 }

@@ -9,8 +9,6 @@
 #include "meta/apply_step.h"
 #include "meta/command.h"
 
-#define IDS_PER_ENTRY 1024
-
 /* ---- the rest ---- */
 
 static int garbage_remove(struct step *s, uint64_t id)
@@ -181,6 +179,18 @@ static int apply_command(struct step *s)
             return apply_device_remove(s);
         case COMMAND_DEVICE_REPORT:
             return apply_device_report(s);
+        case COMMAND_ERASE_BEGIN:
+            return apply_erase_begin(s);
+        case COMMAND_ERASE_SOME:
+            return apply_erase_some(s);
+        case COMMAND_ERASE_CANCEL:
+            return apply_erase_cancel(s);
+        case COMMAND_ERASE_CLEAN:
+            return apply_erase_clean(s);
+        case COMMAND_AUDIT_APPEND:
+            return apply_audit_append(s);
+        case COMMAND_AUDIT_CHECKPOINT:
+            return apply_audit_checkpoint(s);
         case COMMAND_EXPIRE:
             return apply_expire(s);
         case COMMAND_CLOCK_VOTE:
@@ -274,6 +284,9 @@ static int apply_one(struct meta_apply *a, uint64_t id,
     if (s.status == 0) {
         s.codes = result != NULL ? result->codes : NULL;
         rc = apply_delivery(&s);
+        if (rc == 0) {
+            rc = audit_note_change(&s);
+        }
         free(s.made.tags);
         if (rc != 0) {
             return err_wrap(err, rc, "apply %s", command_name((int)c.type));
@@ -301,7 +314,7 @@ int meta_apply_entry(struct meta_apply *a, uint64_t index, const void *entry,
     }
     rc = command_batch_open(&batch, entry, len, err);
     while (rc == 0 && command_batch_next(&batch, &bytes)) {
-        rc = apply_one(a, index * IDS_PER_ENTRY + position, &bytes,
+        rc = apply_one(a, index * META_IDS_PER_ENTRY + position, &bytes,
                        results != NULL ? &results[position] : NULL, err);
         position++;
     }

@@ -26,6 +26,7 @@ struct meta_apply {
     struct meta_state state;
     uint64_t commands;       /* applied since start */
     uint64_t access_changes; /* ... that meta_access_revision tells */
+    uint64_t erased; /* index of the last entry that ended a pass of erasure */
 };
 
 struct meta_result {

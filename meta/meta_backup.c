@@ -20,6 +20,7 @@
 #include "meta/meta_db.h"
 #include "meta/meta_era.h"
 #include "meta/meta_internal.h"
+#include "meta/meta_vfs.h"
 
 #define HEAD_MAGIC "GWCATBAK"
 #define TAIL_MAGIC "GWCATEND"
@@ -45,7 +46,8 @@ static int copy_from(struct meta_db *in, const char *to, struct err *err)
     int done;
 
     unlink(to);
-    done = sqlite3_open(to, &out);
+    done = sqlite3_open_v2(to, &out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                           meta_vfs());
     if (done == SQLITE_OK) {
         sqlite3_exec(out, "PRAGMA synchronous = OFF", NULL, NULL, NULL);
         b = sqlite3_backup_init(out, "main", in->sqlite, "main");
@@ -79,7 +81,8 @@ static int look_at(const char *path, uint64_t *applied, uint64_t *era,
     sqlite3_stmt *s = NULL;
     int rc = ERR_CORRUPT;
 
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, meta_vfs()) ==
+            SQLITE_OK &&
         sqlite3_prepare_v2(db, "SELECT applied FROM state", -1, &s, NULL) ==
             SQLITE_OK &&
         sqlite3_step(s) == SQLITE_ROW) {

@@ -89,6 +89,7 @@ struct meta {
     struct raft_apply request;
     struct meta_entry *flight; /* in the log's hands */
     unsigned idle_ticks;
+    uint64_t forgetting; /* index: the log was told to forget what is before */
     struct loop_call close_call;
     struct loop_timer close_timer;
     bool raft_closed;
@@ -127,6 +128,10 @@ struct meta {
     const char *swap_path; /* a database to take the place of ours ... */
     uint64_t swap_applied; /* ... if ours is not as far */
     bool swapped;
+    /* Indexes of the log: the last that ended a pass of erasure; to wipe the
+     * WAL of, and wiped; nothing is left up to. */
+    uint64_t erased, wal_wipe, wal_clean, clean, told_clean;
+    bool telling_clean;
 
     /* The keeper's. */
     struct meta_db checkpoint_db;
@@ -137,6 +142,19 @@ struct meta {
 
 int meta_open_database(struct meta *m, struct err *err);
 void meta_close_database(struct meta *m);
+
+/* ---- meta_lead.c ---- */
+
+/* Take a snapshot with the next entry; who leads sees that there is one. */
+void meta_take_snapshot(struct meta *m);
+
+/* ---- meta_wipe.c ---- */
+
+/* The database was opened: what was erased, and is this member clean of it? The
+ * apply thread's, or before it runs. */
+int meta_erase_open(struct meta *m, struct err *err);
+/* Go on with leaving no trace of what was erased. Loop. */
+void meta_check_erased(struct meta *m);
 
 /* ---- meta_worker.c: the apply thread, and what it shares with the keeper ----
  */

@@ -1,4 +1,5 @@
 #include "meta/meta_db.h"
+#include "meta/meta_vfs.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -182,11 +183,56 @@ static const char *const devices =
     " device INTEGER NOT NULL, sequence INTEGER NOT NULL,"
     " PRIMARY KEY (device, sequence)) STRICT, WITHOUT ROWID;";
 
-#define STEP_MAX 8
+/* Requests, what each has erased (up to META_ERASE_LISTED_MAX versions), and up
+ * to which index of the log each server has no trace left. State: enum
+ * meta_erase_state; entry: that of the last pass that erased something. */
+static const char *const erasures =
+    "CREATE TABLE erasure ("
+    " id INTEGER PRIMARY KEY, bucket TEXT NOT NULL,"
+    " selector INTEGER NOT NULL, key BLOB NOT NULL,"
+    " version INTEGER NOT NULL, field TEXT NOT NULL,"
+    " value TEXT NOT NULL, reason TEXT NOT NULL, who TEXT NOT NULL,"
+    " created INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " versions INTEGER NOT NULL, keys INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, held INTEGER NOT NULL,"
+    " retained INTEGER NOT NULL, until INTEGER NOT NULL,"
+    " digest BLOB NOT NULL, done INTEGER NOT NULL,"
+    " entry INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE erased ("
+    " request INTEGER NOT NULL, n INTEGER NOT NULL, key BLOB NOT NULL,"
+    " version INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " etag TEXT NOT NULL, how INTEGER NOT NULL,"
+    " PRIMARY KEY (request, n)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE erase_clean ("
+    " server INTEGER PRIMARY KEY, upto INTEGER NOT NULL) STRICT;";
+
+/* Level: enum audit_level; base: up to which entry all were removed. */
+static const char *const audit =
+    "CREATE TABLE audit ("
+    " number INTEGER PRIMARY KEY, hash BLOB NOT NULL,"
+    " content BLOB NOT NULL) STRICT;"
+    "CREATE TABLE audit_checkpoint ("
+    " number INTEGER PRIMARY KEY, clock INTEGER NOT NULL,"
+    " server INTEGER NOT NULL, hash BLOB NOT NULL, key BLOB NOT NULL,"
+    " signature BLOB NOT NULL) STRICT;"
+    "CREATE TABLE audit_state ("
+    " one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL,"
+    " hash BLOB NOT NULL, base INTEGER NOT NULL, level INTEGER NOT NULL,"
+    " hash_keys INTEGER NOT NULL, keep INTEGER NOT NULL) STRICT;"
+    "INSERT INTO audit_state VALUES (1, 0, zeroblob(32), 0, 1, 0,"
+    " 31536000000);";
+
+#define STEP_MAX 16
 static const char *const *const steps[META_FORMAT][STEP_MAX] = {
     {&tables},
     {&registry},
-    {&bucket_config, &versions, &clock_table, &users, &master_keys, &devices}};
+    {&bucket_config, &versions, &clock_table, &users, &master_keys, &devices,
+     &erasures, &audit}};
+
+#define ERASURE_SELECT                                                 \
+    "SELECT id, bucket, selector, key, version, field, value, reason," \
+    " who, created, state, versions, keys, bytes, held, retained,"     \
+    " until, digest, done, entry FROM erasure"
 
 #define DEVICE_SELECT                                                    \
     "SELECT d.name, d.number, d.state, d.created, d.enrolled, d.policy," \
@@ -459,6 +505,32 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_MASTER_KEY_STATE] =
         "UPDATE master_key SET disabled = ?2 WHERE name = ?1",
 
+    [STMT_ERASURE_GET] = ERASURE_SELECT " WHERE id = ?1",
+    [STMT_ERASURE_LIST] = ERASURE_SELECT " WHERE id > ?1 ORDER BY id LIMIT ?2",
+    [STMT_ERASURE_OPEN] = "SELECT count(*) FROM erasure WHERE state IN (1, 2)",
+    [STMT_ERASURE_PENDING] =
+        ERASURE_SELECT " WHERE state IN (1, 2) ORDER BY id LIMIT ?2",
+    [STMT_ERASURE_INSERT] =
+        "INSERT INTO erasure (id, bucket, selector, key, version, field,"
+        " value, reason, who, created, state, versions, keys, bytes, held,"
+        " retained, until, digest, done, entry) VALUES ("
+        " (SELECT ifnull(max(id), 0) + 1 FROM erasure), ?1, ?2, ?3, ?4, ?5,"
+        " ?6, ?7, ?8, ?9, 1, 0, 0, 0, 0, 0, 0, ?10, 0, 0) RETURNING id",
+    [STMT_ERASURE_SET] =
+        "UPDATE erasure SET state = ?2, versions = ?3, keys = ?4, bytes = ?5,"
+        " held = ?6, retained = ?7, until = ?8, digest = ?9, done = ?10,"
+        " entry = ?11 WHERE id = ?1",
+    [STMT_ERASURE_LAST] = "SELECT ifnull(max(entry), 0) FROM erasure",
+    [STMT_ERASED_INSERT] =
+        "INSERT INTO erased VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [STMT_ERASED_LIST] =
+        "SELECT key, version, size, etag, how FROM erased"
+        " WHERE request = ?1 ORDER BY n",
+    [STMT_ERASE_CLEAN_SET] =
+        "INSERT INTO erase_clean VALUES (?1, ?2) ON CONFLICT (server)"
+        " DO UPDATE SET upto = max(upto, excluded.upto)",
+    [STMT_ERASE_CLEAN_LIST] = "SELECT server, upto FROM erase_clean",
+
     [STMT_DEVICE_GET] = DEVICE_SELECT " WHERE d.name = ?1",
     [STMT_DEVICE_BY_NUMBER] = DEVICE_SELECT
     " WHERE d.number = ?1"
@@ -543,6 +615,35 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_TOKEN_USE] = "UPDATE token SET uses = uses - 1 WHERE hash = ?1",
     [STMT_TOKEN_REMOVE] = "DELETE FROM token WHERE hash = ?1",
     [STMT_TOKEN_SWEEP] = "DELETE FROM token WHERE expires < ?1 OR uses = 0",
+
+    [STMT_AUDIT_STATE_GET] =
+        "SELECT number, hash, base, level, hash_keys, keep FROM audit_state",
+    [STMT_AUDIT_STATE_SET] =
+        "UPDATE audit_state SET number = ?1, hash = ?2, base = ?3",
+    [STMT_AUDIT_SETTINGS] =
+        "UPDATE audit_state SET level = ?1, hash_keys = ?2, keep = ?3",
+    [STMT_AUDIT_INSERT] = "INSERT INTO audit VALUES (?1, ?2, ?3)",
+    [STMT_AUDIT_HASH_OF] = "SELECT hash FROM audit WHERE number = ?1",
+    [STMT_AUDIT_LIST] =
+        "SELECT hash, content FROM audit WHERE number > ?1"
+        " ORDER BY number LIMIT ?2",
+    [STMT_AUDIT_CUT] = "DELETE FROM audit WHERE number <= ?1",
+    [STMT_AUDIT_POINT_PUT] =
+        "INSERT OR REPLACE INTO audit_checkpoint"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [STMT_AUDIT_POINT_LIST] =
+        "SELECT number, clock, server, hash, key, signature"
+        " FROM audit_checkpoint WHERE number >= ?1 ORDER BY number LIMIT ?2",
+    [STMT_AUDIT_POINT_DUE] =
+        "SELECT number FROM audit_checkpoint"
+        " WHERE number > ?1 AND clock <= ?2 ORDER BY number LIMIT ?3",
+    [STMT_AUDIT_POINT_CUT] = "DELETE FROM audit_checkpoint WHERE number < ?1",
+    [STMT_AUDIT_POINT_LAST] =
+        "SELECT number, clock, server, hash, key, signature"
+        " FROM audit_checkpoint ORDER BY number DESC LIMIT 1",
+    [STMT_AUDIT_SINCE] =
+        "SELECT number FROM audit_checkpoint WHERE clock < ?1"
+        " ORDER BY number DESC LIMIT 1",
 };
 
 static void configure_once(void)
@@ -689,7 +790,7 @@ int meta_db_open(struct meta_db *db, const char *path, enum meta_db_role role,
 
     pthread_once(&once, configure_once);
     memset(db, 0, sizeof *db);
-    if (sqlite3_open_v2(path, &db->sqlite, flags, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &db->sqlite, flags, meta_vfs()) != SQLITE_OK) {
         rc = meta_db_error(db, path, err);
         goto err_after_open;
     }

@@ -125,6 +125,17 @@ struct err;
     X(MASTER_KEY_COUNT)    \
     X(MASTER_KEY_PUT)      \
     X(MASTER_KEY_STATE)    \
+    X(ERASURE_GET)         \
+    X(ERASURE_LIST)        \
+    X(ERASURE_OPEN)        \
+    X(ERASURE_PENDING)     \
+    X(ERASURE_INSERT)      \
+    X(ERASURE_SET)         \
+    X(ERASURE_LAST)        \
+    X(ERASED_INSERT)       \
+    X(ERASED_LIST)         \
+    X(ERASE_CLEAN_SET)     \
+    X(ERASE_CLEAN_LIST)    \
     X(DEVICE_GET)          \
     X(DEVICE_BY_NUMBER)    \
     X(DEVICE_LIST)         \
@@ -166,7 +177,20 @@ struct err;
     X(TOKEN_INSERT)        \
     X(TOKEN_USE)           \
     X(TOKEN_REMOVE)        \
-    X(TOKEN_SWEEP)
+    X(TOKEN_SWEEP)         \
+    X(AUDIT_STATE_GET)     \
+    X(AUDIT_STATE_SET)     \
+    X(AUDIT_SETTINGS)      \
+    X(AUDIT_INSERT)        \
+    X(AUDIT_HASH_OF)       \
+    X(AUDIT_LIST)          \
+    X(AUDIT_CUT)           \
+    X(AUDIT_POINT_PUT)     \
+    X(AUDIT_POINT_LIST)    \
+    X(AUDIT_POINT_DUE)     \
+    X(AUDIT_POINT_CUT)     \
+    X(AUDIT_POINT_LAST)    \
+    X(AUDIT_SINCE)
 
 enum meta_statement {
 #define X(name) STMT_##name,

@@ -367,6 +367,18 @@ static void on_nudge(struct raft_barrier *b, int status)
     meta_post_pump(m);
 }
 
+void meta_take_snapshot(struct meta *m)
+{
+    raft_set_snapshot_threshold(&m->raft, 1);
+    if (!m->leading || m->nudge_out || m->flight != NULL || m->giving ||
+        !raft_io_idle(m->disk)) {
+        return;
+    }
+    m->idle_ticks = 0;
+    m->nudge.data = m;
+    m->nudge_out = raft_barrier(&m->raft, &m->nudge, on_nudge) == 0;
+}
+
 /* An idle store lets go of the entries that it keeps in memory, and of the
  * files that many starts leave behind. libraft takes a snapshot only after an
  * entry, so it gets one. */
@@ -377,14 +389,9 @@ static void check_idle(struct meta *m)
         (raft_io_segments(m->disk) > SNAPSHOT_SEGMENTS &&
          raft_last_applied(&m->raft) > raft_io_snapshot_index(m->disk) + 1);
 
-    if (++m->idle_ticks < IDLE_TICKS || !many || m->nudge_out ||
-        m->flight != NULL || m->giving || !raft_io_idle(m->disk)) {
-        return;
+    if (++m->idle_ticks >= IDLE_TICKS && many) {
+        meta_take_snapshot(m);
     }
-    m->idle_ticks = 0;
-    raft_set_snapshot_threshold(&m->raft, 1);
-    m->nudge.data = m;
-    m->nudge_out = raft_barrier(&m->raft, &m->nudge, on_nudge) == 0;
 }
 
 void meta_check_space(struct meta *m)
@@ -417,6 +424,7 @@ void meta_on_tick(void *arg)
     if (m->leading) {
         check_idle(m);
     }
+    meta_check_erased(m);
     if (raft_io_segments(m->disk) <= SNAPSHOT_SEGMENTS) {
         raft_io_prepare(m->disk); /* else a snapshot gives spares soon */
     }

@@ -263,6 +263,9 @@ static const char *const dumps[] = {
     "SELECT 'clock', * FROM clock",
     "SELECT 'token', * FROM token ORDER BY hash",
     "SELECT 'sequence', * FROM sqlite_sequence ORDER BY name",
+    "SELECT 'audit', * FROM audit ORDER BY number",
+    "SELECT 'audit_checkpoint', * FROM audit_checkpoint ORDER BY number",
+    "SELECT 'audit_state', * FROM audit_state",
 };
 
 static void dump_column(sqlite3_stmt *s, int at, struct buf *out)
@@ -535,6 +538,7 @@ uint64_t meta_verify_on(struct meta_db *db,
                         void (*report)(void *arg, const char *what), void *arg)
 {
     struct verify v = {.db = db, .report = report, .arg = arg};
+    struct err err = {{0}};
 
     check_integrity(&v);
     if (add_function(db, "run_hi", run_hi) != 0 ||
@@ -544,6 +548,9 @@ uint64_t meta_verify_on(struct meta_db *db,
     }
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         none_of(&v, checks[i].what, checks[i].sql);
+    }
+    if (meta_audit_check_on(db, &err) != 0) {
+        defect(&v, err.text);
     }
     return v.defects;
 }

@@ -66,6 +66,24 @@ static void keep_wal_short(struct meta *m)
     }
 }
 
+/* All frames go into the database and the WAL is cut to nothing; the pages that
+ * a delete freed were written over there. Readers may be in the way: then once
+ * more at the next tick. */
+static void wipe_wal(struct meta *m, uint64_t upto)
+{
+    int rc;
+
+    meta_readers_release(m->readers);
+    rc = sqlite3_wal_checkpoint_v2(m->db.sqlite, NULL,
+                                   SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (rc == SQLITE_OK) {
+        pthread_mutex_lock(&m->apply_mutex);
+        m->wal_clean = upto;
+        m->wal_pages = 0;
+        pthread_mutex_unlock(&m->apply_mutex);
+    }
+}
+
 static void answer(struct meta_proposal *p)
 {
     loop_cork(); /* one wake-up for each loop, not for each answer */
@@ -133,6 +151,7 @@ static void apply_all(struct meta *m, struct meta_entry *list)
     m->applied = last > m->applied ? last : m->applied; /* or replayed */
     m->shown = m->apply.state;
     m->shown_commands = m->apply.commands;
+    m->erased = m->apply.erased > m->erased ? m->apply.erased : m->erased;
     atomic_store(&m->access_revision, m->apply.access_changes);
     m->shown_entries += count;
     pthread_cond_broadcast(&m->apply_done);
@@ -211,11 +230,12 @@ void *meta_apply_main(void *arg)
     for (;;) {
         struct meta_entry *list;
         struct meta_proposal *refused;
+        uint64_t wipe;
         bool was_behind;
 
         pthread_mutex_lock(&m->apply_mutex);
         while (m->entries == NULL && m->refused == NULL &&
-               m->swap_path == NULL && !m->stopping) {
+               m->swap_path == NULL && m->wal_wipe == 0 && !m->stopping) {
             pthread_cond_wait(&m->apply_more, &m->apply_mutex);
         }
         if (m->swap_path != NULL) {
@@ -223,7 +243,9 @@ void *meta_apply_main(void *arg)
             pthread_mutex_unlock(&m->apply_mutex);
             continue;
         }
-        if (m->entries == NULL && m->refused == NULL) {
+        wipe = m->wal_wipe;
+        m->wal_wipe = 0;
+        if (m->entries == NULL && m->refused == NULL && wipe == 0) {
             pthread_mutex_unlock(&m->apply_mutex);
             return NULL;
         }
@@ -239,6 +261,9 @@ void *meta_apply_main(void *arg)
         if (list != NULL) {
             apply_all(m, list);
             keep_wal_short(m);
+        }
+        if (wipe > 0) {
+            wipe_wal(m, wipe);
         }
         if (was_behind) {
             meta_post_pump(m);

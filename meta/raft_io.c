@@ -50,6 +50,7 @@ struct raft_disk {
     struct raft_vote vote;
     uint64_t last; /* index of the last entry given to the writer */
     size_t jobs;   /* on their way */
+    bool forgetting;
     bool preparing;
     bool spare_failed; /* and that was said */
     uint64_t entry_bytes;
@@ -611,6 +612,31 @@ void raft_io_prepare(struct raft_disk *d)
     j->run = spare_run;
     j->done = spare_done;
     job_start(d->keeper, j);
+}
+
+static int forget_run(struct job *j, struct err *err)
+{
+    return raft_log_forget(j->disk->log, err);
+}
+
+static void forget_done(struct job *j)
+{
+    j->disk->forgetting = false;
+}
+
+void raft_io_forget(struct raft_disk *d)
+{
+    struct job *j = job_new(d, "raft: forgetting");
+
+    d->forgetting = true;
+    j->run = forget_run;
+    j->done = forget_done;
+    job_start(d->writer, j);
+}
+
+bool raft_io_forgot(const struct raft_disk *d)
+{
+    return !d->forgetting && raft_log_forgot(d->log);
 }
 
 /* ---- opening ---- */

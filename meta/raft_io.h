@@ -73,6 +73,10 @@ uint64_t raft_io_entry_bytes(const struct raft_disk *d);
 /* Let the keeper make a spare segment when there is none. Cheap when there is;
  * a failure is logged once and tried again. */
 void raft_io_prepare(struct raft_disk *d);
+/* As raft_log_forget; what is then let go of by snapshots is gone. Loop. */
+void raft_io_forget(struct raft_disk *d);
+/* Is nothing left of what was in the log at that call? Loop. */
+bool raft_io_forgot(const struct raft_disk *d);
 /* Files of the log. Any thread. */
 uint64_t raft_io_log_bytes(const struct raft_disk *d);
 size_t raft_io_segments(const struct raft_disk *d);

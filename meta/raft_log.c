@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -61,11 +62,11 @@ int raft_log_sync_dir(struct raft_log *l, struct err *err)
     return 0;
 }
 
-/* Make a file of @bytes zeros, durably but for its name. */
-static int make_zeroed(struct raft_log *l, const char *path, uint64_t bytes,
-                       struct err *err)
+/* Write @bytes zeros over the file, durably but for its name. */
+static int write_zeros(struct raft_log *l, const char *path, int flags,
+                       uint64_t bytes, struct err *err)
 {
-    int fd = l->files->open(l->files->data, path, O_RDWR | O_CREAT | O_TRUNC);
+    int fd = l->files->open(l->files->data, path, O_RDWR | flags);
     uint8_t *zeros;
     int rc = 0;
 
@@ -85,6 +86,14 @@ static int make_zeroed(struct raft_log *l, const char *path, uint64_t bytes,
         rc = err_errno(err, "%s: fdatasync", path);
     }
     l->files->close(l->files->data, fd);
+    return rc;
+}
+
+static int make_zeroed(struct raft_log *l, const char *path, uint64_t bytes,
+                       struct err *err)
+{
+    int rc = write_zeros(l, path, O_CREAT | O_TRUNC, bytes, err);
+
     if (rc != 0) {
         l->files->unlink(l->files->data, path);
     }
@@ -141,38 +150,73 @@ int raft_log_prepare(struct raft_log *l, struct err *err)
     return rc;
 }
 
-/* A segment's file is no longer needed: keep it as a spare or remove it. */
-static int recycle(struct raft_log *l, const struct raft_log_segment *g,
-                   struct err *err)
+static void spare_give(struct raft_log *l, uint64_t id)
 {
-    char from[RAFT_LOG_PATH_MAX];
-    char to[RAFT_LOG_PATH_MAX];
-    uint64_t id = 0;
-    bool keep;
-
-    raft_log_segment_path(l, g->sequence, from);
-    pthread_mutex_lock(&l->mutex);
-    keep = g->bytes == l->segment_bytes && l->spare_count < RAFT_LOG_SPARES_MAX;
-    if (keep) {
-        id = l->spare_next++;
-    }
-    pthread_mutex_unlock(&l->mutex);
-    if (!keep) {
-        if (l->files->unlink(l->files->data, from) != 0) {
-            return err_errno(err, "%s: unlink", from);
-        }
-        return 0;
-    }
-    raft_log_spare_path(l, id, to);
-    if (l->files->rename(l->files->data, from, to) != 0) {
-        return err_errno(err, "%s: rename", from);
-    }
     pthread_mutex_lock(&l->mutex);
     if (l->spare_count < RAFT_LOG_SPARES_MAX) {
         l->spares[l->spare_count++] = id;
     }
     pthread_mutex_unlock(&l->mutex);
-    return 0;
+}
+
+/* A segment's file is no longer needed: keep it as a spare or remove it. What
+ * is to be forgotten gets another name before it is written over, as a start
+ * would miss it by its old one. */
+static int recycle(struct raft_log *l, const struct raft_log_segment *g,
+                   struct err *err)
+{
+    char from[RAFT_LOG_PATH_MAX];
+    char to[RAFT_LOG_PATH_MAX];
+    bool forget = g->sequence <= l->forget;
+    uint64_t id;
+    bool keep;
+    int rc = 0;
+
+    raft_log_segment_path(l, g->sequence, from);
+    pthread_mutex_lock(&l->mutex);
+    keep = g->bytes == l->segment_bytes && l->spare_count < RAFT_LOG_SPARES_MAX;
+    id = l->spare_next++;
+    pthread_mutex_unlock(&l->mutex);
+    raft_log_spare_path(l, id, to);
+    if (l->files->rename(l->files->data, from, to) != 0) {
+        return err_errno(err, "%s: rename", from);
+    }
+    if (forget) {
+        rc = raft_log_sync_dir(l, err);
+    }
+    if (rc == 0 && forget) {
+        rc = write_zeros(l, to, 0, g->bytes, err);
+    }
+    if (rc == 0 && !keep && l->files->unlink(l->files->data, to) != 0) {
+        rc = err_errno(err, "%s: unlink", to);
+    }
+    if (rc == 0 && keep) {
+        spare_give(l, id);
+    }
+    return rc;
+}
+
+/* What spares were recycled may have is written over. */
+static int wipe_spares(struct raft_log *l, struct err *err)
+{
+    uint64_t ids[RAFT_LOG_SPARES_MAX];
+    char path[RAFT_LOG_PATH_MAX];
+    size_t count;
+    int rc = 0;
+
+    pthread_mutex_lock(&l->mutex);
+    count = l->spare_count;
+    memcpy(ids, l->spares, count * sizeof ids[0]);
+    l->spare_count = 0;
+    pthread_mutex_unlock(&l->mutex);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        raft_log_spare_path(l, ids[i], path);
+        rc = write_zeros(l, path, 0, l->segment_bytes, err);
+        if (rc == 0) {
+            spare_give(l, ids[i]);
+        }
+    }
+    return rc;
 }
 
 /* ---- segments ---- */
@@ -187,6 +231,7 @@ static void show(struct raft_log *l)
     pthread_mutex_lock(&l->mutex);
     l->bytes = bytes;
     l->shown = l->count;
+    l->shown_first = l->count > 0 ? l->segments[0].sequence : 0;
     pthread_mutex_unlock(&l->mutex);
 }
 
@@ -482,6 +527,33 @@ int raft_log_cut(struct raft_log *l, uint64_t index, struct err *err)
     }
     l->broken = rc != 0;
     return rc;
+}
+
+int raft_log_forget(struct raft_log *l, struct err *err)
+{
+    uint64_t sequence = l->segments[l->count - 1].sequence;
+    int rc;
+
+    CHECK(!l->broken);
+    rc = wipe_spares(l, err);
+    if (rc == 0) {
+        rc = begin_segment(l, l->last + 1, 0, err);
+    }
+    l->broken = rc != 0;
+    pthread_mutex_lock(&l->mutex);
+    l->forget = sequence;
+    pthread_mutex_unlock(&l->mutex);
+    return rc;
+}
+
+bool raft_log_forgot(struct raft_log *l)
+{
+    bool forgot;
+
+    pthread_mutex_lock(&l->mutex);
+    forgot = l->shown_first > l->forget;
+    pthread_mutex_unlock(&l->mutex);
+    return forgot;
 }
 
 uint64_t raft_log_bytes(struct raft_log *l)

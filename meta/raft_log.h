@@ -15,12 +15,14 @@
  * docs/DISK.md gives the bytes.
  *
  * Threads: there MUST NOT be more than one thread in a raft_log at any time,
- * but for raft_log_prepare, _bytes, _segments and _spares, which any may call,
+ * but for raft_log_prepare, _forgot, _bytes, _segments and _spares, which any
+ * may call,
  * and for raft_vote_*, which may have a thread of their own.
  */
 #ifndef GODWIT_META_RAFT_LOG_H
 #define GODWIT_META_RAFT_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -89,6 +91,14 @@ int raft_log_truncate(struct raft_log *l, uint64_t index, struct err *err);
 /* Entries up to @index are no longer needed: segments that hold nothing else
  * are recycled. @index may be above the last (an installed snapshot). */
 int raft_log_cut(struct raft_log *l, uint64_t index, struct err *err);
+
+/* What was appended so far is not to be found in any file any more, once
+ * raft_log_cut has let go of it: a fresh segment begins, and files of before
+ * are written over with zeros, spares now and segments when they are cut off.
+ */
+int raft_log_forget(struct raft_log *l, struct err *err);
+/* Is that so, of the last call? Since the opening, if there was none. */
+bool raft_log_forgot(struct raft_log *l);
 
 /* Keep a zeroed segment ready, so that no append has to wait for one. */
 int raft_log_prepare(struct raft_log *l, struct err *err);

@@ -42,8 +42,10 @@ struct raft_log {
     size_t spare_count;
     uint64_t spare_next;
     bool preparing;
-    uint64_t bytes; /* of segments */
-    size_t shown;   /* count, for raft_log_segments */
+    uint64_t bytes;       /* of segments */
+    size_t shown;         /* count, for raft_log_segments */
+    uint64_t shown_first; /* sequence of the first segment */
+    uint64_t forget;      /* up to this sequence files are written over */
 };
 
 /* As pwrite, all of it; errno on failure. */

@@ -155,13 +155,15 @@ bool object_mend_wanted(struct object_store *s)
 }
 
 /* Must the shard in @slot be rebuilt, as far as its drive's index and the last
- * scrub know? Drives of other servers are their own servers' care. */
+ * scrub know? Drives of other servers are their own servers' care. One that is
+ * full or away is passed over, and looked at once more when it is up, also if
+ * that is so at the next look already. */
 static bool is_wanting(struct object_mend *m, const struct chunk_ref *chunk,
                        unsigned slot)
 {
     struct object_store *s = m->store;
-    struct shard_store *store =
-        peers_store(s->options.peers, object_drive(s, chunk, slot));
+    uint16_t drive = object_drive(s, chunk, slot);
+    struct shard_store *store = peers_store(s->options.peers, drive);
     struct shard_key key = chunk_key(chunk, slot);
     struct shard_info info;
 
@@ -172,7 +174,11 @@ static bool is_wanting(struct object_mend *m, const struct chunk_ref *chunk,
         return bsearch(&key, m->pass, m->pass_count, sizeof key,
                        compare_keys) != NULL;
     }
-    return shard_store_state(store) == DRIVE_UP;
+    if (shard_store_state(store) != DRIVE_UP) {
+        m->was_up[drive] = false;
+        return false;
+    }
+    return true;
 }
 
 enum room { ROOM, NO_ROOM, CLOSING };

@@ -14,8 +14,6 @@
 #include "base/text.h"
 #include "policy/json_tree.h"
 
-#define EXISTING_TAG "s3:ExistingObjectTag/"
-
 #define VALUES_MAX 1024
 #define ARN_PARTS 6
 
@@ -285,13 +283,6 @@ int condition_make(const char *operator, const char * key,
 
     if (rc == 0 && strchr(key, ':') == NULL) {
         rc = err_set(err, ERR_BAD_INPUT, "\"%.80s\" is no condition key", key);
-    } else if (rc == 0 &&
-               strncasecmp(key, EXISTING_TAG, strlen(EXISTING_TAG)) == 0) {
-        /* A Deny that never holds would let in whom it is to keep out. */
-        rc = err_set(err, ERR_BAD_INPUT,
-                     "%.80s: conditions on the tags that an object has are not "
-                     "implemented",
-                     key);
     }
     if (rc == 0 && (n == 0 || n > VALUES_MAX)) {
         rc = err_set(err, n == 0 ? ERR_BAD_INPUT : ERR_LIMIT,

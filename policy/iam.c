@@ -56,6 +56,8 @@ struct sieve {
     uint16_t condition; /* index of its first one, plus 1; 0: none */
 };
 
+#define EXISTING_TAG "s3:ExistingObjectTag/"
+
 struct iam_policy {
     struct statement *statements; /* as written */
     size_t count;
@@ -64,6 +66,7 @@ struct iam_policy {
     size_t shared_count;
     const struct statement **order; /* denials first */
     size_t denials;
+    bool asks_for_tags;
 };
 
 struct reading {
@@ -484,6 +487,18 @@ static void put_denials_first(struct iam_policy *p)
     }
 }
 
+/* Does the document name such tags anywhere? */
+static bool names_tags(const struct json_node *n)
+{
+    bool found = (n->name != NULL && strcasestr(n->name, EXISTING_TAG)) ||
+                 strcasestr(n->text, EXISTING_TAG) != NULL;
+
+    for (n = n->first; n != NULL && !found; n = n->next) {
+        found = names_tags(n);
+    }
+    return found;
+}
+
 int iam_read(enum iam_kind kind, const char *bucket, const void *bytes,
              size_t len, struct iam_policy **out, struct err *err)
 {
@@ -505,6 +520,7 @@ int iam_read(enum iam_kind kind, const char *bucket, const void *bytes,
     }
     p = mem_alloc(sizeof *p);
     r.policy = p;
+    p->asks_for_tags = names_tags(json_tree_root(tree));
     rc = read_top(&r, json_tree_root(tree), &n);
     if (rc == 0) {
         n = items_of(n, &count);
@@ -525,6 +541,11 @@ int iam_read(enum iam_kind kind, const char *bucket, const void *bytes,
     put_denials_first(p);
     *out = p;
     return 0;
+}
+
+bool iam_asks_for_tags(const struct iam_policy *p)
+{
+    return p != NULL && p->asks_for_tags;
 }
 
 static void free_patterns(struct patterns *p)

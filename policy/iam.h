@@ -81,6 +81,10 @@ void iam_free(struct iam_policy *p);
 enum iam_effect iam_judge(const struct iam_policy *p,
                           const struct iam_request *q);
 
+/* Does any statement name s3:ExistingObjectTag/KEY, in a condition or as a
+ * variable? @p may be NULL. */
+bool iam_asks_for_tags(const struct iam_policy *p);
+
 /* Does any statement allow everyone, without a condition that holds them to
  * fixed networks, accounts or VPCs? */
 bool iam_is_public(const struct iam_policy *p);

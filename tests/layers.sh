@@ -42,7 +42,7 @@ judge() {
         house("^isa-l(\\.h$|/)|^(erasure_code|crc|crc64|raid|igzip_lib|gf_vect_mul|mem_routines)\\.h$",
               "erasure crypto bench")
         house("^(mbedtls|psa)/", "crypto edge-agent")
-        house("^zstd\\.h$", "object cli")
+        house("^zstd\\.h$", "object cli edge-agent")
         house("^cmocka\\.h$", "test")
         house("^uv\\.h$|^curl/|^dqlite", "")
     }

@@ -224,6 +224,17 @@ class Gateway:
             "ca": pem(self.ca.cert).decode(),
             "settings": self.settings}).encode())
 
+    def order_policy(self, version, policy, device="dev1", ca=None, **more):
+        """A policy in the settings, signed as docs/EDGE.md has it."""
+        document = json.dumps({"device": device, "version": version,
+                               "policy": policy, **more})
+        signature = (ca or self.ca).key.sign(
+            b"godwit edge policy 1\n" + document.encode(),
+            ec.ECDSA(hashes.SHA256()))
+        self.settings["policy"] = {
+            "version": version, "document": document,
+            "signature": base64.b64encode(signature).decode()}
+
     # ---- what a device may ask ----
 
     def route(self, handler, number, path, body):
@@ -232,7 +243,8 @@ class Gateway:
             handler.answer(200, self.batch(number, body))
         elif path.path == "/-/edge/v1/report":
             self.reports.append(json.loads(body))
-            handler.answer(204)
+            version = self.settings.get("policy", {}).get("version", 0)
+            handler.answer(204, x_godwit_policy=str(version))
         elif path.path == "/-/edge/v1/settings":
             handler.answer(200, json.dumps(self.settings).encode())
         elif path.path == "/-/edge/v1/renew":

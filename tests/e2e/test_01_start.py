@@ -261,9 +261,11 @@ def test_bucket_life(s3, raw, bucket):
 
 
 def test_what_is_not_there_yet_is_refused_and_not_pretended(raw, bucket):
-    for query in ("website",):
+    for query, code in (("website", "NoSuchWebsiteConfiguration"),
+                        ("replication",
+                         "ReplicationConfigurationNotFoundError")):
         get = raw.request("GET", bucket, query={query: ""})
-        assert get.status in (404, 501), (query, get)
+        assert (get.status, get.code) == (404, code)
         put = raw.request("PUT", bucket, query={query: ""}, body=b"<x/>")
         assert put.status == 501, (query, put)
         assert put.code == "NotImplemented"

@@ -525,6 +525,21 @@ def test_watched_files_are_taken_and_deleted(make_agent, tmp_path):
     assert a.status()["watch_taken"] == 3
 
 
+def test_what_never_fits_sheds_nothing(make_agent, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "huge").write_bytes(b"x" * (5 << 20))
+    a = make_agent("--max-bytes", "4MiB", "--when-full", "oldest", "--watch",
+                   str(folder), "--bucket", "files")
+    for i in range(3):
+        a.put(f"files/{i}", b"kept")
+    assert a.ask("PUT", "/files/huge", b"x" * (5 << 20))[0] == 507
+    wait_for(lambda: a.status()["watch_refused"] > 0)
+    assert a.status()["shed_objects"] == 0
+    assert a.keys("files") == ["0", "1", "2"]
+    a.put("files/large", b"x" * (3 << 20))  # sheds when it must
+
+
 def test_a_watched_file_whose_name_is_no_key_stays(make_agent, tmp_path):
     """Taken, it would be deleted here and refused by the cluster."""
     folder = tmp_path / "in"

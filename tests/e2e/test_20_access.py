@@ -7,22 +7,16 @@ requests; each refusal is asked for, and what it refuses must not have happened.
 import json
 
 import pytest
-from botocore.exceptions import ClientError
 
 from server import run_godwit
+from users import KEYS, code, store_with_users
 
-KEYS = {"alice": ("ALICEKEY", "alice-secret"), "bob": ("BOBKEY", "bob-secret"),
-        "carol": ("CAROLKEY", "carol-secret")}
 _count = 0
 
 
 @pytest.fixture(scope="module")
 def store():
-    import server as server_module
-    s = server_module.Server()
-    for name, (key, secret) in KEYS.items():
-        s.cli("user", "add", name, "--access-key", key,
-              "--secret-key", secret)
+    s = store_with_users()
     yield s
     s.close()
 
@@ -47,14 +41,6 @@ def alice(store):
 @pytest.fixture
 def bob(store):
     return store.client(*KEYS["bob"])
-
-
-def code(fn, *args, **more):
-    try:
-        fn(*args, **more)
-    except ClientError as e:
-        return e.response["Error"]["Code"]
-    return "OK"
 
 
 def policy(*statements):

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -440,6 +441,86 @@ def test_a_revoked_device_keeps_what_it_holds(make_device, gateway):
     d.flush()
     d.proper(sent)
     assert d.status()["device"] == "dev2"
+
+
+@pytest.mark.parametrize("size", [300, 400 * KIB])
+def test_what_was_shed_does_not_come_after_what_is_newer(
+        make_device, gateway, size):
+    """Killed after the newer one was delivered and before the cursor's time
+    had come, the agent would hold the older one again, and deliver it."""
+    d = make_device("--when-full", "oldest", "--max-objects", "4")
+    go = threading.Event()
+    gateway.fault = lambda h, path: go.wait(30) and None \
+        if path.endswith("batch") else None
+    for i in range(2):  # under way, one in each flight
+        d.put(f"inbox/first{i}", b"x")
+        d.wait(lambda: d.status()["in_flight"] == i + 1)
+    d.put("inbox/key", b"old")
+    for i in range(3):
+        d.put(f"inbox/more{i}", b"x")
+    new = util.blob(size)
+    d.put("inbox/key", new)
+    assert d.status()["shed_objects"] == 3
+    go.set()
+    d.wait(lambda: "inbox/key" in gateway.objects)
+    d.kill()
+    d.start()
+    d.flush()
+    assert [d.open(v[1]) for v in gateway.objects["inbox/key"]] == [new]
+
+
+def test_parts_that_the_cluster_lost_are_sent_again(make_device, gateway):
+    """As when its catalogue was put back from a backup."""
+    d = make_device()
+    ends = []
+
+    def lose(handler, body):
+        handler.answer(400, b"<Error><Code>InvalidPart</Code></Error>")
+
+    def fault(handler, path):
+        if handler.command == "POST" and "uploadId=" in handler.path:
+            ends.append(handler.path)
+            if handler.path == ends[0]:  # that upload is not whole any more
+                return lose
+        return None
+
+    gateway.fault = fault
+    sent = {"inbox/large": util.blob(2 * MIB)}
+    d.put("inbox/large", sent["inbox/large"])
+    d.wait(lambda: d.command("flush").returncode == 0)
+    assert d.status()["refused_objects"] == 0 and len(set(ends)) == 2
+    d.proper(sent)
+
+
+@pytest.mark.parametrize("size", [300, 400 * KIB])
+def test_a_copy_of_data_gives_up_nothing(make_device, gateway, size):
+    """Put back from a backup, or on a second device: the numbers of new
+    objects were used before, and the cluster takes them for repeats."""
+    d = make_device()
+    d.put("inbox/before", b"x")
+    d.flush()
+    d.stop()
+    shutil.copytree(d.data, d.data + ".copy")
+    d.start()
+    d.put("inbox/one", util.blob(size, 1))
+    d.flush()
+    d.stop()
+    shutil.rmtree(d.data)
+    os.rename(d.data + ".copy", d.data)
+    d.start()
+    d.put("inbox/two", util.blob(size, 2))
+    for _ in range(3):
+        out = d.command("flush")
+        assert out.returncode == 1 and "enrol it anew" in out.stderr
+    assert d.holds() == 1 and "inbox/two" not in gateway.objects
+    d.stop()
+    with pytest.raises(RuntimeError, match="enrol the device anew"):
+        d.start()
+    assert enroll(d.data, gateway.url, gateway.code()).returncode == 0
+    d.start()
+    d.flush()
+    d.proper({"inbox/before": b"x", "inbox/one": util.blob(size, 1),
+              "inbox/two": util.blob(size, 2)})
 
 
 def test_what_is_refused_is_given_up_alone(make_device, gateway):

@@ -10,10 +10,9 @@ for, and what it refuses must not have happened.
 import boto3
 import botocore
 import pytest
-from botocore.exceptions import ClientError
 
-KEYS = {"alice": ("ALICEKEY", "alice-secret"), "bob": ("BOBKEY", "bob-secret"),
-        "carol": ("CAROLKEY", "carol-secret")}
+from users import KEYS, code, store_with_users
+
 ALL = "http://acs.amazonaws.com/groups/global/AllUsers"
 SIGNED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
 LOGS = "http://acs.amazonaws.com/groups/s3/LogDelivery"
@@ -22,10 +21,7 @@ _count = 0
 
 @pytest.fixture(scope="module")
 def store():
-    import server as server_module
-    s = server_module.Server()
-    for name, (key, secret) in KEYS.items():
-        s.cli("user", "add", name, "--access-key", key, "--secret-key", secret)
+    s = store_with_users()
     yield s
     s.close()
 
@@ -57,14 +53,6 @@ def bucket(who):
     name = f"acl-{_count}"
     who["alice"].create_bucket(Bucket=name)
     return name
-
-
-def code(fn, *args, **more):
-    try:
-        fn(*args, **more)
-    except ClientError as e:
-        return e.response["Error"]["Code"]
-    return "OK"
 
 
 def may(fn, *args, **more):

@@ -109,6 +109,11 @@ static void encode(int type, struct buf *out)
     struct command_expiry expiries[] = {
         {"a", META_VERSION_CURRENT, 1, 2, 3},
         {"b/\xc3\xa4", 5ull << 40, 1ull << 41, 1ull << 42, UINT64_MAX}};
+    struct command_erase erase = {
+        "bucket", META_ERASE_SUBJECT, "key", 5, "field", "value", "why", "who"};
+    struct command_erased erased[] = {
+        {"a", META_VERSION_NULL, 1, 2, META_ERASED_BYTES},
+        {"b", 5ull << 40, 1ull << 41, 1ull << 42, META_ERASED_KEY}};
     uint64_t ids[] = {5, 1ull << 40};
 
     for (size_t i = 0; i < sizeof manifest; i++) {
@@ -137,6 +142,18 @@ static void encode(int type, struct buf *out)
             break;
         case COMMAND_EXPIRE:
             command_expire(out, "bucket", expiries, 2, 14);
+            break;
+        case COMMAND_ERASE_BEGIN:
+            command_erase_begin(out, &erase, 21);
+            break;
+        case COMMAND_ERASE_SOME:
+            command_erase_some(out, 1ull << 33, true, false, erased, 2, 22);
+            break;
+        case COMMAND_ERASE_CANCEL:
+            command_erase_cancel(out, 1ull << 34);
+            break;
+        case COMMAND_ERASE_CLEAN:
+            command_erase_clean(out, 70000, 1ull << 35);
             break;
         case COMMAND_OBJECTS_DELETE:
             command_objects_delete(out, "bucket", keys, etags, 2, 14);
@@ -913,11 +930,52 @@ static void an_expiry_says_what_was_seen(void **state)
     buf_free(&b);
 }
 
+static void an_erasure_says_what_where_and_why(void **state)
+{
+    struct command_item item;
+    struct buf b = {0};
+    struct command c;
+    size_t at = 0;
+
+    (void)state;
+    encode(COMMAND_ERASE_BEGIN, &b);
+    must_decode(&b, &c);
+    assert_bytes(&c.bucket, "bucket");
+    assert_int_equal(c.state, META_ERASE_SUBJECT);
+    assert_bytes(&c.key, "key");
+    assert_int_equal(c.version, 5);
+    assert_bytes(&c.field, "field");
+    assert_bytes(&c.value, "value");
+    assert_bytes(&c.reason, "why");
+    assert_bytes(&c.by, "who");
+    assert_int_equal(c.time_ms, 21);
+    buf_clear(&b);
+    encode(COMMAND_ERASE_SOME, &b);
+    must_decode(&b, &c);
+    assert_int_equal(c.request, 1ull << 33);
+    assert_true(c.begin && !c.end);
+    assert_int_equal(c.time_ms, 22);
+    command_item(&c, &at, &item);
+    command_item(&c, &at, &item);
+    assert_bytes(&item.key, "b");
+    assert_int_equal(item.version, 5ull << 40);
+    assert_int_equal(item.modified_ms, 1ull << 41);
+    assert_int_equal(item.size_bytes, 1ull << 42);
+    assert_int_equal(item.how, META_ERASED_KEY);
+    buf_clear(&b);
+    encode(COMMAND_ERASE_CLEAN, &b);
+    must_decode(&b, &c);
+    assert_int_equal(c.server, 70000);
+    assert_int_equal(c.request, 1ull << 35);
+    buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attrs_are_set_of_those_that_were_read),
         cmocka_unit_test(an_expiry_says_what_was_seen),
+        cmocka_unit_test(an_erasure_says_what_where_and_why),
         cmocka_unit_test(every_field_comes_back),
         cmocka_unit_test(every_field_of_a_server_comes_back),
         cmocka_unit_test(every_field_of_tokens_drives_and_layouts_comes_back),

@@ -515,6 +515,42 @@ static void public_is_what_confines_nobody(void **state)
     }
 }
 
+static void a_policy_knows_whether_it_asks_for_tags(void **state)
+{
+    static const struct {
+        const char *resource, *condition;
+        bool asks;
+    } table[] = {
+        {"*", "\"StringEquals\":{\"s3:prefix\":\"a\"}", false},
+        {"*", "\"StringEquals\":{\"s3:RequestObjectTag/a\":\"a\"}", false},
+        {"*", "\"StringEquals\":{\"s3:ExistingObjectTag/a\":\"a\"}", true},
+        {"*", "\"Null\":{\"S3:EXISTINGOBJECTTAG/a\":\"true\"}", true},
+        {"*", "\"Null\":{\"s3:\\u0045xistingObjectTag/a\":\"true\"}", true},
+        {"arn:aws:s3:::b/${s3:ExistingObjectTag/a}",
+         "\"StringEquals\":{\"s3:prefix\":\"a\"}", true},
+        {"*", "\"StringEquals\":{\"s3:prefix\":\"${s3:existingobjecttag/a}\"}",
+         true},
+    };
+
+    (void)state;
+    assert_false(iam_asks_for_tags(NULL));
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        char text[600];
+        struct iam_policy *p;
+        snprintf(text, sizeof text,
+                 "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":"
+                 "\"Deny\",\"Action\":\"s3:*\",\"Resource\":\"%s\","
+                 "\"Condition\":{%s}}]}",
+                 table[i].resource, table[i].condition);
+        assert_int_equal(
+            iam_read(IAM_IDENTITY, NULL, text, strlen(text), &p, NULL), 0);
+        if (iam_asks_for_tags(p) != table[i].asks) {
+            fail_msg("%s", text);
+        }
+        iam_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,6 +565,7 @@ int main(void)
         cmocka_unit_test(random_policies_agree_with_the_reference),
         cmocka_unit_test(conditions_in_common_are_judged_for_each_statement),
         cmocka_unit_test(public_is_what_confines_nobody),
+        cmocka_unit_test(a_policy_knows_whether_it_asks_for_tags),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -330,6 +330,36 @@ static void what_is_aborted_leaves_room(void **state)
     free(text);
 }
 
+static uint32_t link_of(struct world *w, const char *key)
+{
+    struct spool_object o;
+    struct buf text = {0};
+
+    assert_int_equal(
+        spool_get(intake_spool(w->in), find(w, key), &o, &text, NULL), 0);
+    buf_free(&text);
+    return o.link;
+}
+
+/* A segment's root has enough for the records that fit in it, and no more: who
+ * began large ones that the spool refuses would use them up. */
+static void large_objects_take_no_link_of_a_segment(void **state)
+{
+    struct world *w = *state;
+    uint8_t *text = mem_alloc(INTAKE_SMALL + 1);
+
+    put(w, "bucket/a", 100);
+    for (int i = 0; i < 3; i++) {
+        struct intake_put *p = begin(w, "bucket/large");
+        assert_int_equal(intake_put_update(p, text, INTAKE_SMALL + 1, NULL), 0);
+        intake_put_abort(p);
+    }
+    put(w, "bucket/b", 100);
+    intake_commit(w->in);
+    assert_int_equal(link_of(w, "bucket/b"), link_of(w, "bucket/a") + 1);
+    free(text);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -341,6 +371,7 @@ int main(void)
         TEST(metadata_come_back),
         TEST(bounds_are_named),
         TEST(what_is_aborted_leaves_room),
+        TEST(large_objects_take_no_link_of_a_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * also where the CA's key is not; strangers and odd questions get none.
  * Method: whole servers in one process on loopback.
  */
+#include "base/fs.h"
 #include "base/wire.h"
 #include "cluster/identity.h"
 #include "tests/lib/cluster_world.h"
@@ -14,7 +15,8 @@ static void any_server_gets_them(void **state)
 {
     struct world *w = *state;
     struct site *b = &w->sites[2];
-    struct buf key = {0}, request = {0}, cert = {0};
+    struct buf key = {0}, request = {0}, cert = {0}, ca = {0};
+    char *path;
     struct pki_cert info;
     struct err err = {{0}};
 
@@ -22,6 +24,9 @@ static void any_server_gets_them(void **state)
     found(w);
     join(w, 2, 2, 1);
     assert_false(exists(b, "ca.key"));
+    path = mem_printf("%s/identity/ca.crt", b->data);
+    assert_int_equal(fs_read(path, PKI_PEM_MAX, &ca, NULL), 0);
+    free(path);
     assert_int_equal(pki_request_new(&key, &request, NULL), 0);
     for (int i = 1; i <= 2; i++) {
         struct cluster *c = w->sites[i].cluster;
@@ -41,9 +46,14 @@ static void any_server_gets_them(void **state)
                          ERR_BAD_INPUT);
         assert_int_equal(cert.len, 0);
         assert_non_null(strstr(err.text, "PEM"));
+        assert_int_equal(cluster_sign_policy(c, "{}", 2, &cert, &err), 0);
+        assert_int_equal(
+            pki_verify_policy(&ca, "{}", 2, cert.data, cert.len, &err), 0);
+        buf_free(&cert);
     }
     buf_wipe(&key);
     buf_free(&request);
+    buf_free(&ca);
 }
 
 static int ask(struct site *from, const struct buf *question)
@@ -65,7 +75,7 @@ enum { NOTHING, KIND, NUMBER, COUNT, NO_NAME, BAD_NAME, CUT, TAIL, WRONGS };
 
 static void put_question(struct buf *q, const struct buf *request, int wrong)
 {
-    put_u8(q, wrong == KIND ? 3 : 1);
+    put_u8(q, wrong == KIND ? 4 : 1);
     put_u64(q, wrong == NUMBER ? 5 : 0);
     put_blob(q, request->data, request->len);
     put_u32(q, wrong == COUNT ? PKI_NAMES_MAX + 1 : 1);

@@ -113,6 +113,8 @@ static void assert_old_rows(struct meta_db *db)
         w += len + 1;
         h += strcspn(h, "\n") + 1;
     }
+    assert_memory_equal(h, "audit_state|", 12); /* made with its table */
+    h += strcspn(h, "\n") + 1;
     assert_int_equal(*h, '\0');
     buf_free(&want);
     buf_free(&have);

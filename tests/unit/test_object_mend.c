@@ -149,6 +149,26 @@ static void a_drive_that_is_away_is_not_waited_for(void **state)
     world_close(w);
 }
 
+static void a_drive_passed_over_is_looked_at_when_it_is_back(void **state)
+{
+    struct world *w = *state;
+    struct buf manifests[RUNS] = {{0}};
+
+    world_open(w, 0);
+    put_runs(w, manifests);
+    assert_true(object_mend_wanted(w->objects)); /* of the start */
+    fake_disk_set_present(w->disks[0], false);
+    world_await(w, 0, DRIVE_FAILED);
+    mend(w, manifests);
+    fake_disk_set_present(w->disks[0], true);
+    world_await(w, 0, DRIVE_UP);
+    /* It was up at both looks, but not for the walk between. */
+    assert_true(object_mend_wanted(w->objects));
+    assert_false(object_mend_wanted(w->objects));
+    all_heal(w, manifests);
+    world_close(w);
+}
+
 static void harm(struct world *w, const struct buf *manifest, uint32_t slots)
 {
     struct manifest m;
@@ -207,6 +227,7 @@ int main(void)
         TEST(what_scrub_finds_bad_is_rebuilt),
         TEST(a_whole_store_gives_nothing_to_do),
         TEST(a_drive_that_is_away_is_not_waited_for),
+        TEST(a_drive_passed_over_is_looked_at_when_it_is_back),
         TEST(what_misses_one_does_not_hold_up_what_misses_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -383,6 +383,52 @@ static void an_enrolment_code_is_no_token(void **state)
     assert_false(pki_secret_parse(alone, secret));
 }
 
+static void the_last_third_is_for_renewal(void **state)
+{
+    (void)state;
+    assert_false(pki_renewal_due(900, 1800, 900));
+    assert_false(pki_renewal_due(900, 1800, 1500));
+    assert_true(pki_renewal_due(900, 1800, 1501));
+    assert_true(pki_renewal_due(900, 1800, 1800));
+    assert_true(pki_renewal_due(900, 1800, 899)); /* not good yet */
+}
+
+static void a_policy_is_signed_by_its_ca_alone(void **state)
+{
+    static const char text[] = "{\"device\":\"d\"}";
+    struct buf signature = {0};
+    struct world w, other;
+    struct err err;
+
+    (void)state;
+    make(&w);
+    make(&other);
+    assert_int_equal(
+        pki_sign_policy(&w.ca_key, text, sizeof text - 1, &signature, &err), 0);
+    assert_true(signature.len <= PKI_SIGNATURE_MAX);
+    assert_int_equal(pki_verify_policy(&w.ca_cert, text, sizeof text - 1,
+                                       signature.data, signature.len, &err),
+                     0);
+    assert_int_equal(pki_verify_policy(&w.ca_cert, text, sizeof text - 2,
+                                       signature.data, signature.len, &err),
+                     ERR_DENIED);
+    assert_int_equal(pki_verify_policy(&other.ca_cert, text, sizeof text - 1,
+                                       signature.data, signature.len, &err),
+                     ERR_DENIED);
+    for (size_t i = 0; i < signature.len; i++) {
+        signature.data[i] ^= 1;
+        assert_int_equal(pki_verify_policy(&w.ca_cert, text, sizeof text - 1,
+                                           signature.data, signature.len, &err),
+                         ERR_DENIED);
+        signature.data[i] ^= 1;
+    }
+    assert_int_equal(pki_sign_policy(&w.ca_cert, text, 2, &signature, &err),
+                     ERR_BAD_INPUT);
+    buf_free(&signature);
+    drop(&w);
+    drop(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +443,8 @@ int main(void)
         cmocka_unit_test(a_key_has_one_fingerprint_everywhere),
         cmocka_unit_test(an_https_certificate_holds_addresses_and_names),
         cmocka_unit_test(an_enrolment_code_is_no_token),
+        cmocka_unit_test(the_last_third_is_for_renewal),
+        cmocka_unit_test(a_policy_is_signed_by_its_ca_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

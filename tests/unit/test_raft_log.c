@@ -7,6 +7,7 @@
  * call of random histories, over files that forget unsynced sectors; bytes of
  * real files changed by hand; one golden folder.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -255,6 +256,68 @@ static void segments_below_the_cut_are_recycled(void **state)
     }
     bytes = raft_log_bytes(l);
     assert_true(bytes <= (2 + RAFT_LOG_SPARES_MAX) * (uint64_t)SEGMENT);
+    raft_log_close(l);
+    raft_log_close(must_open(dir, m));
+    free(m);
+    temp_dir_free(dir);
+}
+
+/* Is the start of entry @index in any file of the log? */
+static bool is_on_disk(const char *dir, const struct model *m, uint64_t index)
+{
+    uint8_t *want = data_of(m->seeds[index], 64);
+    struct dirent *e;
+    bool found = false;
+    DIR *d = opendir(dir);
+
+    assert_non_null(d);
+    while ((e = readdir(d)) != NULL) {
+        char path[600];
+        struct buf b = {0};
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        if (e->d_type == DT_REG && fs_read(path, 1u << 30, &b, NULL) == 0) {
+            found = found || memmem(b.data, b.len, want, 64) != NULL;
+        }
+        buf_free(&b);
+    }
+    closedir(d);
+    free(want);
+    return found;
+}
+
+static void what_is_forgotten_is_in_no_file(void **state)
+{
+    char *dir = temp_dir_new();
+    struct model *m = model_new();
+    struct raft_log *l = must_open(dir, m);
+    uint64_t secret, last;
+
+    (void)state;
+    assert_true(raft_log_forgot(l));
+    for (unsigned i = 0; i < 40; i++) { /* spares of old bytes, too */
+        assert_int_equal(append(l, m, 1, 4000, i, NULL), 0);
+    }
+    m->after = m->last - 1;
+    assert_int_equal(raft_log_cut(l, m->after, NULL), 0);
+    assert_true(raft_log_spares(l) > 0);
+    assert_true(is_on_disk(dir, m, 3)); /* in a spare */
+    assert_int_equal(append(l, m, 1, 4000, 99, NULL), 0);
+    secret = last = m->last;
+    assert_int_equal(raft_log_forget(l, NULL), 0);
+    assert_false(is_on_disk(dir, m, 3));
+    assert_true(is_on_disk(dir, m, secret)); /* not cut off yet */
+    assert_false(raft_log_forgot(l));
+    assert_int_equal(append(l, m, 1, 4000, 100, NULL), 0);
+    m->after = last - 1;
+    assert_int_equal(raft_log_cut(l, m->after, NULL), 0);
+    assert_false(raft_log_forgot(l));
+    m->after = last;
+    assert_int_equal(raft_log_cut(l, m->after, NULL), 0);
+    assert_true(raft_log_forgot(l));
+    for (uint64_t i = 1; i <= last; i++) {
+        assert_false(is_on_disk(dir, m, i));
+    }
+    assert_true(is_on_disk(dir, m, m->last));
     raft_log_close(l);
     raft_log_close(must_open(dir, m));
     free(m);
@@ -547,6 +610,8 @@ static int random_step(struct raft_log *l, struct model *m, uint64_t r)
             return raft_log_cut(l, m->after, NULL);
         case 2:
             return raft_log_prepare(l, NULL);
+        case 3:
+            return raft_log_forget(l, NULL);
         default:
             return append(l, m, 1 + r / 16 % 3, r / 64 % 12000, r, NULL);
     }
@@ -831,6 +896,7 @@ int main(void)
         cmocka_unit_test(an_entry_larger_than_a_segment_is_kept),
         cmocka_unit_test(what_was_cut_off_does_not_come_back),
         cmocka_unit_test(segments_below_the_cut_are_recycled),
+        cmocka_unit_test(what_is_forgotten_is_in_no_file),
         cmocka_unit_test(a_cut_above_the_last_entry_starts_there),
         cmocka_unit_test(many_starts_without_entries_leave_few_files),
         cmocka_unit_test(a_torn_last_record_is_not_part_of_the_log),

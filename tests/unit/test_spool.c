@@ -312,10 +312,11 @@ static void committed(void *arg, int code, const char *why)
     w->waiting_count = 0;
 }
 
-static void shed(void *arg, const struct spool_object *o)
+static void shed(void *arg, const struct spool_object *o, const char *why)
 {
     struct world *w = arg;
 
+    assert_string_equal(why, "room");
     assert_true(o->id > 0);
     w->sheds++;
     for (uint32_t i = 0; i < NUMBERS; i++) {

@@ -107,25 +107,29 @@ static void it_answers_as_an_array_would(void **state)
     free(m);
 }
 
-static void the_lowest_class_comes_first_then_the_oldest(void **state)
+static void each_class_has_its_oldest_and_its_bytes(void **state)
 {
     static const uint8_t classes[] = {5, 2, 7, 2, 5};
-    static const uint64_t order[] = {2, 4, 1, 5};
     struct spool_index *x = spool_index_new();
 
     (void)state;
     for (uint64_t i = 0; i < 5; i++) {
-        struct index_entry e = {.id = i + 1, .class_id = classes[i]};
+        struct index_entry e = {.id = i + 1,
+                                .class_id = classes[i],
+                                .stored_size = (uint32_t)(100 << i)};
         spool_index_add(x, &e);
     }
-    assert_null(spool_index_lowest(x, 1));
-    for (size_t i = 0; i < 4; i++) {
-        const struct index_entry *e = spool_index_lowest(x, 6);
-        assert_int_equal(e->id, order[i]);
-        spool_index_remove(x, e->id);
-    }
-    assert_null(spool_index_lowest(x, 6));
-    assert_int_equal(spool_index_lowest(x, 9)->id, 3);
+    assert_null(spool_index_oldest(x, 1));
+    assert_int_equal(spool_index_oldest(x, 2)->id, 2);
+    assert_int_equal(spool_index_class_bytes(x, 2), 200 + 800);
+    spool_index_remove(x, 2);
+    assert_int_equal(spool_index_oldest(x, 2)->id, 4);
+    assert_int_equal(spool_index_class_bytes(x, 2), 800);
+    spool_index_remove(x, 4);
+    assert_null(spool_index_oldest(x, 2));
+    assert_int_equal(spool_index_class_bytes(x, 2), 0);
+    assert_int_equal(spool_index_oldest(x, 5)->id, 1);
+    assert_int_equal(spool_index_oldest(x, 7)->id, 3);
     spool_index_free(x);
 }
 
@@ -133,7 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_answers_as_an_array_would),
-        cmocka_unit_test(the_lowest_class_comes_first_then_the_oldest),
+        cmocka_unit_test(each_class_has_its_oldest_and_its_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,36 @@ static void classes_come_first_then_age(void **state)
     spool_index_free(x);
 }
 
+static void priorities_come_before_numbers(void **state)
+{
+    struct spool_index *x = spool_index_new();
+    struct sync_order order = {.newest_first[3] = true};
+    struct sync_plan p;
+
+    (void)state;
+    for (uint64_t id = 1; id <= 6; id++) { /* classes 4, 5, 3, 4, 5, 3 */
+        add(x, id, id % 3 == 1 ? 4 : id % 3 == 2 ? 5 : 3, (uint32_t)id, 10);
+    }
+    for (uint8_t c = 0; c < SPOOL_CLASSES; c++) {
+        order.priority[c] = c;
+    }
+    order.priority[3] = 9;
+    order.priority[5] = 4;
+    order.priority[4] = 4; /* as 5: the higher number first */
+    sync_plan_init(&p, false);
+    sync_plan_order(&p, &order);
+    assert_null(sync_plan_next(&p, x, 10, 100));
+    assert_int_equal(sync_plan_next(&p, x, 9, 100)->id, 6);
+    assert_int_equal(sync_plan_next(&p, x, 5, 100)->id, 3);
+    assert_null(sync_plan_next(&p, x, 5, 100));
+    assert_int_equal(next(&p, x, 100), 2);
+    assert_int_equal(next(&p, x, 100), 5);
+    assert_int_equal(next(&p, x, 100), 1);
+    assert_int_equal(next(&p, x, 100), 4);
+    assert_int_equal(next(&p, x, 100), 0);
+    spool_index_free(x);
+}
+
 static void nothing_overtakes_what_is_older_of_its_key(void **state)
 {
     struct spool_index *x = spool_index_new();
@@ -286,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes_come_first_then_age),
+        cmocka_unit_test(priorities_come_before_numbers),
         cmocka_unit_test(nothing_overtakes_what_is_older_of_its_key),
         cmocka_unit_test(a_large_one_left_out_keeps_its_key),
         cmocka_unit_test(what_was_put_back_comes_again),
