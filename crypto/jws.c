@@ -42,7 +42,8 @@ static bool get_url(const char *text, size_t len, struct buf *out)
     good = len % 4 != 1 && text_unbase64(s, padded, bytes, &got);
     if (good) {
         put_url(&back, bytes, got);
-        good = back.len == len && memcmp(back.data, text, len) == 0;
+        good =
+            back.len == len && (len == 0 || memcmp(back.data, text, len) == 0);
         buf_append(out, bytes, good ? got : 0);
     }
     buf_free(&back);
