@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "cluster/cluster_internal.h"
 #include "crypto/tls.h"
+#include "meta/command.h"
 #include "meta/meta.h"
 #include "node/peers.h"
 
@@ -54,7 +55,9 @@ static char *choose_name(const char *given)
     if (given != NULL && given[0] != '\0') {
         return mem_strdup(given);
     }
-    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
+    /* The kernel takes any bytes for a host's name. */
+    if (gethostname(host, sizeof host - 1) != 0 ||
+        !command_is_server_name(host)) {
         strcpy(host, "server");
     }
     /* Several may have one host name: containers, and servers on a machine. */
@@ -200,6 +203,17 @@ int cluster_open(const struct cluster_options *o, struct cluster **out,
                        "at which they reach this one, or say it by "
                        "--advertise ADDR:PORT",
                        o->listen);
+    }
+    if (!command_is_zone(o->zone)) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "zone: \"%s\" is not 1 to %d of a-z 0-9 and -", o->zone,
+                       META_ZONE_MAX);
+    }
+    if (o->name != NULL && o->name[0] != '\0' &&
+        !command_is_server_name(o->name)) {
+        return err_set(err, ERR_BAD_INPUT,
+                       "name: \"%s\" is not 1 to %d of A-Z a-z 0-9 . _ and -",
+                       o->name, META_NAME_MAX);
     }
     if (o->drive_count > CLUSTER_DRIVES_MAX) {
         return err_set(err, ERR_BAD_INPUT, "cluster: more than %d drives",

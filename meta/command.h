@@ -506,6 +506,10 @@ enum command_refusal {
 /* The text for an answer's body; NULL when it is no refusal of the table. */
 const char *command_refusal_text(uint64_t body);
 
+/* As CLUSTER_INIT and SERVER_JOIN take them: META_NAME_MAX, META_ZONE_MAX. */
+bool command_is_server_name(const char *text);
+bool command_is_zone(const char *text);
+
 /* A drive of a server. The uuid is drawn by the proposer: the same one again is
  * the same drive asked for twice. */
 struct command_drive {

@@ -185,6 +185,32 @@ static bool is_graph(unsigned c)
     return c > ' ' && c < 0x7f;
 }
 
+static bool all_good(const void *text, size_t len, bool (*good)(unsigned c))
+{
+    const uint8_t *p = text;
+
+    for (size_t i = 0; i < len; i++) {
+        if (!good(p[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool command_is_server_name(const char *text)
+{
+    size_t len = strlen(text);
+
+    return len > 0 && len <= META_NAME_MAX && all_good(text, len, is_name);
+}
+
+bool command_is_zone(const char *text)
+{
+    size_t len = strlen(text);
+
+    return len > 0 && len <= META_ZONE_MAX && all_good(text, len, is_zone);
+}
+
 /* A text whose bytes are all @good. */
 static struct command_bytes take_word(struct decoder *d, const char *field,
                                       size_t min, size_t max, bool null_ok,
@@ -192,9 +218,7 @@ static struct command_bytes take_word(struct decoder *d, const char *field,
 {
     struct command_bytes out = decode_text(d, field, min, max, null_ok);
 
-    for (size_t i = 0; i < out.len; i++) {
-        must(d, good(out.p[i]));
-    }
+    must(d, all_good(out.p, out.len, good));
     return out;
 }
 

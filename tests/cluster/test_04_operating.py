@@ -307,6 +307,21 @@ def test_force_is_for_what_is_gone(three):
     assert states == {"in"}, states
 
 
+def test_a_name_that_the_catalogue_refuses_ends_the_start(three):
+    """It looped at "cluster not made" for ever."""
+    fourth = three.add("z4")
+    fourth.may_end = True
+    for zone, more, text in (
+            ("Rack-4", [], 'zone: "Rack-4" is not 1 to 63'),
+            ("", [], 'zone: ""'),
+            ("z4", ["--name", "a b"], 'name: "a b" is not 1 to 63')):
+        fourth.zone, fourth.more = zone, more
+        fourth.spawn(three.members[0].peer_address, "no-token")
+        assert fourth.ended() == 2, fourth.log()
+        assert text in fourth.log(), fourth.log()
+    three.members.remove(fourth)
+
+
 def test_a_wildcard_needs_an_address_to_tell(three):
     fourth = three.add("z4")
     for listen, more, text in (
