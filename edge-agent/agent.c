@@ -38,15 +38,14 @@ const struct config_row agent_table[] = {
      "Folder of the agent: spool, socket and lock."},
     {"listen", CONFIG_LIST, AT(listen), NULL, 0, 0, "ADDR:PORT",
      "Also take requests at this address, in numbers. Other than loopback "
-     "needs --token-file. May be repeated."},
+     "needs --token-file."},
     {"socket", CONFIG_STRING, AT(socket), NULL, 0, 0, "PATH",
      "Socket file to take requests at; DATA/socket unless set."},
     {"watch", CONFIG_LIST, AT(watch), NULL, 0, 0, "DIR",
      "Take the files that come into this folder and delete each once it is "
-     "safe. May be repeated."},
+     "safe."},
     {"recipient", CONFIG_LIST, AT(recipient), NULL, 0, 0, "age1...",
-     "Seal to the owner of this key, before the first write to the disk. May "
-     "be repeated."},
+     "Seal to the owner of this key, before the first write to the disk."},
     {"cipher", CONFIG_STRING, AT(cipher), "auto", 0, 0, "aes|chacha|auto",
      "Cipher of the sealed bytes; auto is aes where the processor has "
      "instructions for it."},

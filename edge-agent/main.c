@@ -274,7 +274,7 @@ static void print_members(const char *json)
                          ? json_text(json, name)
                          : mem_strndup(value != NULL ? value : "", len);
         if (value != NULL) {
-            printf("%-20s%s\n", name, text);
+            printf("%-22s %s\n", name, text);
         }
         free(text);
         free(name);
@@ -386,7 +386,7 @@ static void print_help(FILE *out)
             "usage: godwit-edge COMMAND [options]\n\n"
             "The agent of a Godwit store, for devices. Commands:\n\n");
     for (size_t i = 0; i < COMMANDS; i++) {
-        fprintf(out, "  %-8s%-20s%s\n", commands[i].name, commands[i].usage,
+        fprintf(out, "  %-8s%-27s%s\n", commands[i].name, commands[i].usage,
                 commands[i].summary);
     }
     config_help(agent_table, &b);

@@ -32,6 +32,11 @@ static uint64_t done_now(struct spool *s)
     return (s->pending_count > 0 ? s->pending[0].id : s->next_id) - 1;
 }
 
+bool spool_moved(const struct spool *s)
+{
+    return s->cursor_moved;
+}
+
 int spool_save(struct spool *s, struct err *err)
 {
     uint8_t block[SPOOL_BLOCK] = {0};

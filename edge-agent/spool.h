@@ -191,6 +191,7 @@ enum spool_fate { SPOOL_DELIVERED, SPOOL_SHED, SPOOL_DAMAGED };
 /* The object is held no longer; nothing when it is not. */
 void spool_drop(struct spool *s, uint64_t id, enum spool_fate fate);
 /* Write the cursor, if it moved. */
+bool spool_moved(const struct spool *s);
 int spool_save(struct spool *s, struct err *err);
 /* As spool_save, if something was given up since: before anything newer is
  * told to the cluster, for a start would hold the older one again. Out of

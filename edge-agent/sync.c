@@ -18,7 +18,10 @@
 #include "edge-agent/enroll.h"
 #include "edge-agent/sync_internal.h"
 
-#define SAVE_MS 10000 /* the cursor: what it lags behind is sent once more */
+/* The cursor: what it lags behind is sent once more. The first save comes soon,
+ * so that an agent that never lives for long gets on, too. */
+#define SAVE_MS 10000
+#define SAVE_SOON_MS 200
 #define MEMORY_MS (60 * 60 * 1000) /* sync.json, when little changed */
 #define SKEW_NEWS_MS 2000
 #define SEQUENCE_NEWS 10000
@@ -385,15 +388,23 @@ static void start_flight(struct flight *f, uint8_t priority_min)
     }
 }
 
-static void save_cursor(struct sync *s)
+static void save_cursor(struct sync *s, uint64_t now)
 {
-    uint64_t now = clock_mono_ms();
     struct err err = {{0}};
 
-    if (now - s->saved_ms < SAVE_MS && list_empty(&s->waiters)) {
+    if (!spool_moved(s->spool)) {
+        s->save_ms = 0;
+        return;
+    }
+    if (s->save_ms == 0) {
+        s->save_ms = now - s->saved_ms < SAVE_MS ? s->saved_ms + SAVE_MS
+                                                 : now + SAVE_SOON_MS;
+    }
+    if (now < s->save_ms && list_empty(&s->waiters)) {
         return;
     }
     s->saved_ms = now;
+    s->save_ms = 0;
     if (spool_save(s->spool, &err) != 0) {
         log_line(LOG_ERROR, "the spool's disk failed", "err", err.text, NULL);
     }
@@ -410,6 +421,9 @@ static void set_wake(struct sync *s, uint64_t now)
     }
     if (s->metered.path != NULL && now + METERED_MS < due) {
         due = now + METERED_MS;
+    }
+    if (s->save_ms != 0 && s->save_ms < due) {
+        due = s->save_ms;
     }
     /* What is due and did not begin waits for a flight to land. */
     loop_timer_set(s->loop, &s->wake, due > now ? due - now : DUE_AGAIN_MS);
@@ -450,7 +464,7 @@ void sync_pump(struct sync *s)
             start_flight(&s->flights[i], min);
         }
     }
-    save_cursor(s);
+    save_cursor(s, now);
     tell_waiters(s);
     set_wake(s, now);
 }

@@ -80,7 +80,8 @@ struct sync {
     uint64_t sent, completed; /* highest id of a batch; of a large one */
     bool copied;              /* see sync_copied */
     uint64_t saved_floor;
-    uint64_t saved_ms;
+    uint64_t saved_ms; /* the cursor; due at save_ms; 0: it did not move */
+    uint64_t save_ms;
 
     uint64_t exchanges; /* begun */
     uint64_t landed;    /* number of the one that is judged; or UINT64_MAX */

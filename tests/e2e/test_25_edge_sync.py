@@ -596,6 +596,20 @@ def test_killed_at_any_moment_all_arrives_once(make_device, gateway):
     d.proper(sent)
 
 
+def test_an_agent_that_never_lives_long_gets_on(make_device, gateway):
+    """What it delivered in a short life it need not send in the next: the
+    first save of the cursor was due 10 s after the start."""
+    d = make_device()
+    sent = fill(d, 20)
+    util.eventually(lambda: d.status()["delivered_through"] == 20)
+    d.kill()
+    d.start()
+    assert d.status()["objects"] == 0
+    d.flush()
+    d.proper(sent)
+    assert gateway.repeats == 0
+
+
 # ---- large objects ----
 
 def test_large_objects_go_in_parts_beside_small_ones(make_device, gateway):
