@@ -1,7 +1,10 @@
 /* main.c: find the command and run it; help, version, man page, completion. */
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -223,6 +226,14 @@ static int dispatch(int argc, char **argv)
     return c != NULL ? c->run(argc, argv) : unknown_command(argv[0]);
 }
 
+/* Standard output is a pipe whose reader had enough, as head. */
+static bool reader_left(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 int main(int argc, char **argv)
 {
     int code;
@@ -230,11 +241,11 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* a write says EPIPE */
     code = dispatch(argc - 1, argv + 1);
     /* Output that did not arrive is a failure, as for a full disk. */
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        if (code == CLI_OK) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
+        if (!reader_left()) {
             fprintf(stderr, "godwit: standard output: write failed\n");
-            code = CLI_FAILED;
         }
+        code = CLI_FAILED;
     }
     return code;
 }

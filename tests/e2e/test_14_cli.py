@@ -212,6 +212,19 @@ def test_bash_completes_commands_options_and_buckets(server):
     assert complete(server, "godwit", "cp", "/etc/hostn") == ["/etc/hostname"]
 
 
+def test_output_that_does_not_arrive(server):
+    """A full disk is told; a reader that left is not."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    full = os.open("/dev/full", os.O_WRONLY)
+    for to, told in ((full, True), (writer, False)):
+        result = subprocess.run([GODWIT, "man"], stdout=to, text=True,
+                                stderr=subprocess.PIPE, timeout=60)
+        os.close(to)
+        assert result.returncode == 1, (to, result)
+        assert ("write failed" in result.stderr) == told, (to, result)
+
+
 def test_man_page_and_version(server):
     page = run_godwit("man")
     assert page.returncode == 0 and page.stdout.startswith(".")
