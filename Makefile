@@ -209,6 +209,12 @@ run: deps ## build and start a whole store on 127.0.0.1:9000
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)$(B)/godwit server --data ./data
 
+.PHONY: demo
+demo: deps ## a cluster, a device, losses, retention and erasure: narrated, all real
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)GODWIT=$(CURDIR)/$(B)/godwit GODWIT_EDGE=$(CURDIR)/$(B)/godwit-edge \
+	    /usr/bin/python3 tests/demo.py
+
 # Programs of bench/run.sh: bench/bench_<name>.c.
 BENCH_BIN := $(patsubst bench/%.c,$(B)/bench/%,$(sort $(wildcard bench/*.c))) \
              $(B)/bench/bench_seal_mbed
