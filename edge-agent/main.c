@@ -461,10 +461,15 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     int rest = 0;
     int code;
 
-    if (strcmp(cmd->name, "status") == 0 && argc > 0 &&
-        strcmp(argv[argc - 1], "--json") == 0) {
-        json = true; /* the one flag that is no setting */
-        argc--;
+    /* The one flag that is no setting. */
+    for (int i = 0; i < argc && strcmp(cmd->name, "status") == 0 && !json;
+         i++) {
+        json = strcmp(argv[i], "--json") == 0;
+        if (json) {
+            memmove(argv + i, argv + i + 1,
+                    (size_t)(argc - i) * sizeof argv[0]);
+            argc--;
+        }
     }
     code = read_config(&c, argc, argv, &rest, &err);
     if (code == 0 && !log_level_parse(c.log_level, &level)) {
