@@ -90,9 +90,15 @@ static bool copy_text(char *out, size_t size, const char *p, size_t len)
     return true;
 }
 
+static const char *service_of(const struct sigv4_request *r)
+{
+    return r->service != NULL ? r->service : "s3";
+}
+
 /* ACCESS/20261123/us-east-1/s3/aws4_request, from the right: an access key may
  * hold slashes. */
 static enum sigv4_status parse_credential(const char *p, size_t len,
+                                          const char *service,
                                           struct sigv4_auth *a, struct err *err)
 {
     const char *end = p + len;
@@ -123,8 +129,9 @@ static enum sigv4_status parse_credential(const char *p, size_t len,
                 "Credential must be KEY/DATE/REGION/SERVICE/aws4_request");
         return SIGV4_MALFORMED;
     }
-    if (strcmp(a->service, "s3") != 0) {
-        err_set(err, 0, "Credential names the service %s, not s3", a->service);
+    if (strcmp(a->service, service) != 0) {
+        err_set(err, 0, "Credential names the service %s, not %s", a->service,
+                service);
         return SIGV4_MALFORMED;
     }
     return SIGV4_OK;
@@ -166,6 +173,19 @@ static enum sigv4_status parse_payload(const char *text, struct sigv4_auth *a,
     return SIGV4_OK;
 }
 
+/* The body's hash is known; a header may say it too. */
+static enum sigv4_status parse_known_payload(const char *hash,
+                                             const char *header,
+                                             struct sigv4_auth *a,
+                                             struct err *err)
+{
+    if (header != NULL && strcasecmp(header, hash) != 0) {
+        err_set(err, 0, "x-amz-content-sha256 does not match the body");
+        return SIGV4_BAD_PAYLOAD;
+    }
+    return parse_payload(hash, a, err);
+}
+
 static bool set_signature(struct sigv4_auth *a, const char *p, size_t len)
 {
     uint8_t raw[32];
@@ -176,8 +196,8 @@ static bool set_signature(struct sigv4_auth *a, const char *p, size_t len)
 
 /* Authorization: AWS4-HMAC-SHA256 Credential=..., SignedHeaders=...,
  * Signature=..., in any order, with or without blanks. */
-static enum sigv4_status parse_fields(const char *p, struct sigv4_auth *a,
-                                      struct err *err)
+static enum sigv4_status parse_fields(const char *p, const char *service,
+                                      struct sigv4_auth *a, struct err *err)
 {
     unsigned seen = 0;
 
@@ -190,7 +210,8 @@ static enum sigv4_status parse_fields(const char *p, struct sigv4_auth *a,
         }
         len = strcspn(p, ", \t");
         if (strncmp(p, "Credential=", 11) == 0 && !(seen & 1)) {
-            enum sigv4_status s = parse_credential(p + 11, len - 11, a, err);
+            enum sigv4_status s =
+                parse_credential(p + 11, len - 11, service, a, err);
             if (s != SIGV4_OK) {
                 return s;
             }
@@ -230,7 +251,8 @@ static bool parse_date(const char *text, uint64_t *out)
            (text_parse_basic8601(text, out) || text_parse_http_date(text, out));
 }
 
-static enum sigv4_status parse_header_form(const struct fields *f,
+static enum sigv4_status parse_header_form(const struct sigv4_request *r,
+                                           const struct fields *f,
                                            struct sigv4_auth *a,
                                            struct err *err)
 {
@@ -244,13 +266,17 @@ static enum sigv4_status parse_header_form(const struct fields *f,
         err_set(err, 0, "Authorization must begin with " ALGORITHM);
         return SIGV4_MALFORMED;
     }
-    s = parse_fields(authorization, a, err);
+    s = parse_fields(authorization, service_of(r), a, err);
     if (s != SIGV4_OK) {
         return s;
     }
     if (!parse_date(date, &a->time_ms)) {
         err_set(err, 0, "x-amz-date or Date is missing or is not a date");
         return SIGV4_BAD_DATE;
+    }
+    if (r->body_sha256 != NULL) {
+        return parse_known_payload(r->body_sha256, f->values[CONTENT_SHA256], a,
+                                   err);
     }
     if (f->values[CONTENT_SHA256] == NULL) {
         err_set(err, 0, "x-amz-content-sha256 is missing");
@@ -368,7 +394,8 @@ static enum sigv4_status parse_query_payload(const struct query *q,
     return SIGV4_OK;
 }
 
-static enum sigv4_status parse_query_form(const struct query *q,
+static enum sigv4_status parse_query_form(const struct sigv4_request *r,
+                                          const struct query *q,
                                           const char *payload,
                                           struct sigv4_auth *a, struct err *err)
 {
@@ -390,7 +417,7 @@ static enum sigv4_status parse_query_form(const struct query *q,
         err_set(err, 0, "X-Amz-Credential is missing or too long");
         return SIGV4_MALFORMED;
     }
-    s = parse_credential(text, strlen(text), a, err);
+    s = parse_credential(text, strlen(text), service_of(r), a, err);
     if (s != SIGV4_OK) {
         return s;
     }
@@ -417,7 +444,9 @@ static enum sigv4_status parse_query_form(const struct query *q,
         return SIGV4_MALFORMED;
     }
     a->expires_ms = expires * 1000;
-    return parse_query_payload(q, payload, a, err);
+    return r->body_sha256 != NULL
+               ? parse_known_payload(r->body_sha256, payload, a, err)
+               : parse_query_payload(q, payload, a, err);
 }
 
 static enum sigv4_status parse(const struct sigv4_request *r,
@@ -450,9 +479,9 @@ static enum sigv4_status parse(const struct sigv4_request *r,
         return status_twice[f.twice];
     }
     if (q.is_signed) {
-        return parse_query_form(&q, f.values[CONTENT_SHA256], a, err);
+        return parse_query_form(r, &q, f.values[CONTENT_SHA256], a, err);
     }
-    return parse_header_form(&f, a, err);
+    return parse_header_form(r, &f, a, err);
 }
 
 enum sigv4_status sigv4_parse(const struct sigv4_request *r,
@@ -747,7 +776,10 @@ void sigv4_sign(const struct sigv4_request *r, const char *access_key,
                 const char *secret, const char *region, uint64_t time_ms,
                 struct buf *out)
 {
-    const char *payload = find_fields(r).values[CONTENT_SHA256];
+    const char *payload = r->body_sha256 != NULL
+                              ? r->body_sha256
+                              : find_fields(r).values[CONTENT_SHA256];
+    const char *service = service_of(r);
     char time[TEXT_TIME_MAX], date[9], hash[65], signature[65];
     struct buf names = {0};
     uint8_t key[32];
@@ -756,14 +788,15 @@ void sigv4_sign(const struct sigv4_request *r, const char *access_key,
     text_basic8601(time_ms, time);
     snprintf(date, sizeof date, "%.8s", time);
     name_headers(r, &names);
-    sigv4_signing_key(secret, date, region, "s3", key);
+    sigv4_signing_key(secret, date, region, service, key);
     canonical_hash(r, (char *)names.data, payload, hash);
-    sign_hash(key, time, date, region, "s3", hash, signature);
+    sign_hash(key, time, date, region, service, hash, signature);
     buf_printf(out,
                ALGORITHM
-               " Credential=%s/%s/%s/s3/aws4_request, "
+               " Credential=%s/%s/%s/%s/aws4_request, "
                "SignedHeaders=%s, Signature=%s",
-               access_key, date, region, (char *)names.data, signature);
+               access_key, date, region, service, (char *)names.data,
+               signature);
     mem_wipe(key, sizeof key);
     buf_free(&names);
 }

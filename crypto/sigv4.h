@@ -7,6 +7,7 @@
  * Source: AWS "Authenticating Requests (AWS Signature Version 4)": header,
  * query string, "Signature calculations for the authorization header:
  * transferring payload in multiple chunks", and its trailer variant.
+ * Another service's name and body hash may be given (STS).
  * S3 rules: the path is used as sent, decoded once and encoded once; no
  * normalisation of "//" or "..".
  * Threads: any; sigv4_keys has a lock of its own.
@@ -39,6 +40,10 @@ struct sigv4_request {
     const char *query; /* raw, without '?'; "" for none */
     const struct sigv4_header *headers;
     size_t header_count;
+    const char *service; /* that the scope names; NULL: s3 */
+    /* SHA-256 of the body in hex, of services that do not have it said in
+     * x-amz-content-sha256; NULL: it must be. */
+    const char *body_sha256;
 };
 
 enum sigv4_payload {
@@ -129,8 +134,8 @@ void sigv4_trailer_signature(const struct sigv4_auth *auth,
                              const void *trailer, size_t len);
 
 /* Client side. Append the value of the Authorization header for @r, whose
- * headers must include Host, X-Amz-Date and X-Amz-Content-Sha256. All headers
- * given are signed. */
+ * headers must include Host, X-Amz-Date and, unless the body's hash is given,
+ * X-Amz-Content-Sha256. All headers given are signed. */
 void sigv4_sign(const struct sigv4_request *r, const char *access_key,
                 const char *secret, const char *region, uint64_t time_ms,
                 struct buf *out);

@@ -12,6 +12,7 @@
 #include "gateway/access.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
+#include "gateway/session_token.h"
 #include "meta/meta_user.h"
 #include "policy/iam.h"
 #include "policy/json_tree.h"
@@ -153,6 +154,12 @@ static bool judge_asked(struct request *r, const struct asked *a)
         reply_error(r, S3_InvalidArgument,
                     "access key: %d to %d characters without blanks and '/'",
                     META_ACCESS_KEY_MIN, META_ACCESS_KEY_MAX);
+        return false;
+    }
+    if (session_key_is(a->access_key)) {
+        reply_error(r, S3_InvalidArgument,
+                    "access key: " SESSION_KEY_PREFIX
+                    "... are of temporary credentials");
         return false;
     }
     if (a->secret_key[0] != '\0' &&

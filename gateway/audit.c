@@ -191,7 +191,8 @@ static bool is_stranger(const struct request *r)
 static bool is_of_signature(enum s3_error e)
 {
     return e == S3_InvalidAccessKeyId || e == S3_SignatureDoesNotMatch ||
-           e == S3_RequestTimeTooSkewed;
+           e == S3_RequestTimeTooSkewed || e == S3_InvalidToken ||
+           e == S3_ExpiredToken;
 }
 
 static uint64_t version_of(const struct request *r)

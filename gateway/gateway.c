@@ -19,6 +19,7 @@
 #include "gateway/master_keys.h"
 #include "gateway/recode.h"
 #include "gateway/server_log.h"
+#include "gateway/session.h"
 #include "gateway/tls_auto.h"
 #include "meta/meta.h"
 
@@ -46,6 +47,7 @@ struct gateway *gateway_new(const struct server_options *options)
     g->lock_fd = -1;
     g->rules = bucket_rules_new();
     g->access = access_new();
+    g->sessions = sessions_new();
     g->audit = audit_new(g);
     g->server_logs = server_logs_new(g);
     g->master = master_keys_new();
@@ -66,6 +68,7 @@ void gateway_free(struct gateway *g)
     free(g->endpoint);
     bucket_rules_free(g->rules);
     access_free(g->access);
+    sessions_free(g->sessions);
     audit_free(g->audit);
     server_logs_free(g->server_logs);
     master_keys_free(g->master);

@@ -33,6 +33,7 @@ struct pool;
 struct recode;
 struct request;
 struct server_logs;
+struct sessions;
 struct sigv4_keys;
 struct tls_auto;
 struct workers;
@@ -69,6 +70,7 @@ struct gateway {
     struct object_store *objects;
     struct bucket_rules *rules;
     struct access *access;
+    struct sessions *sessions;
     struct audit *audit;
     struct server_logs *server_logs;
     struct master_keys *master;
@@ -126,10 +128,13 @@ void credentials_draw(char access_key[21], char secret_key[41]);
 /* Who asks, and may they? Fills r->auth and r->signing_key; false: a reply was
  * made. */
 bool s3_authenticate(struct request *r);
-/* Did @credential's key sign @policy? Fills r->auth as above; false: a reply
- * was made. */
+/* The same of a request to STS, when its body is there. */
+bool s3_authenticate_sts(struct request *r);
+/* Did @credential's key sign @policy? @token: of a session, or NULL. Fills
+ * r->auth as above; false: a reply was made. */
 bool s3_authenticate_form(struct request *r, const char *policy,
-                          const char *credential, const char *signature);
+                          const char *credential, const char *signature,
+                          const char *token);
 /* Is a gathered document what its digests say? False: a reply was made. */
 bool s3_check_document(struct request *r);
 

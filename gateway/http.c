@@ -38,6 +38,7 @@
 #include "gateway/s3_cors.h"
 #include "gateway/s3_upload.h"
 #include "gateway/server_log.h"
+#include "gateway/session.h"
 #include "gateway/tls_auto.h"
 
 #define LOOPS_MAX 64
@@ -148,6 +149,7 @@ static void request_free(struct request *r)
     }
     s3_upload_free(r->upload);
     access_user_free(r->user);
+    session_free(r->session);
     access_bucket_free(r->target);
     for (size_t i = 0; i < r->param_count; i++) {
         free(r->params[i].name);

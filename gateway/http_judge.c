@@ -20,6 +20,8 @@
 #include "gateway/s3_post.h"
 #include "gateway/s3_router.h"
 #include "gateway/s3_upload.h"
+#include "gateway/sts.h"
+#include "gateway/sts_form.h"
 
 struct header_walk {
     struct request *r;
@@ -365,7 +367,8 @@ static bool judge_body(struct request *r)
         case S3_BODY_OBJECT:
             return s3_upload_new(r);
         case S3_BODY_XML:
-            if (r->content_length > REQUEST_DOCUMENT_MAX) {
+            if (r->content_length >
+                (r->op == S3_OP_Sts ? STS_BODY_MAX : REQUEST_DOCUMENT_MAX)) {
                 reply_error(r, S3_MaxMessageLengthExceeded, NULL);
                 return false;
             }
@@ -410,6 +413,9 @@ bool http_judge_headers(struct request *r)
     } else if (s3_post_is(r)) { /* its signature is inside */
         r->op = S3_OP_PostObject;
         r->auth.payload = SIGV4_PAYLOAD_UNSIGNED;
+    } else if (sts_is(r)) { /* its signature is of its body */
+        r->op = S3_OP_Sts;
+        r->auth.payload = SIGV4_PAYLOAD_UNSIGNED;
     } else if (!s3_authenticate(r) || !route(r)) {
         return false;
     }
@@ -424,7 +430,7 @@ bool http_judge_headers(struct request *r)
                     "servers that vote on the catalogue");
         return false;
     }
-    if (!s3_post_is(r) && !s3_authorize(r)) {
+    if (!s3_post_is(r) && r->op != S3_OP_Sts && !s3_authorize(r)) {
         return false;
     }
     return judge_body(r);

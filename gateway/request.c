@@ -11,6 +11,7 @@
 #include "gateway/audit.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/s3_xml.h"
+#include "gateway/sts.h"
 
 static const struct s3_operation operations[] = {{"-", S3_BODY_NONE, NULL},
 #define X(op, body, handler) {#op, S3_BODY_##body, handler},
@@ -119,6 +120,12 @@ struct buf *reply_document(struct request *r, int status)
     return &r->reply_body;
 }
 
+static bool is_sts(enum s3_op op)
+{
+    return op == S3_OP_Sts || op == S3_OP_AssumeRole ||
+           op == S3_OP_GetSessionToken || op == S3_OP_GetCallerIdentity;
+}
+
 static void reply_error_text(struct request *r, enum s3_error e,
                              const char *message)
 {
@@ -126,10 +133,14 @@ static void reply_error_text(struct request *r, enum s3_error e,
     int status = s3_error_status(e);
 
     r->error = e;
-    reply(r, status);
     if (r->err.text[0] == '\0') {
         err_set(&r->err, 0, "%s", message);
     }
+    if (is_sts(r->op)) {
+        sts_reply_error(r, e, message);
+        return;
+    }
+    reply(r, status);
     if (status == 304 || strcmp(r->method, "HEAD") == 0) {
         return;
     }

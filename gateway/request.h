@@ -36,6 +36,7 @@ struct gateway;
 struct http_connection;
 struct http_loop;
 struct s3_upload;
+struct session;
 
 #define REQUEST_MAGIC 0x47525131u
 #define REQUEST_HEADERS_MAX 128
@@ -77,6 +78,7 @@ struct request {
     char *key;                        /* decoded; NULL for none */
     struct sigv4_auth auth;
     struct access_user *user;     /* who asks; NULL: nobody knows */
+    struct session *session;      /* by temporary credentials; NULL: by a key */
     struct access_bucket *target; /* of s3_authorize; NULL: none, or unknown */
     char peer[46];                /* address that it came from; "": unknown */
     bool recheck;         /* to be authorized again, on a worker: s3_access.c */

@@ -14,6 +14,7 @@
 #include "gateway/s3_more.h"
 #include "gateway/s3_tags.h"
 #include "gateway/s3_version.h"
+#include "gateway/session.h"
 
 #define ARN_MAX (sizeof "arn:aws:s3:::/" + META_BUCKET_MAX + META_KEY_MAX)
 
@@ -116,7 +117,14 @@ static const char *action_of(const struct request *r)
 /* What the own policy of who asks and that of the bucket say. */
 struct said {
     enum iam_effect own, of_bucket;
+    bool narrowed; /* the policy of its session does not allow it */
 };
+
+/* NULL: nothing narrows what its user may. */
+static const struct iam_policy *session_policy(const struct request *r)
+{
+    return r->session != NULL ? r->session->policy : NULL;
+}
 
 static struct said judge(const struct request *r, const struct access_bucket *b,
                          const char *action, const char *resource)
@@ -124,11 +132,13 @@ static struct said judge(const struct request *r, const struct access_bucket *b,
     const struct iam_policy *policies[] = {
         r->user != NULL ? r->user->policy : NULL,
         b != NULL ? b->policy : NULL,
+        session_policy(r),
     };
-    enum iam_effect effects[2];
+    enum iam_effect effects[3];
 
-    s3_judge(r, action, resource, policies, 2, effects);
-    return (struct said){effects[0], effects[1]};
+    s3_judge(r, action, resource, policies, 3, effects);
+    return (struct said){effects[0], effects[1],
+                         policies[2] != NULL && effects[2] != IAM_ALLOW};
 }
 
 /* Does one of them ask for the tags of an object that is there? */
@@ -136,7 +146,8 @@ static bool asks_for_tags(const struct request *r,
                           const struct access_bucket *b)
 {
     return (r->user != NULL && iam_asks_for_tags(r->user->policy)) ||
-           (b != NULL && iam_asks_for_tags(b->policy));
+           (b != NULL && iam_asks_for_tags(b->policy)) ||
+           iam_asks_for_tags(session_policy(r));
 }
 
 static bool is_about_policy(const char *action)
@@ -217,6 +228,10 @@ static unsigned consent_of(struct request *r, const struct access_bucket *b,
     r->rule = AUDIT_BY_NOBODY;
     if (own == IAM_DENY) {
         r->rule = AUDIT_BY_USER_POLICY;
+        return 0;
+    }
+    if (said.narrowed) {
+        r->rule = AUDIT_BY_SESSION_POLICY;
         return 0;
     }
     if (owner && is_about_policy(action)) {
@@ -473,14 +488,23 @@ static bool deny(struct request *r, const char *action, const char *resource)
     return false;
 }
 
-/* Does the own policy of who asks allow it? For what concerns no bucket. */
+/* What concerns no bucket: does the own policy of who asks allow it? @silent:
+ * who has no such policy may, by @rule. */
 static bool own_policy_allows(struct request *r, const char *action,
-                              const char *resource)
+                              const char *resource, bool silent,
+                              enum audit_rule rule)
 {
-    enum iam_effect own = judge(r, NULL, action, resource).own;
+    struct said said = judge(r, NULL, action, resource);
+    bool good = silent || said.own == IAM_ALLOW;
 
-    r->rule = own == IAM_NOTHING ? AUDIT_BY_NOBODY : AUDIT_BY_USER_POLICY;
-    return own == IAM_ALLOW;
+    r->rule = silent                    ? rule
+              : said.own == IAM_NOTHING ? AUDIT_BY_NOBODY
+                                        : AUDIT_BY_USER_POLICY;
+    if (good && said.narrowed) {
+        r->rule = AUDIT_BY_SESSION_POLICY;
+        good = false;
+    }
+    return good;
 }
 
 /* Below /-/: root, and whose policy allows "godwit:" and the operation. */
@@ -489,9 +513,25 @@ static bool authorize_admin(struct request *r)
     char action[64];
 
     snprintf(action, sizeof action, "godwit:%s", s3_operation(r->op)->name);
-    r->rule = AUDIT_BY_ROOT;
-    return is_root(r) || own_policy_allows(r, action, "*") ||
+    return own_policy_allows(r, action, "*", is_root(r), AUDIT_BY_ROOT) ||
            deny(r, action, "this cluster");
+}
+
+/* On no bucket, or one that is to be made: who signs may, unless a policy of
+ * its own says nothing of it. */
+static bool authorize_service(struct request *r, const char *action)
+{
+    char resource[ARN_MAX];
+
+    resource_of(resource, r->bucket[0] != '\0' ? r->bucket : "*", NULL);
+    if (r->user == NULL) {
+        r->rule = AUDIT_BY_NOBODY;
+        return deny(r, action, resource);
+    }
+    return own_policy_allows(
+               r, action, resource, r->user->policy == NULL,
+               is_root(r) ? AUDIT_BY_ROOT : AUDIT_BY_OWNER /* of its own */) ||
+           deny(r, action, resource);
 }
 
 /* This server's copy of the catalogue has no such bucket. In a cluster it may
@@ -500,7 +540,7 @@ static bool authorize_admin(struct request *r)
  * bucket to be let in. */
 static bool judge_missing(struct request *r)
 {
-    if (is_root(r)) {
+    if (is_root(r) && session_policy(r) == NULL) {
         r->consent = S3_BY_ASKER;
         r->rule = AUDIT_BY_ROOT;
         return true;
@@ -606,15 +646,29 @@ bool s3_authorize(struct request *r)
         return true; /* CORS judges it */
     }
     if (r->bucket[0] == '\0' || r->op == S3_OP_CreateBucket) {
-        r->rule = is_root(r)        ? AUDIT_BY_ROOT
-                  : r->user != NULL ? AUDIT_BY_OWNER /* of its own */
-                                    : AUDIT_BY_NOBODY;
-        bool good =
-            r->user != NULL && (r->user->policy == NULL ||
-                                own_policy_allows(r, action, "arn:aws:s3:::*"));
-        return good || deny(r, action, "arn:aws:s3:::*");
+        return authorize_service(r, action);
     }
     return judge_target(r, action);
+}
+
+bool s3_authorize_session(struct request *r)
+{
+    const char *name = s3_operation(r->op)->name;
+    char action[64];
+
+    if (r->session != NULL) {
+        r->rule = AUDIT_BY_OTHER;
+        reply_error(r, S3_AccessDenied,
+                    "Cannot call %s with session credentials", name);
+        return false;
+    }
+    snprintf(action, sizeof action, "sts:%s", name);
+    if (judge(r, NULL, action, r->user->arn).own == IAM_DENY) {
+        r->rule = AUDIT_BY_USER_POLICY;
+        return deny(r, action, r->user->arn);
+    }
+    r->rule = is_root(r) ? AUDIT_BY_ROOT : AUDIT_BY_OWNER;
+    return true;
 }
 
 bool s3_require_acl(struct request *r)
@@ -627,6 +681,7 @@ bool s3_require_acl(struct request *r)
     resource_of(resource, r->bucket, r->key);
     said = judge(r, r->target, action, resource);
     return (said.own != IAM_DENY && said.of_bucket != IAM_DENY &&
+            !said.narrowed &&
             (u == NULL || u->policy == NULL || said.own == IAM_ALLOW ||
              (r->consent & S3_BY_BUCKET) != 0)) ||
            deny(r, action, resource);

@@ -49,6 +49,9 @@ struct s3_reading {
 
 /* Judge the request's operation; false: a reply was made (AccessDenied). */
 bool s3_authorize(struct request *r);
+/* May who asks have a session of its own? Who has a key may, unless a policy of
+ * its own denies it, and none for a session. False: a reply was made. */
+bool s3_authorize_session(struct request *r);
 /* May it do @action ("s3:GetObject") to an object (@key NULL: to the bucket)?
  * For operations that touch more than their target. */
 bool s3_may(struct request *r, const char *action, const char *bucket,

@@ -2,6 +2,7 @@
  */
 #include <string.h>
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "crypto/digest.h"
@@ -10,6 +11,7 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_attrs.h"
+#include "gateway/session.h"
 
 static enum s3_error error_of(enum sigv4_status status, bool presigned)
 {
@@ -56,18 +58,73 @@ static bool refuse(struct request *r, enum sigv4_status status,
     return false;
 }
 
+/* The token of a session that the request comes with, or NULL. */
+static const char *token_of(struct request *r, bool *twice)
+{
+    const char *in_header = request_header(r, "x-amz-security-token");
+    const char *in_query = request_param(r, "X-Amz-Security-Token");
+
+    *twice = in_header != NULL && in_query != NULL &&
+             strcmp(in_header, in_query) != 0;
+    return in_header != NULL ? in_header : in_query;
+}
+
+/* Is the session in order, as what is asked comes? */
+static enum s3_error judge_session(const struct request *r,
+                                   const struct session *s, bool of_user)
+{
+    return strcmp(s->keys.access_key, r->auth.access_key) != 0 ? S3_InvalidToken
+           : s->claims.expires_ms <= r->time_ms                ? S3_ExpiredToken
+           : !of_user ? S3_InvalidAccessKeyId
+                      : S3_OK;
+}
+
+/* As secret_of, of temporary credentials. */
+static const char *secret_of_session(struct request *r, const char *token)
+{
+    struct gateway *g = r->gateway;
+    struct err err = {{0}};
+    enum s3_error e;
+    int rc = session_find(g, token, &r->session, &err);
+
+    if (rc == ERR_BAD_INPUT) {
+        r->err = err;
+        reply_error(r, S3_InvalidToken, NULL);
+        return NULL;
+    }
+    if (rc == 0) {
+        rc = access_user(g, r->session->claims.access_key, &r->user, &err);
+    }
+    if (rc != 0 && rc != ERR_NOT_FOUND) {
+        reply_err(r, rc, &err);
+        return NULL;
+    }
+    e = judge_session(r, r->session,
+                      rc == 0 && session_is_of(g, r->session, r->user));
+    if (e != S3_OK) {
+        reply_error(r, e, NULL);
+        return NULL;
+    }
+    return r->session->keys.secret_key;
+}
+
 /* Whose key signed: r->user is root, also for the control key below /-/, or a
- * user. Gives the secret; NULL: a reply was made. */
-static const char *secret_of(struct request *r)
+ * user; with a token (not NULL) it is a session's. Gives the secret; NULL: a
+ * reply was made. */
+static const char *secret_of(struct request *r, const char *token)
 {
     struct gateway *g = r->gateway;
     bool control = strcmp(r->auth.access_key, CONTROL_KEY) == 0 &&
                    strncmp(r->path, "/-/", 3) == 0 &&
                    g->control_secret[0] != '\0';
     struct err err = {{0}};
-    int rc = access_user(g, control ? g->access_key : r->auth.access_key,
-                         &r->user, &err);
+    int rc;
 
+    if (token != NULL) {
+        return secret_of_session(r, token);
+    }
+    rc = access_user(g, control ? g->access_key : r->auth.access_key, &r->user,
+                     &err);
     if (rc == ERR_NOT_FOUND) {
         reply_error(r, S3_InvalidAccessKeyId, NULL);
     } else if (rc != 0) {
@@ -76,35 +133,66 @@ static const char *secret_of(struct request *r)
     return rc != 0 ? NULL : control ? g->control_secret : r->user->secret_key;
 }
 
+/* It was parsed with @status: who signed it? */
+static bool verify(struct request *r, const struct sigv4_request *s,
+                   enum sigv4_status status, struct err *err)
+{
+    const char *secret, *token;
+    bool twice;
+
+    if (status != SIGV4_OK) {
+        return refuse(r, status, err);
+    }
+    token = token_of(r, &twice);
+    if (twice) {
+        reply_error(r, S3_InvalidArgument,
+                    "X-Amz-Security-Token: the header and the query differ");
+        return false;
+    }
+    secret = secret_of(r, token);
+    if (secret == NULL) {
+        return false;
+    }
+    sigv4_keys_get(r->gateway->keys, r->auth.access_key, secret, r->auth.date,
+                   r->auth.region, r->auth.service, r->signing_key);
+    status = sigv4_verify(s, &r->auth, r->gateway->region, r->signing_key,
+                          r->time_ms, err);
+    return status == SIGV4_OK || refuse(r, status, err);
+}
+
 bool s3_authenticate(struct request *r)
 {
-    struct gateway *g = r->gateway;
-    struct sigv4_request s = {r->method, r->path, r->query, r->headers,
-                              r->header_count};
-    enum sigv4_status status;
+    struct sigv4_request s = {.method = r->method,
+                              .path = r->path,
+                              .query = r->query,
+                              .headers = r->headers,
+                              .header_count = r->header_count};
     struct err err = {{0}};
-    const char *secret;
+    enum sigv4_status status = sigv4_parse(&s, &r->auth, &err);
 
-    status = sigv4_parse(&s, &r->auth, &err);
     if (status == SIGV4_ANONYMOUS && strncmp(r->path, "/-/", 3) != 0) {
         r->auth.payload = SIGV4_PAYLOAD_UNSIGNED;
         return edge_authenticate(r); /* who may be served is for s3_authorize */
     }
-    if (status != SIGV4_OK) {
-        return refuse(r, status, &err);
-    }
-    secret = secret_of(r);
-    if (secret == NULL) {
-        return false;
-    }
-    sigv4_keys_get(g->keys, r->auth.access_key, secret, r->auth.date,
-                   r->auth.region, r->auth.service, r->signing_key);
-    status =
-        sigv4_verify(&s, &r->auth, g->region, r->signing_key, r->time_ms, &err);
-    if (status != SIGV4_OK) {
-        return refuse(r, status, &err);
-    }
-    return true;
+    return verify(r, &s, status, &err);
+}
+
+bool s3_authenticate_sts(struct request *r)
+{
+    uint8_t sum[DIGEST_MAX];
+    char hex[2 * DIGEST_MAX + 1];
+    struct sigv4_request s = {.method = r->method,
+                              .path = r->path,
+                              .query = r->query,
+                              .headers = r->headers,
+                              .header_count = r->header_count,
+                              .service = "sts",
+                              .body_sha256 = hex};
+    struct err err = {{0}};
+
+    digest_of(DIGEST_SHA256, r->document.data, r->document.len, sum);
+    text_hex(sum, 32, hex);
+    return verify(r, &s, sigv4_parse(&s, &r->auth, &err), &err);
 }
 
 /* Compare @kind's digest of the document with base64 @want. */
@@ -200,7 +288,8 @@ static bool parse_credential(struct request *r, const char *text)
 }
 
 bool s3_authenticate_form(struct request *r, const char *policy,
-                          const char *credential, const char *signature)
+                          const char *credential, const char *signature,
+                          const char *token)
 {
     struct gateway *g = r->gateway;
     char hex[SIGV4_SIGNATURE_HEX + 1];
@@ -219,7 +308,7 @@ bool s3_authenticate_form(struct request *r, const char *policy,
                     g->region);
         return false;
     }
-    secret = secret_of(r);
+    secret = secret_of(r, token);
     if (secret == NULL) {
         return false;
     }

@@ -10,6 +10,7 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/request.h"
 #include "gateway/s3_tags.h"
+#include "gateway/session.h"
 
 /* So many that no number of headers pushes another key out. */
 #define KEYS_MAX (40 + 2 * S3_TAGS_OBJECT_MAX + REQUEST_HEADERS_MAX)
@@ -154,6 +155,10 @@ static void context_of(struct context *c, const struct request *r,
     add(c, "aws:useragent", request_header(r, "user-agent"));
     add(c, "aws:referer", request_header(r, "referer"));
     add_user(c, r->user);
+    if (r->session != NULL) {
+        text_iso8601(r->session->claims.made_ms, c->texts[3]);
+        add(c, "aws:tokenissuetime", c->texts[3]);
+    }
     if (r->user != NULL && r->user->device == 0) {
         add(c, "s3:signatureversion", "AWS4-HMAC-SHA256");
         add(c, "s3:authtype",

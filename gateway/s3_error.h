@@ -24,6 +24,7 @@
       "shared by all users of the system. Please select a different name and " \
       "try again.")                                                            \
     X(MalformedPolicy, 400, "Policy has invalid syntax.")                      \
+    X(MalformedPolicyDocument, 400, "The policy is malformed.")                \
     X(MalformedACLError, 400,                                                  \
       "The XML you provided was not well-formed or did not validate against "  \
       "our published schema")                                                  \
@@ -56,6 +57,8 @@
       "The specified location constraint is not valid here.")                  \
     X(IncorrectNumberOfFilesInPostRequest, 400,                                \
       "POST requires exactly one file upload per request.")                    \
+    X(IncompleteSignature, 400,                                                \
+      "The request signature does not conform to AWS standards.")              \
     X(IncompleteBody, 400,                                                     \
       "You did not provide the number of bytes specified by the "              \
       "Content-Length HTTP header.")                                           \
@@ -64,6 +67,9 @@
     X(InvalidAccessKeyId, 403,                                                 \
       "The AWS access key ID that you provided does not exist in our "         \
       "records.")                                                              \
+    X(InvalidAction, 400, "The action or operation is not valid.")             \
+    X(InvalidClientTokenId, 403,                                               \
+      "The security token included in the request is invalid.")                \
     X(InvalidArgument, 400, "Invalid Argument")                                \
     X(InvalidBucketState, 409,                                                 \
       "The request is not valid for the current state of the bucket.")         \
@@ -89,6 +95,8 @@
     X(InvalidStorageClass, 400,                                                \
       "The storage class that you specified is not valid.")                    \
     X(InvalidTag, 400, "The tag provided was not a valid tag.")                \
+    X(InvalidToken, 400,                                                       \
+      "The provided token is malformed or otherwise invalid.")                 \
     X(InvalidTargetBucketForLogging, 400,                                      \
       "The target bucket for logging does not exist, is not owned by you, "    \
       "or does not have the appropriate grants for the log-delivery group.")   \
@@ -110,6 +118,9 @@
       "Your metadata headers exceed the maximum allowed metadata size.")       \
     X(MethodNotAllowed, 405,                                                   \
       "The specified method is not allowed against this resource.")            \
+    X(MissingAction, 400, "The request is missing an action.")                 \
+    X(MissingAuthenticationToken, 403,                                         \
+      "Request is missing Authentication Token")                               \
     X(MissingContentLength, 411,                                               \
       "You must provide the Content-Length HTTP header.")                      \
     X(MissingRequestBodyError, 400, "Request body is empty.")                  \
@@ -160,6 +171,7 @@
       "The storage is full; the write was refused and nothing was changed.")   \
     X(TooManyBuckets, 400,                                                     \
       "You have attempted to create more buckets than allowed.")               \
+    X(ValidationError, 400, "A value does not satisfy its constraint.")        \
     X(XAmzContentSHA256Mismatch, 400,                                          \
       "The provided 'x-amz-content-sha256' header does not match what was "    \
       "computed.")

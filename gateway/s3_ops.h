@@ -49,6 +49,14 @@
     X(AdminEraseCancel, NONE, admin_erase_cancel) \
     X(AdminEraseReceipt, NONE, admin_erase_receipt)
 
+/* Temporary credentials: sts.h. Sts is one of the others, before it is known
+ * which. */
+#define STS_OPS(X)                    \
+    X(Sts, XML, sts_post)             \
+    X(AssumeRole, XML, sts_post)      \
+    X(GetSessionToken, XML, sts_post) \
+    X(GetCallerIdentity, XML, sts_post)
+
 /* Devices themselves: edge_enroll.c, edge_batch.c, edge_fleet.c. */
 #define EDGE_OPS(X)                 \
     X(EdgeEnroll, XML, edge_enroll) \
@@ -154,6 +162,7 @@
     ADMIN_AUDIT_OPS(X)                                      \
     ADMIN_DEVICE_OPS(X)                                     \
     ADMIN_ERASE_OPS(X)                                      \
+    STS_OPS(X)                                              \
     EDGE_OPS(X)
 
 enum s3_op {

@@ -105,7 +105,8 @@ static bool judge_policy(struct request *r, const struct s3_form *f,
         return false;
     }
     if (!s3_authenticate_form(r, policy, s3_form_value(f, "x-amz-credential"),
-                              s3_form_value(f, "x-amz-signature"))) {
+                              s3_form_value(f, "x-amz-signature"),
+                              s3_form_value(f, "x-amz-security-token"))) {
         return false;
     }
     json = mem_alloc(strlen(policy) + 1);
@@ -157,9 +158,10 @@ static bool is_header(const char *name)
         "cache-control",    "content-type",     "content-disposition",
         "content-encoding", "content-language", "expires",
         "content-md5"};
-    static const char *const of_form[] = {"x-amz-algorithm", "x-amz-credential",
-                                          "x-amz-date",      "x-amz-signature",
-                                          "x-amz-acl",       "x-amz-tagging"};
+    static const char *const of_form[] = {
+        "x-amz-algorithm",     "x-amz-credential", "x-amz-date",
+        "x-amz-signature",     "x-amz-acl",        "x-amz-tagging",
+        "x-amz-security-token"};
 
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
         if (strcasecmp(name, plain[i]) == 0) {

@@ -61,7 +61,8 @@ struct err;
     X(LOCK, 8, "lock")                                                    \
     X(BLOCK, 9, "public access block")                                    \
     X(NOBODY, 10, "no rule allows") /* and none denies */                 \
-    X(OTHER, 11, "other")
+    X(OTHER, 11, "other")                                                 \
+    X(SESSION_POLICY, 12, "session policy")
 
 /* X(name, json, bytes at most) */
 #define AUDIT_TEXTS(X)               \

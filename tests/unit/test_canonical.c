@@ -58,7 +58,11 @@ static void check_text(const struct sigv4_request *r, const char *names,
 
 static void check_query(const char *query, const char *canonical)
 {
-    struct sigv4_request r = {"GET", "/", query, NULL, 0};
+    struct sigv4_request r = {.method = "GET",
+                              .path = "/",
+                              .query = query,
+                              .headers = NULL,
+                              .header_count = 0};
     char *text = mem_printf("GET\n/\n%s\n\n\nP", canonical);
 
     check_text(&r, "", text);
@@ -99,7 +103,11 @@ static void query_is_decoded_once_and_encoded_once(void **state)
 
 static void check_path(const char *path, const char *canonical)
 {
-    struct sigv4_request r = {"GET", path, "", NULL, 0};
+    struct sigv4_request r = {.method = "GET",
+                              .path = path,
+                              .query = "",
+                              .headers = NULL,
+                              .header_count = 0};
     char *text = mem_printf("GET\n%s\n\n\n\nP", canonical);
 
     check_text(&r, "", text);
@@ -122,7 +130,11 @@ static void path_is_decoded_once_and_encoded_once(void **state)
 static void check_value(const char *value, const char *canonical)
 {
     struct sigv4_header h[] = {{"N", "no"}, {"Name", value}, {"Names", "no"}};
-    struct sigv4_request r = {"GET", "/", "", h, 3};
+    struct sigv4_request r = {.method = "GET",
+                              .path = "/",
+                              .query = "",
+                              .headers = h,
+                              .header_count = 3};
     char *text = mem_printf("GET\n/\n\nname:%s\n\nname\nP", canonical);
 
     check_text(&r, "name", text);
@@ -145,7 +157,11 @@ static void header_values_are_trimmed_and_folded(void **state)
 static void signed_name_without_a_header_is_empty(void **state)
 {
     struct sigv4_header h = {"Host", "h"};
-    struct sigv4_request r = {"GET", "/", "", &h, 1};
+    struct sigv4_request r = {.method = "GET",
+                              .path = "/",
+                              .query = "",
+                              .headers = &h,
+                              .header_count = 1};
 
     (void)state;
     check_text(&r, "host;x", "GET\n/\n\nhost:h\nx:\n\nhost;x\nP");
@@ -364,7 +380,11 @@ static void requests_signed_by_botocore_verify(void **state)
             {"X-Amz-Content-SHA256", has_body ? HELLO : EMPTY},
             {"Authorization", authorization},
         };
-        struct sigv4_request r = {v->method, v->path, v->query, headers, 4};
+        struct sigv4_request r = {.method = v->method,
+                                  .path = v->path,
+                                  .query = v->query,
+                                  .headers = headers,
+                                  .header_count = 4};
         for (size_t h = 0; h < 3 && v->headers[h].name != NULL; h++) {
             headers[r.header_count++] = v->headers[h];
         }
@@ -387,7 +407,11 @@ static void urls_presigned_by_botocore_verify(void **state)
             "&X-Amz-SignedHeaders=host&X-Amz-Signature=%s",
             v->presign_query, v->presign_signature);
         const struct sigv4_header host = {"host", "s3.example.com"};
-        struct sigv4_request r = {v->method, v->path, query, &host, 1};
+        struct sigv4_request r = {.method = v->method,
+                                  .path = v->path,
+                                  .query = query,
+                                  .headers = &host,
+                                  .header_count = 1};
         if (judge(&r, "eu-west-1") != SIGV4_OK) {
             fail_msg("%s %s?%s", v->method, v->path, v->presign_query);
         }
@@ -426,7 +450,11 @@ static void what_is_signed_verifies(void **state)
     (void)state;
     for (size_t p = 0; p < sizeof paths / sizeof paths[0]; p++) {
         for (size_t q = 0; q < sizeof queries / sizeof queries[0]; q++) {
-            struct sigv4_request r = {"PUT", paths[p], queries[q], headers, 3};
+            struct sigv4_request r = {.method = "PUT",
+                                      .path = paths[p],
+                                      .query = queries[q],
+                                      .headers = headers,
+                                      .header_count = 3};
             memcpy(headers, base_headers, sizeof base_headers);
             sign(&r, headers, &out);
             assert_int_equal(judge(&r, "us-east-1"), SIGV4_OK);
@@ -446,8 +474,16 @@ static void headers_of_one_name_join_in_the_order_sent(void **state)
                                      {"Host", "localhost:9000"},
                                      {"X-Amz-Date", "20130524T000000Z"},
                                      {"x-amz-content-sha256", EMPTY}};
-    struct sigv4_request r = {"GET", "/", "", headers, 5};
-    struct sigv4_request j = {"GET", "/", "", joined, 4};
+    struct sigv4_request r = {.method = "GET",
+                              .path = "/",
+                              .query = "",
+                              .headers = headers,
+                              .header_count = 5};
+    struct sigv4_request j = {.method = "GET",
+                              .path = "/",
+                              .query = "",
+                              .headers = joined,
+                              .header_count = 4};
     struct buf out = {0};
 
     (void)state;
@@ -469,7 +505,11 @@ static void any_number_of_headers_and_parameters_verifies(void **state)
     enum { MANY = 200 };
     struct sigv4_header *headers = mem_calloc(MANY + 4, sizeof *headers);
     struct buf query = {0}, out = {0};
-    struct sigv4_request r = {"GET", "/", NULL, headers, MANY + 3};
+    struct sigv4_request r = {.method = "GET",
+                              .path = "/",
+                              .query = NULL,
+                              .headers = headers,
+                              .header_count = MANY + 3};
 
     (void)state;
     memcpy(headers, base_headers, sizeof base_headers);

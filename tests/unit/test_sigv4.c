@@ -149,7 +149,11 @@ static const struct example {
 
 static struct sigv4_request request_of(const struct example *e)
 {
-    struct sigv4_request r = {e->method, e->path, e->query, e->headers, 0};
+    struct sigv4_request r = {.method = e->method,
+                              .path = e->path,
+                              .query = e->query,
+                              .headers = e->headers,
+                              .header_count = 0};
 
     while (r.header_count < HEADERS_MAX &&
            e->headers[r.header_count].name != NULL) {
@@ -337,7 +341,11 @@ static void access_key_may_hold_slashes(void **state)
          "SignedHeaders=host,Signature=" SIGNATURE},
         {"x-amz-date", "20130524T000000Z"},
         {"x-amz-content-sha256", "UNSIGNED-PAYLOAD"}};
-    struct sigv4_request r = {"GET", "/", "", headers, 3};
+    struct sigv4_request r = {.method = "GET",
+                              .path = "/",
+                              .query = "",
+                              .headers = headers,
+                              .header_count = 3};
     struct sigv4_auth auth;
 
     (void)state;
@@ -406,6 +414,43 @@ static void sign(struct sigv4_request *r, struct sigv4_header *headers,
     headers[r->header_count++].value = (char *)out->data;
 }
 
+static void another_service_signs_the_hash_of_its_body(void **state)
+{
+    static const char other[] =
+        "0000000000000000000000000000000000000000000000000000000000000000";
+    struct sigv4_header headers[4] = {{"host", "h"},
+                                      {"x-amz-date", "20130524T000000Z"}};
+    struct sigv4_request r = {.method = "POST",
+                              .path = "/",
+                              .query = "",
+                              .headers = headers,
+                              .header_count = 2,
+                              .service = "sts",
+                              .body_sha256 = EMPTY};
+    struct sigv4_auth auth;
+    struct buf out = {0};
+
+    (void)state;
+    sign(&r, headers, &out);
+    assert_non_null(strstr((char *)out.data, "/us-east-1/sts/aws4_request"));
+    assert_int_equal(judge(&r, "us-east-1", NOW, &auth, NULL), SIGV4_OK);
+    assert_int_equal(auth.payload, SIGV4_PAYLOAD_SHA256);
+    r.body_sha256 = other;
+    assert_int_equal(judge(&r, "us-east-1", NOW, &auth, NULL), SIGV4_MISMATCH);
+    r.body_sha256 = EMPTY;
+    r.service = NULL; /* S3 */
+    assert_int_equal(judge(&r, "us-east-1", NOW, &auth, NULL), SIGV4_MALFORMED);
+    /* A header must say the same, and cannot say that nothing is signed. */
+    r.service = "sts";
+    headers[3] = (struct sigv4_header){"x-amz-content-sha256", EMPTY};
+    r.header_count = 4;
+    assert_int_equal(judge(&r, "us-east-1", NOW, &auth, NULL), SIGV4_OK);
+    headers[3].value = "UNSIGNED-PAYLOAD";
+    assert_int_equal(judge(&r, "us-east-1", NOW, &auth, NULL),
+                     SIGV4_BAD_PAYLOAD);
+    buf_free(&out);
+}
+
 static void date_header_serves_when_x_amz_date_is_missing(void **state)
 {
     static const char *const dates[] = {"Fri, 24 May 2013 00:00:00 GMT",
@@ -417,7 +462,11 @@ static void date_header_serves_when_x_amz_date_is_missing(void **state)
             {"host", "h"},
             {"Date", dates[i]},
             {"x-amz-content-sha256", "UNSIGNED-PAYLOAD"}};
-        struct sigv4_request r = {"GET", "/", "", headers, 3};
+        struct sigv4_request r = {.method = "GET",
+                                  .path = "/",
+                                  .query = "",
+                                  .headers = headers,
+                                  .header_count = 3};
         struct buf out = {0};
         struct sigv4_auth auth;
         sign(&r, headers, &out);
@@ -455,7 +504,11 @@ static enum sigv4_status judge_query(const char *query,
                                      struct err *err)
 {
     struct sigv4_header headers[3] = {{"Host", "localhost"}};
-    struct sigv4_request r = {"GET", "/b/k", query, headers, 1};
+    struct sigv4_request r = {.method = "GET",
+                              .path = "/b/k",
+                              .query = query,
+                              .headers = headers,
+                              .header_count = 1};
 
     if (more != NULL) {
         headers[r.header_count++] = *more;
@@ -466,7 +519,11 @@ static enum sigv4_status judge_query(const char *query,
 static char *presign(const char *query, uint64_t expires_s)
 {
     const struct sigv4_header host = {"Host", "localhost"};
-    struct sigv4_request r = {"GET", "/b/k", query, &host, 1};
+    struct sigv4_request r = {.method = "GET",
+                              .path = "/b/k",
+                              .query = query,
+                              .headers = &host,
+                              .header_count = 1};
     struct buf out = {0};
     size_t len;
 
@@ -599,7 +656,11 @@ static char *presign_payload(const char *names, const char *more,
         "&X-Amz-Date=20130524T000000Z&X-Amz-Expires=60"
         "&X-Amz-SignedHeaders=%s",
         more, names);
-    struct sigv4_request r = {"GET", "/b/k", q, headers, 1};
+    struct sigv4_request r = {.method = "GET",
+                              .path = "/b/k",
+                              .query = q,
+                              .headers = headers,
+                              .header_count = 1};
     char hash[65], hex[65];
     uint8_t key[32], mac[32];
     char *text, *out;
@@ -745,6 +806,7 @@ int main(void)
         cmocka_unit_test(access_key_may_hold_slashes),
         cmocka_unit_test(each_status_of_the_header_form_has_its_cause),
         cmocka_unit_test(clock_may_differ_by_fifteen_minutes),
+        cmocka_unit_test(another_service_signs_the_hash_of_its_body),
         cmocka_unit_test(date_header_serves_when_x_amz_date_is_missing),
         cmocka_unit_test(headers_of_the_signature_must_not_come_twice),
         cmocka_unit_test(what_is_presigned_verifies_until_it_expires),
