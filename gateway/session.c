@@ -13,8 +13,8 @@
 #include "gateway/gateway_internal.h"
 #include "gateway/master_keys.h"
 
-#define PLACES 256 /* a session has one; another that has it is opened again \
-                    */
+/* A session has one; another that has it too is opened again. */
+#define PLACES 256
 
 struct place {
     uint8_t sha256[PRIM_SHA256]; /* of the token */
